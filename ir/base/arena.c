@@ -1,0 +1,83 @@
+/* Bump allocation with a failure jump; see arena.h. */
+#include "ir/base/arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK_BYTES = 64 << 10 };
+
+struct tl_arena_chunk {
+    tl_arena_chunk *older;
+    size_t bytes;
+};
+
+static _Noreturn void arena_fail(tl_arena *a) { longjmp(a->fail->jump, 1); }
+
+void tl_arena_init(tl_arena *a, tl_fail *fail) {
+    *a = (tl_arena){.fail = fail};
+}
+
+static void free_chunks_until(tl_arena *a, tl_arena_chunk *keep) {
+    while (a->chunk != keep) {
+        tl_arena_chunk *older = a->chunk->older;
+        free(a->chunk);
+        a->chunk = older;
+    }
+}
+
+void tl_arena_release(tl_arena *a) {
+    free_chunks_until(a, NULL);
+    *a = (tl_arena){.fail = a->fail};
+}
+
+static void arena_grow(tl_arena *a, size_t need) {
+    size_t bytes;
+    if (!tl_add_size(need, sizeof(tl_arena_chunk), &bytes)) arena_fail(a);
+    if (bytes < CHUNK_BYTES) bytes = CHUNK_BYTES;
+    tl_arena_chunk *c = malloc(bytes);
+    if (!c) arena_fail(a);
+    *c = (tl_arena_chunk){.older = a->chunk, .bytes = bytes};
+    a->chunk = c;
+    a->next = (char *)(c + 1);
+    a->end = (char *)c + bytes;
+}
+
+static char *align_up(char *p, size_t align) { return (char *)(((uintptr_t)p + align - 1) & ~(uintptr_t)(align - 1)); }
+
+void *tl_arena_alloc(tl_arena *a, size_t bytes, size_t align) {
+    if (a->fail->countdown && --a->fail->countdown == 0) arena_fail(a);
+    if (bytes > SIZE_MAX / 2) arena_fail(a);
+    char *p = align_up(a->next, align);
+    if (!a->next || p > a->end || (size_t)(a->end - p) < bytes) {
+        arena_grow(a, bytes + align);
+        p = align_up(a->next, align);
+    }
+    a->next = p + bytes;
+    a->total += bytes;
+    return memset(p, 0, bytes);
+}
+
+void *tl_arena_alloc_array(tl_arena *a, size_t n, size_t size, size_t align) {
+    size_t bytes;
+    if (!tl_mul_size(n, size, &bytes)) arena_fail(a);
+    return tl_arena_alloc(a, bytes, align);
+}
+
+char *tl_arena_strndup(tl_arena *a, const char *s, size_t n) {
+    char *copy = tl_arena_alloc(a, n + 1, 1);
+    if (n) memcpy(copy, s, n);
+    return copy;
+}
+
+char *tl_arena_strdup(tl_arena *a, const char *s) { return tl_arena_strndup(a, s, strlen(s)); }
+
+tl_arena_mark tl_arena_get_mark(const tl_arena *a) {
+    return (tl_arena_mark){.chunk = a->chunk, .next = a->next, .total = a->total};
+}
+
+void tl_arena_reset(tl_arena *a, tl_arena_mark mark) {
+    free_chunks_until(a, mark.chunk);
+    a->next = mark.next;
+    a->end = mark.chunk ? (char *)mark.chunk + mark.chunk->bytes : NULL;
+    a->total = mark.total;
+}
