@@ -1,0 +1,1 @@
+BlogitsJdF¾ã->NMF?

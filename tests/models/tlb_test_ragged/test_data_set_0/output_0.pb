@@ -1,0 +1,1 @@
+BlogitsJŽvI?¦Ù‹?iWC?
