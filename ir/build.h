@@ -14,32 +14,35 @@
 typedef struct ir_builder {
     ir_module *m;
     ir_region *region;
-    ir_node *before;     /* NULL = at the end of region */
-    const ir_loc *loc;   /* given to new nodes */
+    ir_node *before;   /* NULL = at the end of region */
+    const ir_loc *loc; /* given to new nodes */
 } ir_builder;
 
-ir_builder ir_build_before(ir_node *n);                   /* loc inherited from n */
+ir_builder ir_build_before(ir_node *n); /* loc inherited from n */
 ir_builder ir_build_after(ir_node *n);
 ir_builder ir_build_at_end(ir_region *r, const ir_loc *loc);
 ir_builder ir_build_at_start(ir_region *r, const ir_loc *loc);
 
 /* The general form: attributes first, inference after. */
-ir_node *build_node(ir_builder *b, op_id op, ir_value *const *in, uint32_t n_in, uint32_t n_out, const ir_attr *attrs,
-                    uint32_t n_attrs);
+ir_node *build_node(ir_builder *b, op_id op, ir_value *const *in, uint32_t n_in, uint32_t n_out,
+                    const ir_attr *attrs, uint32_t n_attrs);
 ir_value *build_op1(ir_builder *b, op_id op, ir_value *x);
 ir_value *build_op2(ir_builder *b, op_id op, ir_value *x, ir_value *y);
 ir_value *build_op3(ir_builder *b, op_id op, ir_value *x, ir_value *y, ir_value *z);
 /* One integer attribute: build_op1_int(&b, OP_Gather...) */
 ir_value *build_op1_int(ir_builder *b, op_id op, ir_value *x, const char *attr, int64_t v);
-ir_value *build_op2_int(ir_builder *b, op_id op, ir_value *x, ir_value *y, const char *attr, int64_t v);
-ir_value *build_op1_ints(ir_builder *b, op_id op, ir_value *x, const char *attr, const int64_t *v, uint32_t n);
+ir_value *build_op2_int(ir_builder *b, op_id op, ir_value *x, ir_value *y, const char *attr,
+                        int64_t v);
+ir_value *build_op1_ints(ir_builder *b, op_id op, ir_value *x, const char *attr, const int64_t *v,
+                         uint32_t n);
 
-ir_value *build_scalar(ir_builder *b, ir_dtype t, double x);                         /* rank 0 constant */
-ir_value *build_i64s(ir_builder *b, const int64_t *v, uint32_t n);                   /* 1-D i64 constant */
-ir_value *build_dims(ir_builder *b, const ir_dim *const *d, uint32_t n);             /* 1-D i64: constant, or a Dims node */
-ir_value *build_dim_scalar(ir_builder *b, const ir_dim *d);                          /* rank 0 i64 */
+ir_value *build_scalar(ir_builder *b, ir_dtype t, double x);       /* rank 0 constant */
+ir_value *build_i64s(ir_builder *b, const int64_t *v, uint32_t n); /* 1-D i64 constant */
+ir_value *build_dims(ir_builder *b, const ir_dim *const *d,
+                     uint32_t n);                           /* 1-D i64: constant, or a Dims node */
+ir_value *build_dim_scalar(ir_builder *b, const ir_dim *d); /* rank 0 i64 */
 ir_value *build_reshape(ir_builder *b, ir_value *x, const ir_dim *const *d, uint32_t n);
 ir_value *build_transpose(ir_builder *b, ir_value *x, const int64_t *perm, uint32_t n);
-ir_value *build_cast(ir_builder *b, ir_value *x, ir_dtype to);                       /* x itself where it has that type */
+ir_value *build_cast(ir_builder *b, ir_value *x, ir_dtype to); /* x itself where it has that type */
 
 #endif

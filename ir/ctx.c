@@ -11,7 +11,8 @@ void ir_ctx_init(ir_ctx *c, tl_fail *fail) {
 }
 
 void ir_ctx_release(ir_ctx *c) {
-    for (ir_cleanup *u = c->cleanups; u; u = u->next) u->fn(u->data);
+    for (ir_cleanup *u = c->cleanups; u; u = u->next)
+        u->fn(u->data);
     c->cleanups = NULL;
     tl_arena_release(&c->arena);
 }
@@ -22,4 +23,6 @@ void ir_ctx_add_cleanup(ir_ctx *c, void (*fn)(void *data), void *data) {
     c->cleanups = u;
 }
 
-const char *ir_name(ir_ctx *c, const char *s) { return tl_intern_get(&c->names, s); }
+const char *ir_name(ir_ctx *c, const char *s) {
+    return tl_intern_get(&c->names, s);
+}

@@ -16,26 +16,35 @@
 typedef struct ir_ctx ir_ctx;
 typedef struct ir_dim ir_dim;
 
-typedef enum ir_dim_op { DIM_SYMBOL, DIM_FLOORDIV, DIM_CEILDIV, DIM_MOD, DIM_MAX, DIM_MIN } ir_dim_op;
+typedef enum ir_dim_op {
+    DIM_SYMBOL,
+    DIM_FLOORDIV,
+    DIM_CEILDIV,
+    DIM_MOD,
+    DIM_MAX,
+    DIM_MIN
+} ir_dim_op;
 
 const ir_dim *ir_dim_const(ir_ctx *c, int64_t value);
 const ir_dim *ir_dim_symbol(ir_ctx *c, const char *name); /* interned by name */
-const ir_dim *ir_dim_unknown(ir_ctx *c);                  /* "?": equal to nothing, not even itself */
+const ir_dim *ir_dim_unknown(ir_ctx *c); /* "?": equal to nothing, not even itself */
 const ir_dim *ir_dim_add(ir_ctx *c, const ir_dim *a, const ir_dim *b);
 const ir_dim *ir_dim_sub(ir_ctx *c, const ir_dim *a, const ir_dim *b);
 const ir_dim *ir_dim_mul(ir_ctx *c, const ir_dim *a, const ir_dim *b);
-const ir_dim *ir_dim_floordiv(ir_ctx *c, const ir_dim *a, const ir_dim *b); /* rounds toward minus infinity */
+const ir_dim *ir_dim_floordiv(ir_ctx *c, const ir_dim *a,
+                              const ir_dim *b); /* rounds toward minus infinity */
 const ir_dim *ir_dim_ceildiv(ir_ctx *c, const ir_dim *a, const ir_dim *b);
-const ir_dim *ir_dim_mod(ir_ctx *c, const ir_dim *a, const ir_dim *b);      /* a - floordiv(a,b)*b */
+const ir_dim *ir_dim_mod(ir_ctx *c, const ir_dim *a, const ir_dim *b); /* a - floordiv(a,b)*b */
 const ir_dim *ir_dim_max(ir_ctx *c, const ir_dim *a, const ir_dim *b);
 const ir_dim *ir_dim_min(ir_ctx *c, const ir_dim *a, const ir_dim *b);
 
 bool ir_dim_is_const(const ir_dim *d, int64_t *value); /* value may be NULL */
 bool ir_dim_is(const ir_dim *d, int64_t value);
-bool ir_dim_is_symbol(const ir_dim *d);                /* exactly one symbol; its name: ir_dim_symbol_name */
+bool ir_dim_is_symbol(const ir_dim *d); /* exactly one symbol; its name: ir_dim_symbol_name */
 const char *ir_dim_symbol_name(const ir_dim *d);
 bool ir_dim_is_unknown(const ir_dim *d);
-bool ir_dim_equal(const ir_dim *a, const ir_dim *b);   /* provably equal for all values of the symbols */
+bool ir_dim_equal(const ir_dim *a,
+                  const ir_dim *b); /* provably equal for all values of the symbols */
 /* a/b where it is exact for all values (4*s / s, (2*s+4)/2), else NULL. */
 const ir_dim *ir_dim_div_exact(ir_ctx *c, const ir_dim *a, const ir_dim *b);
 /* Lower bound, given that symbols are >= 0 (>= 1 is not assumed). INT64_MIN where nothing is known. */
@@ -52,8 +61,8 @@ void ir_dim_each_symbol(const ir_dim *d, void (*fn)(void *data, const char *symb
 /* The inside view, for code that emits the expression: a sum of terms, each coef * product of atoms. */
 typedef struct ir_dim_atom {
     ir_dim_op op;
-    const char *symbol;       /* DIM_SYMBOL */
-    const ir_dim *a, *b;      /* the other ops */
+    const char *symbol;  /* DIM_SYMBOL */
+    const ir_dim *a, *b; /* the other ops */
     uint32_t id;
 } ir_dim_atom;
 typedef struct ir_dim_term {

@@ -11,7 +11,9 @@ static const struct {
 #undef DTYPE
 };
 
-const char *ir_dtype_name(ir_dtype t) { return dtypes[t].name; }
+const char *ir_dtype_name(ir_dtype t) {
+    return dtypes[t].name;
+}
 
 bool ir_dtype_parse(const char *name, size_t len, ir_dtype *out) {
     for (int t = 1; t < DT_COUNT; t++) {
@@ -22,11 +24,21 @@ bool ir_dtype_parse(const char *name, size_t len, ir_dtype *out) {
     return false;
 }
 
-uint32_t ir_dtype_bits(ir_dtype t) { return dtypes[t].bits; }
-ir_dtype_class ir_dtype_get_class(ir_dtype t) { return (ir_dtype_class)dtypes[t].class; }
-bool ir_dtype_is_float(ir_dtype t) { return dtypes[t].class == DTYPE_FLOAT; }
-bool ir_dtype_is_int(ir_dtype t) { return dtypes[t].class == DTYPE_INT || dtypes[t].class == DTYPE_UINT; }
-bool ir_dtype_is_signed(ir_dtype t) { return dtypes[t].class == DTYPE_INT || dtypes[t].class == DTYPE_FLOAT; }
+uint32_t ir_dtype_bits(ir_dtype t) {
+    return dtypes[t].bits;
+}
+ir_dtype_class ir_dtype_get_class(ir_dtype t) {
+    return (ir_dtype_class)dtypes[t].class;
+}
+bool ir_dtype_is_float(ir_dtype t) {
+    return dtypes[t].class == DTYPE_FLOAT;
+}
+bool ir_dtype_is_int(ir_dtype t) {
+    return dtypes[t].class == DTYPE_INT || dtypes[t].class == DTYPE_UINT;
+}
+bool ir_dtype_is_signed(ir_dtype t) {
+    return dtypes[t].class == DTYPE_INT || dtypes[t].class == DTYPE_FLOAT;
+}
 
 bool ir_dtype_bytes(ir_dtype t, size_t n, size_t *bytes) {
     if (t == DT_str) return tl_mul_size(n, sizeof(tl_sv), bytes);
@@ -36,4 +48,6 @@ bool ir_dtype_bytes(ir_dtype t, size_t n, size_t *bytes) {
     return true;
 }
 
-ir_dtype ir_dtype_compute(ir_dtype t) { return ir_dtype_is_float(t) && t != DT_f64 ? DT_f32 : t; }
+ir_dtype ir_dtype_compute(ir_dtype t) {
+    return ir_dtype_is_float(t) && t != DT_f64 ? DT_f32 : t;
+}

@@ -11,17 +11,17 @@ typedef struct ir_datum ir_datum;
 struct ir_datum {
     const ir_tensor *tensor; /* tensors */
     bool is_sequence, is_optional, has_value;
-    uint32_t n;              /* sequence: items; optional: 0 or 1 */
+    uint32_t n; /* sequence: items; optional: 0 or 1 */
     ir_datum *items;
 };
 
 struct ir_eval {
-    ir_ctx *ctx;       /* types, diagnostics */
-    tl_arena *arena;   /* results live here */
+    ir_ctx *ctx;        /* types, diagnostics */
+    tl_arena *arena;    /* results live here */
     uint64_t max_bytes; /* of one result; 0 = no limit. Constant folding sets IR_MAX_FOLD_BYTES */
     struct ir_eval_frame *frame; /* values of the regions being run */
     /* Values of dimension symbols, bound from the inputs' shapes. */
-    tl_map symbols;    /* interned name -> int64 */
+    tl_map symbols; /* interned name -> int64 */
     /* Called after each node of the entry graph where not NULL: `tlbc verify` compares node by node. */
     void (*on_node)(void *data, const ir_node *n, const ir_datum *out);
     void *on_node_data;
@@ -34,11 +34,13 @@ bool ir_eval_graph(ir_eval *e, const ir_graph *g, const ir_datum *const *inputs,
 /* Runs one node on given operands (NULL = omitted). */
 bool ir_eval_node(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out);
 /* Runs a region (If branch, Loop body, epilogue) with these parameters. */
-bool ir_eval_region(ir_eval *e, const ir_region *r, const ir_datum *const *params, ir_datum *results);
+bool ir_eval_region(ir_eval *e, const ir_region *r, const ir_datum *const *params,
+                    ir_datum *results);
 /* True where every operand is a constant and the operator may be evaluated now; the results are then in out[]. */
 bool ir_eval_can_fold(const ir_node *n);
 
 /* For eval functions: a fresh tensor of this shape (checked against max_bytes; NULL after reporting). */
-ir_tensor *ir_eval_tensor(ir_eval *e, const ir_node *n, ir_dtype t, int32_t rank, const int64_t *dims);
+ir_tensor *ir_eval_tensor(ir_eval *e, const ir_node *n, ir_dtype t, int32_t rank,
+                          const int64_t *dims);
 
 #endif

@@ -41,16 +41,16 @@ typedef struct ir_known {
 } ir_known;
 
 struct ir_value {
-    const ir_type *type;      /* NULL until inferred */
-    const char *name;         /* interned; NULL = unnamed, printed by number */
-    ir_node *def;             /* the node it is a result of, or NULL */
-    ir_region *region;        /* the region it is a parameter of, or NULL */
-    const ir_tensor *tensor;  /* constants: the payload */
-    const ir_known *known;    /* symbolic contents (shape arithmetic), or NULL; set by inference */
+    const ir_type *type;     /* NULL until inferred */
+    const char *name;        /* interned; NULL = unnamed, printed by number */
+    ir_node *def;            /* the node it is a result of, or NULL */
+    ir_region *region;       /* the region it is a parameter of, or NULL */
+    const ir_tensor *tensor; /* constants: the payload */
+    const ir_known *known;   /* symbolic contents (shape arithmetic), or NULL; set by inference */
     ir_use *uses;
-    uint32_t index;           /* among the node's results or the region's parameters */
-    uint32_t mark;            /* scratch: ir_new_mark */
-    uint64_t scratch;         /* scratch of the running pass; not preserved between passes */
+    uint32_t index;   /* among the node's results or the region's parameters */
+    uint32_t mark;    /* scratch: ir_new_mark */
+    uint64_t scratch; /* scratch of the running pass; not preserved between passes */
 };
 
 typedef enum ir_attr_kind {
@@ -100,13 +100,14 @@ struct ir_node {
 };
 
 struct ir_region {
-    const char *name; /* "then_branch", "else_branch", "body", "epilogue"; NULL for a graph's body */
-    ir_node *owner;   /* NULL for a graph's body */
+    const char
+        *name;      /* "then_branch", "else_branch", "body", "epilogue"; NULL for a graph's body */
+    ir_node *owner; /* NULL for a graph's body */
     ir_graph *graph;
     ir_node *first, *last;
     ir_value **params;
     uint32_t n_params;
-    ir_node *yield;   /* op OP_Yield; not in the list; its operands are the region's results */
+    ir_node *yield; /* op OP_Yield; not in the list; its operands are the region's results */
 };
 
 struct ir_graph {
@@ -124,13 +125,13 @@ typedef struct ir_const {
 
 struct ir_module {
     ir_ctx *ctx;
-    tl_arena *arena;   /* owns everything below */
-    ir_graph *graphs;  /* in order; the first one is the entry */
+    tl_arena *arena;  /* owns everything below */
+    ir_graph *graphs; /* in order; the first one is the entry */
     ir_const *consts, *last_const;
     tl_map const_by_hash;
-    int opset;         /* of ai.onnx the ops are canonical at */
-    const char *producer;   /* from the ONNX file, for inspect; may be NULL */
-    uint8_t sha256[32];     /* of the model file; zero when there was none */
+    int opset;            /* of ai.onnx the ops are canonical at */
+    const char *producer; /* from the ONNX file, for inspect; may be NULL */
+    uint8_t sha256[32];   /* of the model file; zero when there was none */
 };
 
 /* ---- modules, graphs, regions ------------------------------------------------------------------------------- */
@@ -142,9 +143,14 @@ void ir_region_remove_param(ir_region *r, uint32_t index); /* must have no uses 
 void ir_region_add_result(ir_region *r, ir_value *v);
 void ir_region_set_results(ir_region *r, ir_value *const *v, uint32_t n);
 void ir_graph_add_output(ir_graph *g, const char *name, ir_value *v);
-static inline uint32_t ir_region_n_results(const ir_region *r) { return r->yield->n_in; }
-static inline ir_value *ir_region_result(const ir_region *r, uint32_t i) { return r->yield->in[i].value; }
-bool ir_region_is_inside(const ir_region *r, const ir_region *outer); /* r == outer or nested in it */
+static inline uint32_t ir_region_n_results(const ir_region *r) {
+    return r->yield->n_in;
+}
+static inline ir_value *ir_region_result(const ir_region *r, uint32_t i) {
+    return r->yield->in[i].value;
+}
+bool ir_region_is_inside(const ir_region *r,
+                         const ir_region *outer); /* r == outer or nested in it */
 
 /* The module's constant with this content; made where absent. The first name given wins. */
 ir_value *ir_module_const(ir_module *m, const ir_tensor *t, const char *name);
@@ -168,14 +174,22 @@ void ir_node_drop_operands_from(ir_node *n, uint32_t first);     /* keeps the fi
 void ir_node_set_n_out(ir_module *m, ir_node *n, uint32_t n_out);
 /* A fresh node with other results count/op that takes over n's place is preferred over mutation in passes. */
 
-static inline ir_value *ir_in(const ir_node *n, uint32_t i) { return i < n->n_in ? n->in[i].value : NULL; }
-static inline ir_value *ir_out(const ir_node *n, uint32_t i) { return i < n->n_out ? &n->out[i] : NULL; }
+static inline ir_value *ir_in(const ir_node *n, uint32_t i) {
+    return i < n->n_in ? n->in[i].value : NULL;
+}
+static inline ir_value *ir_out(const ir_node *n, uint32_t i) {
+    return i < n->n_out ? &n->out[i] : NULL;
+}
 
 /* ---- values ------------------------------------------------------------------------------------------------- */
 void ir_value_replace_uses(ir_value *old, ir_value *new_value); /* all uses; O(uses) */
 uint32_t ir_value_count_uses(const ir_value *v);
-static inline bool ir_value_has_one_use(const ir_value *v) { return v->uses && !v->uses->next; }
-static inline bool ir_value_is_const(const ir_value *v) { return v && v->tensor; }
+static inline bool ir_value_has_one_use(const ir_value *v) {
+    return v->uses && !v->uses->next;
+}
+static inline bool ir_value_is_const(const ir_value *v) {
+    return v && v->tensor;
+}
 /* Region where it is defined; NULL for constants. */
 ir_region *ir_value_region(const ir_value *v);
 /* A scalar or one-element constant's value; false where it is not one. */
@@ -196,25 +210,30 @@ bool ir_attr_has(const ir_node *n, const char *name);
 /* Value, or the schema's default, or (ops without schema / attributes without default) the given fallback. */
 int64_t ir_attr_int(const ir_node *n, const char *name, int64_t fallback);
 float ir_attr_float(const ir_node *n, const char *name, float fallback);
-const char *ir_attr_string(const ir_node *n, const char *name, const char *fallback); /* NUL-terminated copy semantics */
-const int64_t *ir_attr_ints(const ir_node *n, const char *name, uint32_t *count);     /* NULL, 0 where absent */
-void ir_attr_set(ir_module *m, ir_node *n, const ir_attr *attr);                       /* replaces one of the same name */
+const char *ir_attr_string(const ir_node *n, const char *name,
+                           const char *fallback); /* NUL-terminated copy semantics */
+const int64_t *ir_attr_ints(const ir_node *n, const char *name,
+                            uint32_t *count);                    /* NULL, 0 where absent */
+void ir_attr_set(ir_module *m, ir_node *n, const ir_attr *attr); /* replaces one of the same name */
 void ir_attr_set_int(ir_module *m, ir_node *n, const char *name, int64_t v);
 void ir_attr_set_float(ir_module *m, ir_node *n, const char *name, float v);
 void ir_attr_set_string(ir_module *m, ir_node *n, const char *name, const char *v);
 void ir_attr_set_ints(ir_module *m, ir_node *n, const char *name, const int64_t *v, uint32_t count);
-void ir_attr_set_dims(ir_module *m, ir_node *n, const char *name, const ir_dim *const *v, uint32_t count);
+void ir_attr_set_dims(ir_module *m, ir_node *n, const char *name, const ir_dim *const *v,
+                      uint32_t count);
 void ir_attr_set_type(ir_module *m, ir_node *n, const char *name, const ir_type *t);
 void ir_attr_remove(ir_node *n, const char *name);
 bool ir_attr_equal(const ir_attr *a, const ir_attr *b);
 
 /* ---- walking ------------------------------------------------------------------------------------------------ */
 #define ir_for_each_node(n, r) for (ir_node *n = (r)->first; n; n = n->next)
-#define ir_for_each_node_safe(n, r)                                                                                    \
-    for (ir_node *n = (r)->first, *n##_next = n ? n->next : NULL; n; n = n##_next, n##_next = n ? n->next : NULL)
+#define ir_for_each_node_safe(n, r)                                  \
+    for (ir_node *n = (r)->first, *n##_next = n ? n->next : NULL; n; \
+         n = n##_next, n##_next = n ? n->next : NULL)
 #define ir_for_each_use(u, v) for (ir_use *u = (v)->uses; u; u = u->next)
 
-uint32_t ir_new_mark(ir_ctx *c); /* a number no node or value carries: `n->mark = m` needs no clearing */
+uint32_t
+ir_new_mark(ir_ctx *c); /* a number no node or value carries: `n->mark = m` needs no clearing */
 uint32_t ir_region_count_nodes(const ir_region *r); /* nested ones included */
 
 /* ---- whole-module services (each in a file of its own) ------------------------------------------------------- */
@@ -223,8 +242,9 @@ typedef struct ir_print_options {
     enum { IR_CONSTANTS_HASH, IR_CONSTANTS_FULL, IR_CONSTANTS_NONE } constants;
     bool locations; /* append // "node name" */
 } ir_print_options;
-void ir_module_print(const ir_module *m, const ir_print_options *o, tl_str *out); /* o may be NULL */
-void ir_node_print(const ir_node *n, tl_str *out);                                /* one line, for messages */
+void ir_module_print(const ir_module *m, const ir_print_options *o,
+                     tl_str *out);                 /* o may be NULL */
+void ir_node_print(const ir_node *n, tl_str *out); /* one line, for messages */
 /* parse.c: NULL after reporting to c->diag. `file` names it in messages. Side file: bytes of constants printed by hash, or NULL. */
 ir_module *ir_module_parse(ir_ctx *c, tl_arena *a, const char *file, const char *text, size_t len);
 /* verify.c: all rules, reports everything it finds to c->diag; true when clean. */
@@ -233,8 +253,8 @@ bool ir_module_verify(const ir_module *m);
 ir_module *ir_module_clone(const ir_module *m, tl_arena *a);
 /* Copies the nodes of `from` in front of `at` (or at the end of `to` when at is NULL); parameters map to args; the results come
  * back in results[]. `from` may belong to the same module. Names of copies get `suffix` where not NULL. */
-void ir_region_inline(ir_module *m, const ir_region *from, ir_value *const *args, ir_region *to, ir_node *at,
-                      const char *suffix, ir_value **results);
+void ir_region_inline(ir_module *m, const ir_region *from, ir_value *const *args, ir_region *to,
+                      ir_node *at, const char *suffix, ir_value **results);
 /* Copy of one node with other operands, unlinked. */
 ir_node *ir_node_clone(ir_module *m, const ir_node *n, ir_value *const *in);
 /* hash.c: equal for graphs that print the same, up to names of inner values. */

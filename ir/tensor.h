@@ -6,11 +6,12 @@
 
 typedef struct ir_tensor ir_tensor;
 struct ir_tensor {
-    const ir_type *type;  /* static tensor type */
-    const void *data;     /* ONNX packing, little endian; str: array of tl_sv. NULL with `opaque` */
+    const ir_type *type; /* static tensor type */
+    const void *data;    /* ONNX packing, little endian; str: array of tl_sv. NULL with `opaque` */
     size_t bytes;
-    uint64_t hash;        /* of type and content; computed by ir_tensor_create */
-    bool opaque;          /* typed but without bytes (text IR whose side file is missing): folds never, compares by hash */
+    uint64_t hash; /* of type and content; computed by ir_tensor_create */
+    bool
+        opaque; /* typed but without bytes (text IR whose side file is missing): folds never, compares by hash */
 };
 
 /* data is borrowed and must live as long as the arena (mapped file or arena memory). */
@@ -27,7 +28,8 @@ bool ir_tensor_is_splat(const ir_tensor *t);
 
 /* Element i as a number, whatever the numeric type (f16, bf16, small floats and sub-byte types are decoded). */
 double ir_tensor_get_f64(const ir_tensor *t, size_t i);
-int64_t ir_tensor_get_i64(const ir_tensor *t, size_t i); /* floats: truncated and saturated; u64: reinterpreted */
+int64_t ir_tensor_get_i64(const ir_tensor *t,
+                          size_t i); /* floats: truncated and saturated; u64: reinterpreted */
 /* Stores with the type's rounding (floats to nearest even) or wrapping (integers). */
 void ir_tensor_set_f64(ir_tensor *t, size_t i, double v);
 void ir_tensor_set_i64(ir_tensor *t, size_t i, int64_t v);

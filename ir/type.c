@@ -8,12 +8,15 @@
 static uint64_t type_hash(const ir_type *t) {
     uint64_t h = tl_hash_mix((uint64_t)t->kind, (uint64_t)t->dtype);
     h = tl_hash_mix(h, (uint64_t)(int64_t)t->rank);
-    for (int32_t i = 0; i < t->rank; i++) h = tl_hash_mix(h, (uint64_t)(uintptr_t)t->dims[i]);
+    for (int32_t i = 0; i < t->rank; i++)
+        h = tl_hash_mix(h, (uint64_t)(uintptr_t)t->dims[i]);
     return tl_hash_mix(h, (uint64_t)(uintptr_t)t->element);
 }
 
 static bool type_same(const ir_type *a, const ir_type *b) {
-    if (a->kind != b->kind || a->dtype != b->dtype || a->rank != b->rank || a->element != b->element) return false;
+    if (a->kind != b->kind || a->dtype != b->dtype || a->rank != b->rank ||
+        a->element != b->element)
+        return false;
     for (int32_t i = 0; i < a->rank; i++)
         if (a->dims[i] != b->dims[i]) return false;
     return true;
@@ -43,17 +46,23 @@ static const ir_type *type_intern(ir_ctx *c, const ir_type *t) {
 }
 
 const ir_type *ir_type_tensor(ir_ctx *c, ir_dtype t, int32_t rank, const ir_dim *const *dims) {
-    return type_intern(c, &(ir_type){.kind = IR_TYPE_TENSOR, .dtype = t, .rank = rank, .dims = dims});
+    return type_intern(c,
+                       &(ir_type){.kind = IR_TYPE_TENSOR, .dtype = t, .rank = rank, .dims = dims});
 }
 
 const ir_type *ir_type_tensor_static(ir_ctx *c, ir_dtype t, int32_t rank, const int64_t *dims) {
     const ir_dim *d[IR_MAX_RANK];
-    for (int32_t i = 0; i < rank; i++) d[i] = ir_dim_const(c, dims[i]);
+    for (int32_t i = 0; i < rank; i++)
+        d[i] = ir_dim_const(c, dims[i]);
     return ir_type_tensor(c, t, rank, d);
 }
 
-const ir_type *ir_type_unranked(ir_ctx *c, ir_dtype t) { return ir_type_tensor(c, t, -1, NULL); }
-const ir_type *ir_type_scalar(ir_ctx *c, ir_dtype t) { return ir_type_tensor(c, t, 0, NULL); }
+const ir_type *ir_type_unranked(ir_ctx *c, ir_dtype t) {
+    return ir_type_tensor(c, t, -1, NULL);
+}
+const ir_type *ir_type_scalar(ir_ctx *c, ir_dtype t) {
+    return ir_type_tensor(c, t, 0, NULL);
+}
 
 const ir_type *ir_type_sequence(ir_ctx *c, const ir_type *element) {
     return type_intern(c, &(ir_type){.kind = IR_TYPE_SEQUENCE, .element = element});
@@ -71,8 +80,12 @@ const ir_type *ir_type_with_dtype(ir_ctx *c, const ir_type *t, ir_dtype dtype) {
     return ir_type_tensor(c, dtype, t->rank, t->dims);
 }
 
-bool ir_type_is_tensor(const ir_type *t) { return t && t->kind == IR_TYPE_TENSOR; }
-bool ir_type_is_ranked(const ir_type *t) { return ir_type_is_tensor(t) && t->rank >= 0; }
+bool ir_type_is_tensor(const ir_type *t) {
+    return t && t->kind == IR_TYPE_TENSOR;
+}
+bool ir_type_is_ranked(const ir_type *t) {
+    return ir_type_is_tensor(t) && t->rank >= 0;
+}
 
 bool ir_type_is_static(const ir_type *t) {
     if (!ir_type_is_ranked(t)) return false;
@@ -91,7 +104,8 @@ bool ir_type_is_known(const ir_type *t) {
 const ir_dim *ir_type_elements(ir_ctx *c, const ir_type *t) {
     if (!ir_type_is_ranked(t)) return ir_dim_unknown(c);
     const ir_dim *n = ir_dim_const(c, 1);
-    for (int32_t i = 0; i < t->rank; i++) n = ir_dim_mul(c, n, t->dims[i]);
+    for (int32_t i = 0; i < t->rank; i++)
+        n = ir_dim_mul(c, n, t->dims[i]);
     return n;
 }
 
@@ -102,8 +116,10 @@ bool ir_type_static_elements(const ir_type *t, size_t *n) {
     for (int32_t i = 0; i < t->rank; i++) {
         int64_t d;
         if (!ir_dim_is_const(t->dims[i], &d) || d < 0) return false;
-        if (d == 0) zero = true;
-        else fits = fits && tl_mul_size(*n, (size_t)d, n);
+        if (d == 0)
+            zero = true;
+        else
+            fits = fits && tl_mul_size(*n, (size_t)d, n);
     }
     if (zero) *n = 0; /* a zero anywhere makes it empty, however large the rest */
     return zero || fits;
@@ -119,11 +135,13 @@ const ir_type *ir_type_join(ir_ctx *c, const ir_type *a, const ir_type *b) {
     if (!a || !b || a->kind != b->kind || a->dtype != b->dtype) return NULL;
     if (a->kind != IR_TYPE_TENSOR) {
         const ir_type *e = ir_type_join(c, a->element, b->element);
-        return e ? type_intern(c, &(ir_type){.kind = a->kind, .dtype = a->dtype, .element = e}) : NULL;
+        return e ? type_intern(c, &(ir_type){.kind = a->kind, .dtype = a->dtype, .element = e})
+                 : NULL;
     }
     if (a->rank != b->rank) return ir_type_unranked(c, a->dtype);
     const ir_dim *d[IR_MAX_RANK];
-    for (int32_t i = 0; i < a->rank; i++) d[i] = ir_dim_equal(a->dims[i], b->dims[i]) ? a->dims[i] : ir_dim_unknown(c);
+    for (int32_t i = 0; i < a->rank; i++)
+        d[i] = ir_dim_equal(a->dims[i], b->dims[i]) ? a->dims[i] : ir_dim_unknown(c);
     return ir_type_tensor(c, a->dtype, a->rank, d);
 }
 
@@ -143,7 +161,8 @@ const ir_type *ir_type_meet(ir_ctx *c, const ir_type *a, const ir_type *b) {
     if (a->kind != b->kind || a->dtype != b->dtype) return NULL;
     if (a->kind != IR_TYPE_TENSOR) {
         const ir_type *e = ir_type_meet(c, a->element, b->element);
-        return e ? type_intern(c, &(ir_type){.kind = a->kind, .dtype = a->dtype, .element = e}) : NULL;
+        return e ? type_intern(c, &(ir_type){.kind = a->kind, .dtype = a->dtype, .element = e})
+                 : NULL;
     }
     if (a->rank < 0) return b;
     if (b->rank < 0) return a;

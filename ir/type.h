@@ -5,15 +5,20 @@
 #include "ir/dim.h"
 #include "ir/dtype.h"
 
-typedef enum ir_type_kind { IR_TYPE_TENSOR, IR_TYPE_SEQUENCE, IR_TYPE_OPTIONAL, IR_TYPE_MAP } ir_type_kind;
+typedef enum ir_type_kind {
+    IR_TYPE_TENSOR,
+    IR_TYPE_SEQUENCE,
+    IR_TYPE_OPTIONAL,
+    IR_TYPE_MAP
+} ir_type_kind;
 
 typedef struct ir_type ir_type;
 struct ir_type {
     ir_type_kind kind;
-    ir_dtype dtype;              /* tensor: element; map: key */
-    int32_t rank;                /* tensor: -1 = not known */
-    const ir_dim *const *dims;   /* tensor: rank of them */
-    const ir_type *element;      /* sequence, optional: what is inside; map: value */
+    ir_dtype dtype;            /* tensor: element; map: key */
+    int32_t rank;              /* tensor: -1 = not known */
+    const ir_dim *const *dims; /* tensor: rank of them */
+    const ir_type *element;    /* sequence, optional: what is inside; map: value */
 };
 
 const ir_type *ir_type_tensor(ir_ctx *c, ir_dtype t, int32_t rank, const ir_dim *const *dims);
@@ -28,9 +33,9 @@ const ir_type *ir_type_map(ir_ctx *c, ir_dtype key, const ir_type *value);
 const ir_type *ir_type_with_dtype(ir_ctx *c, const ir_type *t, ir_dtype dtype);
 
 bool ir_type_is_tensor(const ir_type *t);
-bool ir_type_is_ranked(const ir_type *t);   /* a tensor whose rank is known */
-bool ir_type_is_static(const ir_type *t);   /* a tensor whose dims are all constants */
-bool ir_type_is_known(const ir_type *t);    /* ranked, and no dim is "?" */
+bool ir_type_is_ranked(const ir_type *t); /* a tensor whose rank is known */
+bool ir_type_is_static(const ir_type *t); /* a tensor whose dims are all constants */
+bool ir_type_is_known(const ir_type *t);  /* ranked, and no dim is "?" */
 /* Number of elements, symbolic; unranked or "?" inside: unknown. */
 const ir_dim *ir_type_elements(ir_ctx *c, const ir_type *t);
 /* Static tensors: elements, and bytes; false when not static or on overflow. */
@@ -43,6 +48,8 @@ const ir_type *ir_type_join(ir_ctx *c, const ir_type *a, const ir_type *b);
 /* The more precise of two types of one value: known dims win over "?" and over symbols; NULL on a contradiction (3 and 4). */
 const ir_type *ir_type_meet(ir_ctx *c, const ir_type *a, const ir_type *b);
 
-void ir_type_print(const ir_type *t, tl_str *out); /* f32[batch,3], f32[*] unranked, seq(f32[?]), opt(...), map(i64,...) */
+void ir_type_print(
+    const ir_type *t,
+    tl_str *out); /* f32[batch,3], f32[*] unranked, seq(f32[?]), opt(...), map(i64,...) */
 
 #endif

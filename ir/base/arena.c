@@ -11,7 +11,9 @@ struct tl_arena_chunk {
     size_t bytes;
 };
 
-static _Noreturn void arena_fail(tl_arena *a) { longjmp(a->fail->jump, 1); }
+static _Noreturn void arena_fail(tl_arena *a) {
+    longjmp(a->fail->jump, 1);
+}
 
 void tl_arena_init(tl_arena *a, tl_fail *fail) {
     *a = (tl_arena){.fail = fail};
@@ -42,7 +44,9 @@ static void arena_grow(tl_arena *a, size_t need) {
     a->end = (char *)c + bytes;
 }
 
-static char *align_up(char *p, size_t align) { return (char *)(((uintptr_t)p + align - 1) & ~(uintptr_t)(align - 1)); }
+static char *align_up(char *p, size_t align) {
+    return (char *)(((uintptr_t)p + align - 1) & ~(uintptr_t)(align - 1));
+}
 
 void *tl_arena_alloc(tl_arena *a, size_t bytes, size_t align) {
     if (a->fail->countdown && --a->fail->countdown == 0) arena_fail(a);
@@ -69,7 +73,9 @@ char *tl_arena_strndup(tl_arena *a, const char *s, size_t n) {
     return copy;
 }
 
-char *tl_arena_strdup(tl_arena *a, const char *s) { return tl_arena_strndup(a, s, strlen(s)); }
+char *tl_arena_strdup(tl_arena *a, const char *s) {
+    return tl_arena_strndup(a, s, strlen(s));
+}
 
 tl_arena_mark tl_arena_get_mark(const tl_arena *a) {
     return (tl_arena_mark){.chunk = a->chunk, .next = a->next, .total = a->total};

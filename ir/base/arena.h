@@ -51,11 +51,15 @@ void tl_arena_reset(tl_arena *a, tl_arena_mark mark);
 /* n * size with overflow treated as out of memory. */
 void *tl_arena_alloc_array(tl_arena *a, size_t n, size_t size, size_t align);
 
-#define TL_NEW(a, T) ((T *)tl_arena_alloc((a), sizeof(T), _Alignof(T)))
+#define TL_NEW(a, T)          ((T *)tl_arena_alloc((a), sizeof(T), _Alignof(T)))
 #define TL_NEW_ARRAY(a, T, n) ((T *)tl_arena_alloc_array((a), (n), sizeof(T), _Alignof(T)))
 
 /* Checked arithmetic for everything that comes from a file: false on overflow. */
-static inline bool tl_mul_size(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
-static inline bool tl_add_size(size_t a, size_t b, size_t *out) { return !__builtin_add_overflow(a, b, out); }
+static inline bool tl_mul_size(size_t a, size_t b, size_t *out) {
+    return !__builtin_mul_overflow(a, b, out);
+}
+static inline bool tl_add_size(size_t a, size_t b, size_t *out) {
+    return !__builtin_add_overflow(a, b, out);
+}
 
 #endif

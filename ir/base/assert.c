@@ -11,7 +11,8 @@ void tl_assert_set_hook(tl_assert_hook *hook, void *data) {
     hook_data = data;
 }
 
-_Noreturn void tl_assert_failed(const char *condition, const char *file, int line, const char *function) {
+_Noreturn void tl_assert_failed(const char *condition, const char *file, int line,
+                                const char *function) {
     fprintf(stderr, "tlbc: bug: %s: %s:%d in %s\n", condition, file, line, function);
     tl_assert_hook *hook = hook_function;
     hook_function = NULL; /* the hook itself may assert */

@@ -7,9 +7,10 @@
 typedef void tl_assert_hook(void *data);
 void tl_assert_set_hook(tl_assert_hook *hook, void *data);
 
-_Noreturn void tl_assert_failed(const char *condition, const char *file, int line, const char *function);
+_Noreturn void tl_assert_failed(const char *condition, const char *file, int line,
+                                const char *function);
 
-#define TL_ASSERT(cond) ((cond) ? (void)0 : tl_assert_failed(#cond, __FILE__, __LINE__, __func__))
+#define TL_ASSERT(cond)  ((cond) ? (void)0 : tl_assert_failed(#cond, __FILE__, __LINE__, __func__))
 #define TL_UNREACHABLE() tl_assert_failed("unreachable", __FILE__, __LINE__, __func__)
 
 #endif

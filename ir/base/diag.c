@@ -8,9 +8,12 @@ void diag_init(diag *d, tl_arena *arena) {
     *d = (diag){.arena = arena};
 }
 
-void diag_clear(diag *d) { d->n = d->n_errors = 0; }
+void diag_clear(diag *d) {
+    d->n = d->n_errors = 0;
+}
 
-static bool diag_add(diag *d, diag_severity severity, const ir_loc *loc, const char *format, va_list args) {
+static bool diag_add(diag *d, diag_severity severity, const ir_loc *loc, const char *format,
+                     va_list args) {
     if (severity == DIAG_ERROR) d->n_errors++;
     if (d->n_errors > DIAG_MAX_ERRORS) return false;
     tl_str text;
@@ -21,13 +24,13 @@ static bool diag_add(diag *d, diag_severity severity, const ir_loc *loc, const c
     return false;
 }
 
-#define DIAG_FUNCTION(name, severity)                                                                                  \
-    bool name(diag *d, const ir_loc *loc, const char *format, ...) {                                                   \
-        va_list args;                                                                                                  \
-        va_start(args, format);                                                                                        \
-        diag_add(d, severity, loc, format, args);                                                                      \
-        va_end(args);                                                                                                  \
-        return false;                                                                                                  \
+#define DIAG_FUNCTION(name, severity)                                \
+    bool name(diag *d, const ir_loc *loc, const char *format, ...) { \
+        va_list args;                                                \
+        va_start(args, format);                                      \
+        diag_add(d, severity, loc, format, args);                    \
+        va_end(args);                                                \
+        return false;                                                \
     }
 
 DIAG_FUNCTION(diag_error, DIAG_ERROR)
@@ -50,7 +53,8 @@ static void render_place(const ir_loc *loc, tl_str *out) {
 static void render_source(const ir_loc *loc, tl_str *out) {
     if (!loc || !loc->source_line) return;
     tl_str_printf(out, "    %s\n    ", loc->source_line);
-    for (uint32_t i = 1; i < loc->column; i++) tl_str_putc(out, loc->source_line[i - 1] == '\t' ? '\t' : ' ');
+    for (uint32_t i = 1; i < loc->column; i++)
+        tl_str_putc(out, loc->source_line[i - 1] == '\t' ? '\t' : ' ');
     tl_str_puts(out, "^\n");
 }
 
@@ -67,17 +71,22 @@ static void render_entry(const diag_entry *e, tl_str *out) {
 }
 
 void diag_render(const diag *d, tl_str *out) {
-    for (uint32_t i = 0; i < d->n; i++) render_entry(&d->entries[i], out);
-    if (d->n_errors > DIAG_MAX_ERRORS) tl_str_printf(out, "%u more errors not shown\n", d->n_errors - DIAG_MAX_ERRORS);
+    for (uint32_t i = 0; i < d->n; i++)
+        render_entry(&d->entries[i], out);
+    if (d->n_errors > DIAG_MAX_ERRORS)
+        tl_str_printf(out, "%u more errors not shown\n", d->n_errors - DIAG_MAX_ERRORS);
 }
 
 static void render_json_string(const char *s, tl_str *out) {
     tl_str_putc(out, '"');
     for (; *s; s++) {
         unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\') tl_str_printf(out, "\\%c", c);
-        else if (c < 0x20) tl_str_printf(out, "\\u%04x", c);
-        else tl_str_putc(out, (char)c);
+        if (c == '"' || c == '\\')
+            tl_str_printf(out, "\\%c", c);
+        else if (c < 0x20)
+            tl_str_printf(out, "\\u%04x", c);
+        else
+            tl_str_putc(out, (char)c);
     }
     tl_str_putc(out, '"');
 }
@@ -99,7 +108,8 @@ void diag_render_json(const diag *d, tl_str *out) {
             render_json_field("node", e->loc->node, out);
             render_json_field("op", e->loc->op, out);
             render_json_field("path", e->loc->path, out);
-            if (e->loc->line) tl_str_printf(out, ",\"line\":%u,\"column\":%u", e->loc->line, e->loc->column);
+            if (e->loc->line)
+                tl_str_printf(out, ",\"line\":%u,\"column\":%u", e->loc->line, e->loc->column);
         }
         tl_str_putc(out, '}');
     }

@@ -43,10 +43,13 @@ typedef struct diag {
 void diag_init(diag *d, tl_arena *arena);
 void diag_clear(diag *d);
 /* All return false, so that `return diag_error(...)` reads well. loc may be NULL. */
-bool diag_error(diag *d, const ir_loc *loc, const char *format, ...) __attribute__((format(printf, 3, 4)));
-bool diag_warning(diag *d, const ir_loc *loc, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool diag_error(diag *d, const ir_loc *loc, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+bool diag_warning(diag *d, const ir_loc *loc, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Belongs to the entry before it. */
-bool diag_note(diag *d, const ir_loc *loc, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool diag_note(diag *d, const ir_loc *loc, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void diag_render(const diag *d, tl_str *out);
 void diag_render_json(const diag *d, tl_str *out);
 

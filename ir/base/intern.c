@@ -44,4 +44,6 @@ const char *tl_intern_get_n(tl_intern *t, const char *s, size_t n) {
     return e->text;
 }
 
-const char *tl_intern_get(tl_intern *t, const char *s) { return tl_intern_get_n(t, s, strlen(s)); }
+const char *tl_intern_get(tl_intern *t, const char *s) {
+    return tl_intern_get_n(t, s, strlen(s));
+}

@@ -12,6 +12,7 @@ typedef struct tl_intern {
 
 void tl_intern_init(tl_intern *t, tl_arena *arena);
 const char *tl_intern_get(tl_intern *t, const char *s);
-const char *tl_intern_get_n(tl_intern *t, const char *s, size_t n); /* s must hold no NUL in its first n bytes */
+const char *tl_intern_get_n(tl_intern *t, const char *s,
+                            size_t n); /* s must hold no NUL in its first n bytes */
 
 #endif

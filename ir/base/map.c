@@ -7,14 +7,16 @@ void tl_map_init(tl_map *m, tl_arena *arena) {
 }
 
 void tl_map_clear(tl_map *m) {
-    for (uint32_t i = 0; i < m->cap; i++) m->slots[i].used = false;
+    for (uint32_t i = 0; i < m->cap; i++)
+        m->slots[i].used = false;
     m->len = 0;
 }
 
 /* The slot that holds `key`, or the free one where it belongs. */
 static tl_map_slot *probe(const tl_map *m, uint64_t key) {
     uint32_t i = (uint32_t)tl_hash_mix(0, key) & (m->cap - 1);
-    while (m->slots[i].used && m->slots[i].key != key) i = (i + 1) & (m->cap - 1);
+    while (m->slots[i].used && m->slots[i].key != key)
+        i = (i + 1) & (m->cap - 1);
     return &m->slots[i];
 }
 

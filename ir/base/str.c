@@ -28,9 +28,13 @@ void tl_str_append(tl_str *s, const char *bytes, size_t n) {
     s->data[s->len] = 0;
 }
 
-void tl_str_puts(tl_str *s, const char *text) { tl_str_append(s, text, strlen(text)); }
+void tl_str_puts(tl_str *s, const char *text) {
+    tl_str_append(s, text, strlen(text));
+}
 
-void tl_str_putc(tl_str *s, char c) { tl_str_append(s, &c, 1); }
+void tl_str_putc(tl_str *s, char c) {
+    tl_str_append(s, &c, 1);
+}
 
 void tl_str_vprintf(tl_str *s, const char *format, va_list args) {
     va_list again;

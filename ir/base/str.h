@@ -13,9 +13,15 @@ typedef struct tl_sv {
     size_t len;
 } tl_sv;
 
-static inline tl_sv tl_sv_from(const char *s) { return (tl_sv){s, strlen(s)}; }
-static inline bool tl_sv_is(tl_sv a, const char *s) { return a.len == strlen(s) && memcmp(a.data, s, a.len) == 0; }
-static inline bool tl_sv_equal(tl_sv a, tl_sv b) { return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0); }
+static inline tl_sv tl_sv_from(const char *s) {
+    return (tl_sv){s, strlen(s)};
+}
+static inline bool tl_sv_is(tl_sv a, const char *s) {
+    return a.len == strlen(s) && memcmp(a.data, s, a.len) == 0;
+}
+static inline bool tl_sv_equal(tl_sv a, tl_sv b) {
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
 
 /* Text under construction; data is always NUL-terminated (also when empty: tl_str_init makes it so). */
 typedef struct tl_str {

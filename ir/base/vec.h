@@ -12,14 +12,14 @@
 
 #include <string.h>
 
-#define TL_VEC(T)                                                                                                      \
-    struct {                                                                                                           \
-        T *data;                                                                                                       \
-        uint32_t len, cap;                                                                                             \
+#define TL_VEC(T)          \
+    struct {               \
+        T *data;           \
+        uint32_t len, cap; \
     }
 
-#define tl_vec_push(arena, v, ...)                                                                                     \
-    (tl_vec_grow((arena), (void **)&(v)->data, (v)->len, &(v)->cap, sizeof *(v)->data),                                \
+#define tl_vec_push(arena, v, ...)                                                      \
+    (tl_vec_grow((arena), (void **)&(v)->data, (v)->len, &(v)->cap, sizeof *(v)->data), \
      (void)((v)->data[(v)->len++] = (__VA_ARGS__)))
 
 static inline void tl_vec_grow(tl_arena *a, void **data, uint32_t len, uint32_t *cap, size_t size) {

@@ -14,9 +14,11 @@
 /* Sets result i's type, met with what was declared for it before; reports a contradiction. */
 bool infer_set(ir_ctx *c, ir_node *n, uint32_t i, const ir_type *t);
 /* Error at n about operand i: "input 1 'W': " + text. */
-bool infer_error(ir_ctx *c, const ir_node *n, uint32_t i, const char *format, ...) __attribute__((format(printf, 4, 5)));
+bool infer_error(ir_ctx *c, const ir_node *n, uint32_t i, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Numpy broadcasting of two shapes; false after reporting. */
-bool infer_broadcast_dims(ir_ctx *c, ir_node *n, const ir_type *a, const ir_type *b, int32_t *rank, const ir_dim **out);
+bool infer_broadcast_dims(ir_ctx *c, ir_node *n, const ir_type *a, const ir_type *b, int32_t *rank,
+                          const ir_dim **out);
 /* A dimension that only the data tells: the symbol "<result name>.d<axis>". */
 const ir_dim *infer_data_dim(ir_ctx *c, const ir_node *n, uint32_t result, uint32_t axis);
 /* Attribute `axis` brought into [0, rank); false after reporting when out of range. */

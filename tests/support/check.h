@@ -14,19 +14,23 @@
 static int check_passed, check_failed;
 
 static inline bool check_record(bool ok, const char *file, int line, const char *what) {
-    if (ok) check_passed++;
-    else check_failed++, fprintf(stderr, "%s:%d: check failed: %s\n", file, line, what);
+    if (ok)
+        check_passed++;
+    else
+        check_failed++, fprintf(stderr, "%s:%d: check failed: %s\n", file, line, what);
     return ok;
 }
 
 static inline bool check_strings(const char *a, const char *b, const char *file, int line) {
     bool ok = a && b ? strcmp(a, b) == 0 : a == b;
     check_record(ok, file, line, "strings are equal");
-    if (!ok) fprintf(stderr, "  found:    %s\n  expected: %s\n", a ? a : "(null)", b ? b : "(null)");
+    if (!ok)
+        fprintf(stderr, "  found:    %s\n  expected: %s\n", a ? a : "(null)", b ? b : "(null)");
     return ok;
 }
 
-static inline bool check_ints(long long a, long long b, const char *what, const char *file, int line) {
+static inline bool check_ints(long long a, long long b, const char *what, const char *file,
+                              int line) {
     bool ok = a == b;
     check_record(ok, file, line, what);
     if (!ok) fprintf(stderr, "  found:    %lld\n  expected: %lld\n", a, b);
@@ -34,7 +38,9 @@ static inline bool check_ints(long long a, long long b, const char *what, const 
 }
 
 #define CHECK(cond) check_record((cond), __FILE__, __LINE__, #cond)
-#define CHECK_EQ(found, expected) check_ints((long long)(found), (long long)(expected), #found " == " #expected, __FILE__, __LINE__)
+#define CHECK_EQ(found, expected)                                                            \
+    check_ints((long long)(found), (long long)(expected), #found " == " #expected, __FILE__, \
+               __LINE__)
 #define CHECK_STR(found, expected) check_strings((found), (expected), __FILE__, __LINE__)
 
 static inline int check_done(void) {
