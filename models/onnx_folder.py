@@ -3,6 +3,7 @@
 The expected outputs come from PyTorch running the module eagerly in fp32, never from a runtime that reads the ONNX
 file. Each set is a tuple of input tensors; dynamic dimensions may differ between the sets.
 """
+import glob
 import logging
 import os
 import shutil
@@ -106,11 +107,13 @@ def runtime_difference(folder):
 
 
 def write(folder, net, eager, sets, inputs, outputs, dynamic, exporter, opset, inline=False, external=False):
-    """Makes the whole folder anew. `eager` computes the expected outputs, `net` (perhaps scripted) is exported."""
-    if os.path.exists(folder):
-        shutil.rmtree(folder)
-    os.makedirs(folder)
+    """Replaces model and test sets of a folder. `eager` computes what is expected, `net` (perhaps scripted) is exported."""
+    os.makedirs(folder, exist_ok=True)
+    for old in glob.glob(os.path.join(folder, "test_data_set_*")):
+        shutil.rmtree(old)
     path = os.path.join(folder, "model.onnx")
+    for old in glob.glob(path + "*"):
+        os.remove(old)
     export(net, sets[0], path, inputs, outputs, dynamic, exporter, opset)
     tidy(path, inline, external)
     write_sets(folder, eager, sets, inputs, outputs)

@@ -77,7 +77,7 @@ def main():
     parser.add_argument("--inline", action="store_true", help="dynamo: weights inside model.onnx")
     parser.add_argument("--external", action="store_true", help="torchscript: weights in model.onnx.data")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="fields: see tlb_config.py")
-    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="replaced if it exists")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="its model and test sets are replaced")
     args = parser.parse_args()
     try:
         c = config(args.size, args.set)
