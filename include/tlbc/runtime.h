@@ -1,0 +1,158 @@
+/* How a program uses a model that tlbc compiled. C99, usable from C++. Nothing to link but the model itself: everything here is a
+ * type or a static inline call through the model's function table, so that several models made by different versions can live in one
+ * program.
+ *
+ *   const tlbc_model *model;
+ *   tlbc_status s = tlbc_open("model.so", &model, message, sizeof message);     or: extern const tlbc_model NAME_model;
+ *   tlbc_session *session;
+ *   s = tlbc_session_create(model, NULL, &session);
+ *   tlbc_tensor in = tlbc_tensor_f32(x, 2, (int64_t[]){1, 64}), out = tlbc_tensor_f32(y, 2, (int64_t[]){1, 10});
+ *   s = tlbc_run(session, &in, &out);
+ *   if (s) fprintf(stderr, "%s\n", tlbc_session_message(session));
+ *   tlbc_session_free(session);
+ *
+ * Ownership: tensors' memory is the caller's and is read or written only during a call. A session belongs to one thread at a time;
+ * different sessions of one model may run at the same time. Units: sizes in bytes unless they say elements. Every function that can
+ * fail returns a tlbc_status; the session holds a message that names the input, the expected and the given shape. */
+#ifndef TLBC_RUNTIME_H
+#define TLBC_RUNTIME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Changes whenever a struct below changes incompatibly. tlbc_open refuses a model of another version. */
+#define TLBC_ABI_VERSION 1
+#define TLBC_MAX_RANK 16
+
+typedef enum tlbc_status {
+    TLBC_OK = 0,
+    TLBC_ERROR_MEMORY = 1,   /* out of memory, or the caller's workspace is too small */
+    TLBC_ERROR_ARGUMENT = 2, /* wrong name, count, type, rank or shape */
+    TLBC_ERROR_DATA = 3,     /* input data made the model fail: an index out of range */
+    TLBC_ERROR_VERSION = 4,  /* model made by an incompatible version of tlbc */
+    TLBC_ERROR_CPU = 5,      /* the machine lacks instructions the model was compiled for */
+    TLBC_ERROR_IO = 6,       /* cannot open the file */
+    TLBC_ERROR_MODEL = 7,    /* compile time: the model is invalid or not supported */
+    TLBC_ERROR_INTERNAL = 8  /* a bug in tlbc */
+} tlbc_status;
+
+/* Element types; numbers as in ONNX TensorProto.DataType. */
+typedef enum tlbc_dtype {
+    TLBC_F32 = 1, TLBC_U8 = 2, TLBC_I8 = 3, TLBC_U16 = 4, TLBC_I16 = 5, TLBC_I32 = 6, TLBC_I64 = 7, TLBC_STRING = 8,
+    TLBC_BOOL = 9, TLBC_F16 = 10, TLBC_F64 = 11, TLBC_U32 = 12, TLBC_U64 = 13, TLBC_BF16 = 16
+} tlbc_dtype;
+
+/* One dimension of an input or output: a constant, or an expression over the model's symbols. */
+typedef struct tlbc_dim {
+    int64_t value;      /* -1 where it is not a constant */
+    const char *symbol; /* "batch", "2*time"; NULL for constants */
+    int32_t expr;       /* private: number of the expression; -1 for constants */
+    int32_t bind;       /* private: number of the symbol this dimension defines; -1 = it is only checked */
+} tlbc_dim;
+
+typedef struct tlbc_tensor_info {
+    const char *name;
+    tlbc_dtype dtype;
+    uint32_t rank;
+    const tlbc_dim *dims;
+} tlbc_tensor_info;
+
+/* A dense row-major tensor in the caller's memory. For outputs, `bytes` is the room at `data`; dims are filled in by the run. */
+typedef struct tlbc_tensor {
+    void *data;
+    size_t bytes;
+    tlbc_dtype dtype;
+    uint32_t rank;
+    int64_t dims[TLBC_MAX_RANK];
+} tlbc_tensor;
+
+typedef struct tlbc_session tlbc_session;
+typedef struct tlbc_model tlbc_model;
+
+typedef struct tlbc_session_options {
+    uint32_t struct_size;   /* sizeof(tlbc_session_options), or 0 */
+    uint32_t threads;       /* 0 or 1: the calling thread alone; n: n-1 more, asleep while no run is going on */
+    void *workspace;        /* caller's memory, 64-byte aligned, tlbc_workspace_bytes of it; NULL: the session allocates its own */
+    size_t workspace_bytes;
+} tlbc_session_options;
+
+/* The functions of a compiled model; call them through the wrappers below. */
+typedef struct tlbc_api {
+    tlbc_status (*session_create)(const tlbc_model *, const tlbc_session_options *, tlbc_session **);
+    void (*session_free)(tlbc_session *);
+    const char *(*session_message)(const tlbc_session *);
+    tlbc_status (*shapes)(tlbc_session *, const tlbc_tensor *inputs, tlbc_tensor *outputs, size_t *workspace_bytes);
+    tlbc_status (*run)(tlbc_session *, const tlbc_tensor *inputs, tlbc_tensor *outputs);
+} tlbc_api;
+
+/* The descriptor of a compiled model; constant data inside the .so. */
+struct tlbc_model {
+    uint32_t abi_version, struct_size;
+    const char *name;
+    const char *compiler;  /* "tlbc 0.1.0" */
+    const char *target;    /* "x86-64-v3" or a list, in order of preference */
+    const char *options;   /* the compile flags that shaped it */
+    uint8_t sha256[32];    /* of the ONNX file */
+    uint32_t n_inputs, n_outputs, n_symbols;
+    const tlbc_tensor_info *inputs, *outputs;
+    const char *const *symbols; /* names, in the order of the dimension bindings */
+    double flops;          /* of one run; 0 where it depends on symbols */
+    uint64_t weight_bytes;
+    const tlbc_api *api;
+    const struct tlbc_program *program; /* private: runtime/abi.h */
+};
+
+/* A session starts with a pointer to its model: all wrappers below work on any model of this ABI. */
+static inline const tlbc_model *tlbc_session_model(const tlbc_session *s) { return *(const tlbc_model *const *)s; }
+
+/* Creates a session. options may be NULL: one thread, own workspace. *out is NULL on failure. */
+static inline tlbc_status tlbc_session_create(const tlbc_model *m, const tlbc_session_options *options, tlbc_session **out) {
+    *out = NULL;
+    if (m->abi_version != TLBC_ABI_VERSION) return TLBC_ERROR_VERSION;
+    return m->api->session_create(m, options, out);
+}
+static inline void tlbc_session_free(tlbc_session *s) {
+    if (s) tlbc_session_model(s)->api->session_free(s);
+}
+/* What went wrong in the last call on this session; "" after success. Lives until the next call. */
+static inline const char *tlbc_session_message(const tlbc_session *s) { return tlbc_session_model(s)->api->session_message(s); }
+/* Fills rank, dims, dtype and needed `bytes` of all outputs for inputs of these shapes (data may be NULL), and the workspace a
+ * session needs for them (workspace_bytes may be NULL). Does not run. */
+static inline tlbc_status tlbc_shapes(tlbc_session *s, const tlbc_tensor *inputs, tlbc_tensor *outputs, size_t *workspace_bytes) {
+    return tlbc_session_model(s)->api->shapes(s, inputs, outputs, workspace_bytes);
+}
+/* Runs the model: n_inputs and n_outputs tensors in the descriptor's order. Allocates nothing, except that a session with its own
+ * workspace grows it when symbolic dimensions ask for more than any run before. */
+static inline tlbc_status tlbc_run(tlbc_session *s, const tlbc_tensor *inputs, tlbc_tensor *outputs) {
+    return tlbc_session_model(s)->api->run(s, inputs, outputs);
+}
+
+/* A tensor over caller's memory. */
+static inline tlbc_tensor tlbc_tensor_of(void *data, tlbc_dtype dtype, size_t element_bytes, uint32_t rank, const int64_t *dims) {
+    tlbc_tensor t;
+    size_t n = element_bytes;
+    t.data = data;
+    t.dtype = dtype;
+    t.rank = rank;
+    for (uint32_t i = 0; i < TLBC_MAX_RANK; i++) t.dims[i] = i < rank ? dims[i] : 0;
+    for (uint32_t i = 0; i < rank; i++) n *= (size_t)dims[i];
+    t.bytes = n;
+    return t;
+}
+static inline tlbc_tensor tlbc_tensor_f32(float *data, uint32_t rank, const int64_t *dims) {
+    return tlbc_tensor_of(data, TLBC_F32, sizeof(float), rank, dims);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifndef TLBC_NO_DLOPEN
+#include "tlbc/open.h" /* tlbc_open, tlbc_close: needs dlopen */
+#endif
+
+#endif

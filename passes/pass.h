@@ -1,0 +1,64 @@
+/* Passes over the graph IR and their manager. A pass is one file, one public function, one name:
+ *
+ *   pass_result pass_dce(pass_ctx *ctx, ir_graph *g);        // passes/dce.c, row in passes.def, tests/golden/dce/
+ *
+ * The manager does for every pass: verify, print, skip, round trip, bisect, timing, counters, reproducer, and comparison by the
+ * reference evaluator (TLBC_DEBUG, docs/DEBUGGING.md), so that authors do nothing. How to add one: docs/ADD_A_PASS.md. */
+#ifndef TLBC_PASSES_PASS_H
+#define TLBC_PASSES_PASS_H
+
+#include "ir/build.h"
+#include "ir/ir.h"
+
+typedef enum pass_result { PASS_SAME, PASS_CHANGED, PASS_FAILED } pass_result;
+
+typedef enum pass_math {
+    PASS_MATH_STRICT, /* only rewrites that keep every bit */
+    PASS_MATH_DEFAULT, /* also those whose effect on rounding is bounded: folding scales into weights */
+    PASS_MATH_FAST     /* all */
+} pass_math;
+
+/* Zero = defaults. */
+typedef struct pass_options {
+    pass_math math_plus_one; /* 0 = PASS_MATH_DEFAULT; else 1 + pass_math: see pass_get_math */
+    uint32_t panel;          /* columns of a packed weight panel; 0 = 16 */
+    const char *skip;        /* comma separated pass names */
+    int64_t bisect;          /* stop after this many changes; 0 = no limit */
+    bool verify, print, print_changed, roundtrip, eval, time, stats;
+    const char *print_only;   /* name of the pass to print after; NULL = all */
+    const char *reproducer;   /* file for the IR before a failing pass; NULL = tlbc-repro.tl */
+    const char *command_line; /* first comment of the reproducer */
+} pass_options;
+
+typedef struct pass_ctx {
+    ir_ctx *c;
+    ir_module *m;
+    tl_arena *scratch; /* reset by the manager after each pass */
+    const pass_options *options;
+    struct pass_manager *manager;
+} pass_ctx;
+
+typedef pass_result pass_fn(pass_ctx *ctx, ir_graph *g);
+
+typedef struct pass_info {
+    const char *name;
+    const char *summary;
+    pass_fn *fn;
+} pass_info;
+
+const pass_info *pass_find(const char *name); /* NULL where absent */
+const pass_info *pass_list(uint32_t *count);
+
+/* Adds to a statistic of the running pass ("folded"). */
+void ctx_count(pass_ctx *ctx, const char *what, uint32_t by);
+
+/* A peephole pass in one line: calls cb for every node of g, regions included, in order; nodes may be removed or inserted
+ * before the current one. */
+typedef pass_result pass_node_fn(pass_ctx *ctx, ir_node *n);
+pass_result pass_each_node(pass_ctx *ctx, ir_graph *g, pass_node_fn *cb);
+
+/* Runs "a,b,fix(c,d),..." on every graph of the module; "default" stands for the whole pipeline of pipeline.c.
+ * false after reporting to the module's diagnostics. */
+bool pass_run(ir_module *m, const char *passes, const pass_options *o);
+
+#endif

@@ -1,0 +1,52 @@
+/* The contract between generated code and the runtime library that is linked into every model. Not for users.
+ * Offsets of struct tlbc_frame are known to codegen (codegen/frame.h asserts them). */
+#ifndef TLBC_RUNTIME_ABI_H
+#define TLBC_RUNTIME_ABI_H
+
+#include "tlbc/runtime.h"
+
+/* What one run hands to generated code; the same for all its threads. All members 8 bytes. */
+typedef struct tlbc_frame {
+    char *workspace;     /* 64-byte aligned */
+    const char *weights; /* 64-byte aligned constants */
+    void *const *inputs; /* data pointers in descriptor order */
+    void *const *outputs;
+    const int64_t *symbols; /* values of the dimension symbols */
+    const int64_t *slots;   /* offsets in the workspace, made by plan() */
+    void *team;             /* struct tlbc_team: threads and their barrier (runtime/threads.c) */
+    int64_t *
+        status; /* first failure: 0 = none, else 1 + index into tlbc_program.failures; then two arguments */
+} tlbc_frame;
+
+/* All threads call it with the same frame: tid in [0, n_threads). */
+typedef void tlbc_main_fn(const tlbc_frame *frame, int64_t tid, int64_t n_threads);
+/* From the symbols: values of all dimension expressions, offsets of all slots; the result is the workspace size in bytes, or -1 where the
+ * sizes overflow. n_threads scales per-thread scratch. */
+typedef int64_t tlbc_plan_fn(const int64_t *symbols, int64_t *exprs, int64_t *slots,
+                             int64_t n_threads);
+
+/* One compilation of the program for a class of machines; the first whose features the machine has is taken. */
+typedef struct tlbc_variant {
+    const char *cpu;   /* "x86-64-v3" */
+    uint64_t features; /* TLBC_CPU_* bits that must be there (runtime/cpu.h) */
+    tlbc_main_fn *main;
+    tlbc_plan_fn *plan;
+} tlbc_variant;
+
+typedef struct tlbc_program {
+    uint32_t n_variants, n_exprs, n_slots, n_failures;
+    const tlbc_variant *variants;
+    const void *weights; /* embedded; NULL: in the side file named weights_file */
+    const char *weights_file;
+    const char *const *
+        failures; /* printf formats with two %lld: "node 'x' (Gather), input 1: index %lld is outside [0, %lld)" */
+} tlbc_program;
+
+/* Called by generated code. */
+void tlbc_rt_barrier(const tlbc_frame *frame);
+void tlbc_rt_fail(const tlbc_frame *frame, int64_t failure, int64_t a,
+                  int64_t b); /* the first one of a run is kept */
+
+extern const tlbc_api tlbc_rt_api; /* what descriptors point to */
+
+#endif
