@@ -4,6 +4,7 @@
 usage: make_tests.py [-o DIR] [NAME]...      default: ../tests/models, all of them
 """
 import argparse
+import multiprocessing
 import os
 import sys
 
@@ -34,6 +35,9 @@ TESTS = {
     "tlb_test_loop_while": ("test", "loop=while outputs=both", "loop", "torchscript", {"opset": 20}),
     "tlb_test_loop_buffer": ("test", "loop=buffer outputs=both", "loop", "torchscript", {}),
     "tlb_test_loop_mask": ("test", "mask=1", "loop", "torchscript", {}),
+    "tlb_test_scan": ("test", "outputs=both", "scan", "dynamo", {"opset": 18, "batch": "2", "inline": True}),
+    "tlb_test_scan_logits": ("test", "", "scan", "dynamo", {"opset": 21, "inline": True}),
+    "tlb_test_scan_mask": ("test", "mask=1", "scan", "dynamo", {"opset": 20, "batch": "2"}),
     # the Keras example's order of blocks, state as long as a chunk, the last chunk classified
     "tlb_test_keras_quirk": ("test_keras", "", "unrolled", "torchscript", {}),
     "tlb_test_keras_quirk_loop": ("test_keras", "", "loop", "torchscript", {}),
@@ -76,7 +80,10 @@ def main():
     unknown = set(args.names) - set(TESTS)
     if unknown:
         parser.error(f"no test named {' '.join(sorted(unknown))}")
-    wrong = [w for w in (make(n, args.output) for n in args.names or TESTS) if w]
+    names = args.names or list(TESTS)
+    # A process for each: TorchScript numbers its classes through a process and writes the numbers into node names.
+    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+        wrong = [w for w in pool.starmap(make, [(n, args.output) for n in names], chunksize=1) if w]
     print("\n".join(wrong), end="\n" if wrong else "")
     return 1 if wrong else 0
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Writes a TLB model as an ONNX test-data folder.
 
-usage: tlb.py --size NAME [--form unrolled|loop] [--exporter torchscript|dynamo] [--set key=value]... -o DIR
+usage: tlb.py --size NAME [--form unrolled|loop|scan] [--exporter torchscript|dynamo] [--set key=value]... -o DIR
 example: tlb.py --size tiny --form loop -o out/tlb_tiny_loop
          tlb.py --size test --exporter dynamo --opset 23 --set attention=sdpa -o out/tlb_sdpa
 
 `unrolled` has one copy of the cell per chunk and a fixed length; its batch is fixed too unless --batch dynamic is given.
+`scan` has a Scan node over whole chunks, with fixed length and batch; it needs --exporter dynamo.
 `loop` keeps a Loop node; batch and length are dynamic, and the test sets use several of both.
 """
 import argparse
@@ -15,7 +16,7 @@ import torch
 
 import onnx_folder
 from tlb_config import SIZES, config
-from tlb_net import build
+from tlb_net import FORMS, build
 
 
 def random_input(c, batch, length, generator):
@@ -34,7 +35,7 @@ def random_input(c, batch, length, generator):
 
 def test_shapes(c, form, batch):
     """(batch, length) of each test set; the first one is also what the exporter sees."""
-    if form == "unrolled":
+    if form != "loop":
         return [(2, c.T), (1, c.T), (5, c.T)] if batch == "dynamic" else [(int(batch), c.T)] * 2
     whole = (c.T // c.K) * c.K
     shapes = [(1, whole), (3, max(c.K, whole // 2 // c.K * c.K)), (2, c.K)]
@@ -44,7 +45,7 @@ def test_shapes(c, form, batch):
 
 
 def dynamic_axes(c, form, batch):
-    if form == "unrolled" and batch != "dynamic":
+    if form != "loop" and batch != "dynamic":
         return {}
     axes = {"x": {0: "batch"}, "logits": {0: "batch"}}
     if c.outputs == "both":
@@ -67,10 +68,21 @@ def write_model(folder, c, form, exporter, batch="1", opset=None, inline=False, 
     return onnx_folder.runtime_difference(folder)
 
 
+def refusal(c, args):
+    """Why this form cannot be exported as asked, or None."""
+    if args.form == "loop" and args.exporter == "dynamo":
+        return "--form loop is scripted, which the dynamo exporter does not take"
+    if args.form == "scan" and (args.exporter != "dynamo" or args.batch == "dynamic"):
+        return "--form scan needs --exporter dynamo and a fixed batch"
+    if args.form == "scan" and c.T % c.K != 0:
+        return "--form scan needs K to divide T"
+    return None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", required=True, choices=SIZES)
-    parser.add_argument("--form", default="unrolled", choices=["unrolled", "loop"])
+    parser.add_argument("--form", default="unrolled", choices=FORMS)
     parser.add_argument("--exporter", default="torchscript", choices=["torchscript", "dynamo"])
     parser.add_argument("--opset", type=int, help="default: 17 with torchscript, 20 with dynamo")
     parser.add_argument("--batch", default="1", help="a number or 'dynamic' (unrolled form)")
@@ -83,8 +95,9 @@ def main():
         c = config(args.size, args.set)
     except ValueError as error:
         parser.error(str(error))
-    if args.form == "loop" and args.exporter == "dynamo":
-        parser.error("--form loop is scripted, which the dynamo exporter does not take")
+    wrong = refusal(c, args)
+    if wrong:
+        parser.error(wrong)
     difference = write_model(args.output, c, args.form, args.exporter, args.batch, args.opset, args.inline,
                              args.external)
     print(f"{args.output}: {'not compared' if difference is None else f'ONNX Runtime differs by {difference:.2e}'}")

@@ -11,13 +11,14 @@ and at the end a classifier on the averaged final state. One class of block serv
     a = q + Attn(norm q, norm m);   out = a + W2 gelu(W1 norm a + b1) + b2        q: queries, m: what they look at
 
 All of it is written so that torch.jit.script takes it too: `Loop` keeps the loop over the chunks in the graph,
-`Unrolled` leaves one copy of the cell per chunk.
+`Unrolled` leaves one copy of the cell per chunk, `Scanned` makes a Scan.
 """
 import math
 from typing import Final, List, Optional
 
 import torch
 from torch import Tensor, nn
+from torch._higher_order_ops.scan import scan
 
 
 def sinusoid(n, d):
@@ -323,6 +324,29 @@ class Loop(TLB):
         return self.results(ys, state)
 
 
+class Scanned(TLB):
+    """A fixed number of whole chunks; the dynamo exporter writes the loop over them as one Scan node."""
+
+    def stack(self, x):
+        """[B, T, ...] -> [C, B, K, ...]"""
+        return x.reshape(x.size(0), -1, self.K, *x.shape[2:]).transpose(0, 1)
+
+    def step(self, state, inputs):
+        y, state = self.chunk(inputs[0], state, inputs[1] if self.mask else None)
+        return state, y
+
+    def forward(self, x):
+        live = [self.stack(x > 0)] if self.mask else []
+        x = self.embedding(x)
+        # scan() refuses a carry that overlaps itself in memory, as an expanded one does.
+        state = self.first_state.expand(x.size(0), -1, -1).clone()
+        state, ys = scan(self.step, state, [self.stack(x), *live], dim=0)
+        return self.results(list(ys.unbind(0)), state)
+
+
+FORMS = {"unrolled": Unrolled, "loop": Loop, "scan": Scanned}
+
+
 class LogitsOnly(nn.Module):
     """The classifier alone; nobody reads the token stream."""
 
@@ -341,7 +365,7 @@ def build(c, form):
     drop or mix them up and no test would notice.
     """
     torch.manual_seed(c.seed)
-    net = (Unrolled if form == "unrolled" else Loop)(c)
+    net = FORMS[form](c)
     net = (net if c.outputs == "both" else LogitsOnly(net)).eval()
     generator = torch.Generator().manual_seed(c.seed + 1)
     with torch.no_grad():
