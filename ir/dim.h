@@ -6,8 +6,9 @@
  *     2*s1 + s1          -> 3*s1                  (a+b)*c            -> a*c + b*c
  *     (4*s)/4            -> s                     max(s, s)          -> s
  * Symbols are positive or zero (sizes); floor and ceiling division have divisors > 0 where they occur in shapes.
- * Text: "3", "batch", "2*s1 + 1", "(time/4)*4", "ceil(time/4)", "max(a, b)", "min(a, b)", "time%4".
- * "/" is floor division. Arithmetic that overflows int64 yields the unknown dimension "?". */
+ * Text: "3", "batch", "2*s1 + 1", "4*(time/4)", "ceil(time/4)", "max(a, b)", "min(a, b)", "time%4".
+ * "/" is floor division. Names that are not identifiers are quoted: "\"seq-len\" + 1". Arithmetic that overflows int64, divides by
+ * zero or grows beyond IR_MAX_DIM_TERMS or IR_MAX_DIM_SIZE yields the unknown dimension "?". */
 #ifndef TLBC_IR_DIM_H
 #define TLBC_IR_DIM_H
 
@@ -72,8 +73,9 @@ typedef struct ir_dim_term {
 } ir_dim_term;
 struct ir_dim {
     bool unknown;
-    uint32_t n_terms; /* 0 = the constant 0 */
-    const ir_dim_term *terms;
+    uint32_t n_terms;         /* 0 = the constant 0 */
+    const ir_dim_term *terms; /* sorted: higher degree first, the constant last */
+    uint32_t size; /* nodes of the expression tree, which may share: what printing costs */
     uint32_t id;
 };
 

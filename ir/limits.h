@@ -8,8 +8,9 @@ enum {
     IR_MAX_NAME = 4096,        /* bytes of one name */
     IR_MAX_NODES = 20000000,   /* nodes of one module, after inlining functions */
     IR_MAX_OPERANDS = 1 << 20, /* inputs or outputs of one node */
-    IR_MAX_KNOWN = 256,    /* elements of an integer tensor whose symbolic contents are tracked */
-    IR_MAX_DIM_TERMS = 64, /* terms of one symbolic dimension; larger ones become a fresh symbol */
+    IR_MAX_KNOWN = 256,     /* elements of an integer tensor whose symbolic contents are tracked */
+    IR_MAX_DIM_TERMS = 64,  /* terms of one symbolic dimension; larger ones are unknown ("?") */
+    IR_MAX_DIM_SIZE = 1024, /* nodes of its expression tree; likewise */
 };
 
 #define IR_MAX_TENSOR_BYTES ((uint64_t)1 << 40)   /* one constant */
