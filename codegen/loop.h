@@ -84,6 +84,17 @@ struct lp_instr {
     uint32_t line;       /* line in the printed graph IR, 0 = none */
 };
 
+/* Facts of an operation, from loop_ops.def. */
+const char *lp_op_name(lp_op op);
+int lp_op_arity(lp_op op); /* operands; -1 = varies */
+bool lp_op_find(const char *name, size_t len, lp_op *out);
+static inline bool lp_op_is_compare(lp_op op) {
+    return op >= LP_eq && op <= LP_ge;
+}
+static inline bool lp_op_is_reduce(lp_op op) {
+    return op >= LP_reduce_add && op <= LP_reduce_max;
+}
+
 enum lp_param_flags { LP_NOALIAS = 1, LP_READONLY = 2, LP_ALIGN64 = 4 };
 
 struct lp_func {
@@ -109,6 +120,18 @@ struct lp_module {
     tl_map by_hash;
     uint32_t n_funcs;
 };
+
+/* ---- text ----------------------------------------------------------------------------------------------------
+ *
+ *   func @f(ptr noalias readonly align64 %x, i64 %n) -> f32 noinline external line 3 summary "..." { ... return %v }
+ *   %v = OP TYPE operands          every operation but those below; i64 constants are written in place: add i64 %i, 8
+ *   %v = load f32x8 %p[%i] align 32,  store f32x8 %p[%i], %v,  load_masked f32x8 %p[%i], %n
+ *   %v = extract f32 %x, 3,  insert f32x4 %x, %s, 3,  shuffle f32x4 %x, %y, [0, 4, 1, 5],  call f32 @g(%x)
+ *   %r = if %c { yield %a } else { yield %b }
+ *   %r = while carry(%i = %a) { yield %cond } do(%j) { yield %next }
+ *
+ * A block ends with a yield if and only if it has values to give. Constants have no place of their own in the hash: only their
+ * content counts, so that printing i64 constants inside operands keeps it. */
 
 /* ---- construction -------------------------------------------------------------------------------------------- */
 static inline lp_type lp_scalar(int elem) {

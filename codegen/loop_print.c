@@ -1,0 +1,297 @@
+/* Loop IR as text; the language is in loop.h. Names are kept where they are unique in the function, values without a name get numbers
+ * in print order, i64 constants are written where they are used:
+ *
+ *   %0 = add i64 %i, 8              two instructions: the constant 8 and the sum
+ */
+#include "codegen/loop.h"
+
+#include "ir/base/hash.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct printer {
+    tl_str *out;
+    tl_arena *arena; /* of the names */
+    tl_map names;    /* lp_value -> const char * */
+    tl_map used;     /* hash of a name -> 1 */
+    uint32_t next;
+    int indent;
+} printer;
+
+/* ---- values --------------------------------------------------------------------------------------------------- */
+
+static void print_type(tl_str *out, lp_type t) {
+    if (t.elem == LP_PTR || t.elem == LP_VOID)
+        tl_str_puts(out, t.elem == LP_PTR ? "ptr" : "void");
+    else
+        tl_str_puts(out, ir_dtype_name((ir_dtype)t.elem));
+    if (t.lanes > 1) tl_str_printf(out, "x%u", t.lanes);
+}
+
+static bool claim_name(printer *p, const char *name) {
+    bool added;
+    tl_map_insert(&p->used, tl_hash_bytes(0, name, strlen(name)), &added);
+    return added;
+}
+
+static const char *make_name(printer *p, const lp_value *v) {
+    const char *name = v->name;
+    if (!name) {
+        do
+            name = tl_arena_printf(p->arena, "%u", p->next++);
+        while (!claim_name(p, name));
+        return name;
+    }
+    for (uint32_t k = 1; !claim_name(p, name); k++)
+        name = tl_arena_printf(p->arena, "%s.%u", v->name, k);
+    return name;
+}
+
+static void print_new(printer *p, const lp_value *v) {
+    const char *name = make_name(p, v);
+    tl_map_set_ptr(&p->names, v, name);
+    tl_str_printf(p->out, "%%%s", name);
+}
+
+/* An i64 constant is no line of its own. */
+static bool is_inline(const lp_value *v) {
+    int64_t x;
+    return lp_type_equal(v->type, LP_I64) && lp_value_is_const_i(v, &x);
+}
+
+static void print_value(printer *p, const lp_value *v) {
+    const char *name = tl_map_get_ptr(&p->names, v);
+    if (is_inline(v))
+        tl_str_printf(p->out, "%" PRId64, v->def->imm);
+    else
+        tl_str_printf(p->out, "%%%s", name ? name : "undefined");
+}
+
+static void print_values(printer *p, lp_value *const *values, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        if (i) tl_str_puts(p->out, ", ");
+        print_value(p, values[i]);
+    }
+}
+
+/* The shortest decimal that reads back to the same bits. */
+static void print_float(tl_str *out, double x, bool is_f64) {
+    char text[40];
+    if (isnan(x)) {
+        tl_str_puts(out, "nan");
+        return;
+    }
+    if (isinf(x)) {
+        tl_str_puts(out, x < 0 ? "-inf" : "inf");
+        return;
+    }
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        double back = is_f64 ? strtod(text, NULL) : (double)strtof(text, NULL);
+        if (back == x) break;
+    }
+    tl_str_puts(out, text);
+}
+
+/* ---- instructions --------------------------------------------------------------------------------------------- */
+
+static void print_block(printer *p, const lp_block *b);
+
+static void print_const(printer *p, const lp_instr *i) {
+    ir_dtype t = (ir_dtype)i->type.elem;
+    if (ir_dtype_is_float(t))
+        print_float(p->out, i->fimm, t == DT_f64);
+    else if (ir_dtype_is_signed(t))
+        tl_str_printf(p->out, "%" PRId64, i->imm);
+    else
+        tl_str_printf(p->out, "%" PRIu64, (uint64_t)i->imm);
+}
+
+static void print_address(printer *p, const lp_instr *i) {
+    print_value(p, i->args[0]);
+    tl_str_putc(p->out, '[');
+    print_value(p, i->args[1]);
+    tl_str_putc(p->out, ']');
+    if (i->n_args > 2) tl_str_puts(p->out, ", ");
+    print_values(p, i->args + 2, i->n_args - 2);
+    if (i->imm) tl_str_printf(p->out, " align %" PRId64, i->imm);
+}
+
+static void print_mask(printer *p, const lp_instr *i) {
+    tl_str_puts(p->out, ", [");
+    for (uint32_t k = 0; k < i->type.lanes; k++)
+        tl_str_printf(p->out, k ? ", %d" : "%d", i->mask[k]);
+    tl_str_putc(p->out, ']');
+}
+
+static void print_carried(printer *p, lp_value *const *params, lp_value *const *init, uint32_t n) {
+    if (n == 0) return;
+    tl_str_puts(p->out, " carry(");
+    for (uint32_t i = 0; i < n; i++) {
+        if (i) tl_str_puts(p->out, ", ");
+        print_new(p, params[i]);
+        tl_str_puts(p->out, " = ");
+        print_value(p, init[i]);
+    }
+    tl_str_putc(p->out, ')');
+}
+
+static void print_for(printer *p, const lp_instr *i) {
+    const lp_block *body = i->blocks[0];
+    tl_str_putc(p->out, ' ');
+    print_new(p, body->params[0]);
+    tl_str_puts(p->out, " = ");
+    print_value(p, i->args[0]);
+    tl_str_puts(p->out, " to ");
+    print_value(p, i->args[1]);
+    tl_str_puts(p->out, " step ");
+    print_value(p, i->args[2]);
+    print_carried(p, body->params + 1, i->args + 3, i->n_args - 3);
+    print_block(p, body);
+}
+
+static void print_while(printer *p, const lp_instr *i) {
+    const lp_block *body = i->blocks[1];
+    print_carried(p, i->blocks[0]->params, i->args, i->n_args);
+    print_block(p, i->blocks[0]);
+    tl_str_puts(p->out, " do");
+    for (uint32_t k = 0; k < body->n_params; k++) {
+        tl_str_puts(p->out, k ? ", " : "(");
+        print_new(p, body->params[k]);
+    }
+    if (body->n_params) tl_str_putc(p->out, ')');
+    print_block(p, body);
+}
+
+static void print_if(printer *p, const lp_instr *i) {
+    tl_str_putc(p->out, ' ');
+    print_value(p, i->args[0]);
+    print_block(p, i->blocks[0]);
+    if (!i->blocks[1]) return;
+    tl_str_puts(p->out, " else");
+    print_block(p, i->blocks[1]);
+}
+
+static bool is_address_op(lp_op op) {
+    return op >= LP_load && op <= LP_scatter;
+}
+
+static void print_plain(printer *p, const lp_instr *i) {
+    if (i->type.elem != LP_VOID || i->op == LP_call) {
+        tl_str_putc(p->out, ' ');
+        print_type(p->out, i->type);
+    }
+    if (i->op != LP_iota) tl_str_putc(p->out, ' ');
+    if (i->op == LP_const)
+        print_const(p, i);
+    else if (is_address_op(i->op))
+        print_address(p, i);
+    else if (i->op == LP_call)
+        tl_str_printf(p->out, "@%s(", i->callee);
+    if (is_address_op(i->op)) return;
+    print_values(p, i->args, i->n_args);
+    if (i->op == LP_call) tl_str_putc(p->out, ')');
+    if (i->op == LP_extract || i->op == LP_insert)
+        tl_str_printf(p->out, ", %" PRId64, i->imm);
+    else if (i->op == LP_alloca || i->op == LP_buffer)
+        tl_str_printf(p->out, "%" PRId64, i->imm);
+    else if (i->op == LP_shuffle)
+        print_mask(p, i);
+}
+
+static void print_results(printer *p, const lp_instr *i) {
+    for (uint32_t r = 0; r < i->n_results; r++) {
+        if (r) tl_str_puts(p->out, ", ");
+        print_new(p, i->results[r]);
+    }
+    if (i->n_results) tl_str_puts(p->out, " = ");
+}
+
+static void print_line_start(printer *p) {
+    for (int k = 0; k < p->indent; k++)
+        tl_str_puts(p->out, "  ");
+}
+
+static void print_instr(printer *p, const lp_instr *i) {
+    if (i->n_results == 1 && is_inline(i->results[0])) return;
+    print_line_start(p);
+    print_results(p, i);
+    tl_str_puts(p->out, lp_op_name(i->op));
+    if (i->op == LP_for)
+        print_for(p, i);
+    else if (i->op == LP_while)
+        print_while(p, i);
+    else if (i->op == LP_if)
+        print_if(p, i);
+    else
+        print_plain(p, i);
+    tl_str_putc(p->out, '\n');
+}
+
+static void print_block(printer *p, const lp_block *b) {
+    tl_str_puts(p->out, " {\n");
+    p->indent++;
+    for (const lp_instr *i = b->first; i; i = i->next)
+        print_instr(p, i);
+    p->indent--;
+    print_line_start(p);
+    tl_str_putc(p->out, '}');
+}
+
+/* ---- functions ------------------------------------------------------------------------------------------------ */
+
+static void print_param(printer *p, const lp_func *f, uint32_t i) {
+    unsigned flags = f->param_flags[i];
+    print_type(p->out, f->params[i]->type);
+    if (flags & LP_NOALIAS) tl_str_puts(p->out, " noalias");
+    if (flags & LP_READONLY) tl_str_puts(p->out, " readonly");
+    if (flags & LP_ALIGN64) tl_str_puts(p->out, " align64");
+    tl_str_putc(p->out, ' ');
+    print_new(p, f->params[i]);
+}
+
+static void print_summary(tl_str *out, const char *text) {
+    tl_str_puts(out, " summary \"");
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\') tl_str_putc(out, '\\');
+        tl_str_putc(out, *text == '\n' ? ' ' : *text);
+    }
+    tl_str_putc(out, '"');
+}
+
+static void print_header(printer *p, const lp_func *f) {
+    tl_str_printf(p->out, "func @%s(", f->name);
+    for (uint32_t i = 0; i < f->n_params; i++) {
+        if (i) tl_str_puts(p->out, ", ");
+        print_param(p, f, i);
+    }
+    tl_str_putc(p->out, ')');
+    if (f->result.elem != LP_VOID) {
+        tl_str_puts(p->out, " -> ");
+        print_type(p->out, f->result);
+    }
+    if (f->noinline_) tl_str_puts(p->out, " noinline");
+    if (f->external) tl_str_puts(p->out, " external");
+    if (f->line) tl_str_printf(p->out, " line %u", f->line);
+    if (f->summary) print_summary(p->out, f->summary);
+}
+
+/* Names live in the arena of the text, which grows by less than the text does. */
+void lp_func_print(const lp_func *f, tl_str *out) {
+    printer p = {.out = out, .arena = out->arena};
+    tl_map_init(&p.names, out->arena);
+    tl_map_init(&p.used, out->arena);
+    print_header(&p, f);
+    print_block(&p, f->body);
+    tl_str_putc(out, '\n');
+}
+
+void lp_module_print(const lp_module *m, tl_str *out) {
+    for (const lp_func *f = m->funcs; f; f = f->next) {
+        if (f != m->funcs) tl_str_putc(out, '\n');
+        lp_func_print(f, out);
+    }
+}
