@@ -51,9 +51,11 @@ def export(net, args, path, inputs, outputs, dynamic, exporter, opset):
         dims = {}
         shapes = tuple({axis: dims.setdefault(n, torch.export.Dim(n, min=1)) for axis, n in dynamic.get(i, {}).items()}
                        for i in inputs)
-        torch.onnx.export(net, args, path, dynamo=True, external_data=True, dynamic_shapes=shapes, verbose=False,
-                          **common)
-        logging.disable(logging.NOTSET)
+        try:
+            torch.onnx.export(net, args, path, dynamo=True, external_data=True, dynamic_shapes=shapes, verbose=False,
+                              **common)
+        finally:
+            logging.disable(logging.NOTSET)
 
 
 def tidy(path, inline, external):
@@ -107,7 +109,7 @@ def runtime_difference(folder):
 
 
 def write(folder, net, eager, sets, inputs, outputs, dynamic, exporter, opset, inline=False, external=False):
-    """Replaces model and test sets of a folder. `eager` computes what is expected, `net` (perhaps scripted) is exported."""
+    """Replaces model and test sets of a folder. `net`, perhaps scripted, is exported; `eager` computes the outputs."""
     os.makedirs(folder, exist_ok=True)
     for old in glob.glob(os.path.join(folder, "test_data_set_*")):
         shutil.rmtree(old)
