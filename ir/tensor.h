@@ -23,7 +23,7 @@ void ir_tensor_seal(ir_tensor *t); /* computes the hash */
 
 size_t ir_tensor_elements(const ir_tensor *t);
 bool ir_tensor_equal(const ir_tensor *a, const ir_tensor *b); /* type and bytes */
-/* All elements have the same bits. */
+/* All elements have the same bits; false where there is none. */
 bool ir_tensor_is_splat(const ir_tensor *t);
 
 /* Element i as a number, whatever the numeric type (f16, bf16, small floats and sub-byte types are decoded). */
@@ -40,7 +40,12 @@ int64_t ir_element_get_i64(ir_dtype t, const void *data, size_t i);
 void ir_element_set_f64(ir_dtype t, void *data, size_t i, double v);
 void ir_element_set_i64(ir_dtype t, void *data, size_t i, int64_t v);
 
-/* Bit conversions, exact and to nearest even. */
+/* Floats of at most 16 bits. The encoder rounds once, to nearest even. Out of range: infinity for f16 and bf16; for the
+ * smaller types the largest number with `saturate` (what element_set does), else infinity or NaN as the type has it. */
+double ir_float_decode(ir_dtype t, uint16_t bits);
+uint16_t ir_float_encode(ir_dtype t, double v, bool saturate);
+
+/* Bit conversions, exact and to nearest even; NaNs keep their payload. */
 float ir_f16_to_f32(uint16_t h);
 uint16_t ir_f32_to_f16(float f);
 float ir_bf16_to_f32(uint16_t h);
