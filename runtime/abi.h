@@ -33,6 +33,16 @@ typedef struct tlbc_variant {
     tlbc_plan_fn *plan;
 } tlbc_variant;
 
+/* Start of a side file of weights (--weights=file); the weights follow it. */
+#define TLBC_WEIGHTS_MAGIC "TLBCWTS1"
+typedef struct tlbc_weights_header {
+    char magic[8];
+    uint64_t bytes; /* of the weights */
+    uint64_t
+        hash; /* equals tlbc_program.weights_hash: the file and the model come from one compilation */
+    uint64_t reserved[5];
+} tlbc_weights_header;
+
 typedef struct tlbc_program {
     uint32_t n_variants, n_exprs, n_slots, n_failures;
     const tlbc_variant *variants;
@@ -40,6 +50,7 @@ typedef struct tlbc_program {
     const char *weights_file;
     const char *const *
         failures; /* printf formats with two %lld: "node 'x' (Gather), input 1: index %lld is outside [0, %lld)" */
+    uint64_t weights_hash; /* of the side file; any value where the weights are embedded */
 } tlbc_program;
 
 /* Called by generated code. */

@@ -40,10 +40,28 @@ typedef enum tlbc_status {
     TLBC_ERROR_INTERNAL = 8  /* a bug in tlbc */
 } tlbc_status;
 
-/* Element types; numbers as in ONNX TensorProto.DataType. */
+/* What a status means in general; a session's message says it in particular. */
+static inline const char *tlbc_status_text(tlbc_status s) {
+    switch (s) {
+    case TLBC_OK: return "ok";
+    case TLBC_ERROR_MEMORY: return "out of memory, or the workspace is too small";
+    case TLBC_ERROR_ARGUMENT: return "wrong name, count, type, rank or shape";
+    case TLBC_ERROR_DATA: return "the model cannot compute with these values";
+    case TLBC_ERROR_VERSION: return "made by an incompatible version of tlbc, or a weights file of another compilation";
+    case TLBC_ERROR_CPU: return "this processor lacks instructions that the model was compiled for";
+    case TLBC_ERROR_IO: return "a file cannot be read or written";
+    case TLBC_ERROR_MODEL: return "the model is invalid or not supported";
+    case TLBC_ERROR_INTERNAL: return "a bug in tlbc";
+    }
+    return "unknown status";
+}
+
+/* Element types; numbers as in ONNX TensorProto.DataType. Types of 4 and 2 bits share bytes, low bits first. */
 typedef enum tlbc_dtype {
     TLBC_F32 = 1, TLBC_U8 = 2, TLBC_I8 = 3, TLBC_U16 = 4, TLBC_I16 = 5, TLBC_I32 = 6, TLBC_I64 = 7, TLBC_STRING = 8,
-    TLBC_BOOL = 9, TLBC_F16 = 10, TLBC_F64 = 11, TLBC_U32 = 12, TLBC_U64 = 13, TLBC_BF16 = 16
+    TLBC_BOOL = 9, TLBC_F16 = 10, TLBC_F64 = 11, TLBC_U32 = 12, TLBC_U64 = 13, TLBC_C64 = 14, TLBC_C128 = 15, TLBC_BF16 = 16,
+    TLBC_F8E4M3FN = 17, TLBC_F8E4M3FNUZ = 18, TLBC_F8E5M2 = 19, TLBC_F8E5M2FNUZ = 20, TLBC_U4 = 21, TLBC_I4 = 22,
+    TLBC_F4E2M1 = 23, TLBC_F8E8M0 = 24, TLBC_U2 = 25, TLBC_I2 = 26
 } tlbc_dtype;
 
 /* One dimension of an input or output: a constant, or an expression over the model's symbols. */
@@ -61,7 +79,8 @@ typedef struct tlbc_tensor_info {
     const tlbc_dim *dims;
 } tlbc_tensor_info;
 
-/* A dense row-major tensor in the caller's memory. For outputs, `bytes` is the room at `data`; dims are filled in by the run. */
+/* A dense row-major tensor in the caller's memory. `bytes` is what is there: at least the tensor's size. For outputs it is the
+ * room at `data`; rank, dims and dtype are filled in by the run (a dtype that is set already must be the right one). */
 typedef struct tlbc_tensor {
     void *data;
     size_t bytes;
@@ -75,8 +94,8 @@ typedef struct tlbc_model tlbc_model;
 
 typedef struct tlbc_session_options {
     uint32_t struct_size;   /* sizeof(tlbc_session_options), or 0 */
-    uint32_t threads;       /* 0 or 1: the calling thread alone; n: n-1 more, asleep while no run is going on */
-    void *workspace;        /* caller's memory, 64-byte aligned, tlbc_workspace_bytes of it; NULL: the session allocates its own */
+    uint32_t threads;       /* 0 or 1: the calling thread alone; n: n-1 more, asleep while no run is going on; at most 1024 */
+    void *workspace;        /* caller's memory, 64-byte aligned, as much as tlbc_shapes says; NULL: the session allocates its own */
     size_t workspace_bytes;
 } tlbc_session_options;
 
@@ -87,6 +106,7 @@ typedef struct tlbc_api {
     const char *(*session_message)(const tlbc_session *);
     tlbc_status (*shapes)(tlbc_session *, const tlbc_tensor *inputs, tlbc_tensor *outputs, size_t *workspace_bytes);
     tlbc_status (*run)(tlbc_session *, const tlbc_tensor *inputs, tlbc_tensor *outputs);
+    const char *(*library_path)(const tlbc_model *); /* file the model is loaded from, NULL where not known */
 } tlbc_api;
 
 /* The descriptor of a compiled model; constant data inside the .so. */
@@ -109,7 +129,8 @@ struct tlbc_model {
 /* A session starts with a pointer to its model: all wrappers below work on any model of this ABI. */
 static inline const tlbc_model *tlbc_session_model(const tlbc_session *s) { return *(const tlbc_model *const *)s; }
 
-/* Creates a session. options may be NULL: one thread, own workspace. *out is NULL on failure. */
+/* Creates a session. options may be NULL: one thread, own workspace. *out is NULL on failure. A session with threads does not
+ * survive fork() into the child. */
 static inline tlbc_status tlbc_session_create(const tlbc_model *m, const tlbc_session_options *options, tlbc_session **out) {
     *out = NULL;
     if (m->abi_version != TLBC_ABI_VERSION) return TLBC_ERROR_VERSION;

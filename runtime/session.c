@@ -1,0 +1,179 @@
+/* Sessions: what the functions of a model's descriptor point to (include/tlbc/runtime.h, session.h for the steps of a call). */
+#include "runtime/session.h"
+
+#include "runtime/cpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- creation ------------------------------------------------------------------------------------------------ */
+
+static const tlbc_variant *rt_choose_variant(const tlbc_program *p) {
+    uint64_t features = tlbc_rt_cpu_features();
+    for (uint32_t i = 0; i < p->n_variants; i++)
+        if ((p->variants[i].features & ~features) == 0) return &p->variants[i];
+    return NULL;
+}
+
+/* The session and its arrays are one block. Element counts are the model's own and small. */
+static tlbc_session *rt_session_alloc(const tlbc_model *m) {
+    const tlbc_program *p = m->program;
+    size_t words = (size_t)m->n_symbols * 2 + p->n_exprs + p->n_slots;
+    size_t pointers = (size_t)m->n_inputs + m->n_outputs;
+    tlbc_session *s = calloc(1, sizeof *s + words * sizeof(int64_t) + pointers * sizeof(void *));
+    if (!s) return NULL;
+    s->symbols = (int64_t *)(s + 1);
+    s->candidate = s->symbols + m->n_symbols;
+    s->exprs = s->candidate + m->n_symbols;
+    s->slots = s->exprs + p->n_exprs;
+    s->inputs = (void **)(s->slots + p->n_slots);
+    s->outputs = s->inputs + m->n_inputs;
+    s->model = m;
+    return s;
+}
+
+static void rt_session_free(tlbc_session *s) {
+    if (!s) return;
+    tlbc_rt_team_free(s->team);
+    tlbc_rt_weights_release(&s->weights);
+    if (s->own_workspace) free(s->workspace);
+    free(s);
+}
+
+static void rt_init_frame(tlbc_session *s) {
+    s->frame = (tlbc_frame){
+        .weights = s->weights.data,
+        .inputs = s->inputs,
+        .outputs = s->outputs,
+        .symbols = s->symbols,
+        .slots = s->slots,
+        .team = s->team,
+        .status = s->status,
+    };
+}
+
+/* The plan for s->candidate, unless it is the one already there. */
+static tlbc_status rt_plan(tlbc_session *s) {
+    size_t bytes = s->model->n_symbols * sizeof(int64_t);
+    if (s->planned && memcmp(s->symbols, s->candidate, bytes) == 0) return TLBC_OK;
+    s->planned = false;
+    memcpy(s->symbols, s->candidate, bytes);
+    int64_t needed = s->variant->plan(s->symbols, s->exprs, s->slots, tlbc_rt_team_size(s->team));
+    if (needed < 0)
+        return tlbc_rt_report(s, TLBC_ERROR_MEMORY,
+                              "the workspace for these shapes is larger than the address space");
+    s->needed = (size_t)needed;
+    s->planned = true;
+    return TLBC_OK;
+}
+
+static tlbc_status rt_reserve(tlbc_session *s) {
+    if (s->needed <= s->workspace_bytes) return TLBC_OK;
+    if (!s->own_workspace)
+        return tlbc_rt_report(s, TLBC_ERROR_MEMORY, "workspace: %zu bytes given, %zu needed",
+                              s->workspace_bytes, s->needed);
+    free(s->workspace);
+    size_t bytes = s->needed > SIZE_MAX - TLBC_RT_ALIGN
+                       ? SIZE_MAX / TLBC_RT_ALIGN * TLBC_RT_ALIGN
+                       : (s->needed + TLBC_RT_ALIGN - 1) / TLBC_RT_ALIGN * TLBC_RT_ALIGN;
+    s->workspace = aligned_alloc(TLBC_RT_ALIGN, bytes);
+    s->workspace_bytes = s->workspace ? bytes : 0;
+    if (s->workspace) return TLBC_OK;
+    return tlbc_rt_report(s, TLBC_ERROR_MEMORY, "workspace: cannot allocate %zu bytes", bytes);
+}
+
+/* Threads, weights and, where no shape is open, the workspace: a static model never allocates again. */
+static tlbc_status rt_session_open(tlbc_session *s, const tlbc_session_options *o) {
+    s->variant = rt_choose_variant(s->model->program);
+    if (!s->variant) return TLBC_ERROR_CPU;
+    if (o->threads > TLBC_RT_MAX_THREADS) return TLBC_ERROR_ARGUMENT;
+    if ((uintptr_t)o->workspace % TLBC_RT_ALIGN) return TLBC_ERROR_ARGUMENT;
+    s->own_workspace = o->workspace == NULL;
+    s->workspace = o->workspace;
+    s->workspace_bytes = o->workspace ? o->workspace_bytes : 0;
+    tlbc_status status = tlbc_rt_weights_open(s->model, &s->weights);
+    if (status) return status;
+    s->team = tlbc_rt_team_create(o->threads ? o->threads : 1);
+    if (!s->team) return TLBC_ERROR_MEMORY;
+    rt_init_frame(s);
+    if (s->model->n_symbols) return TLBC_OK;
+    status = rt_plan(s);
+    return status || !s->own_workspace ? status : rt_reserve(s);
+}
+
+static tlbc_status rt_session_create(const tlbc_model *m, const tlbc_session_options *options,
+                                     tlbc_session **out) {
+    tlbc_session_options o = {0};
+    if (options) {
+        size_t size = options->struct_size ? options->struct_size : sizeof o;
+        memcpy(&o, options, size < sizeof o ? size : sizeof o);
+    }
+    *out = NULL;
+    tlbc_session *s = rt_session_alloc(m);
+    if (!s) return TLBC_ERROR_MEMORY;
+    tlbc_status status = rt_session_open(s, &o);
+    if (status)
+        rt_session_free(s);
+    else
+        *out = s;
+    return status;
+}
+
+/* ---- calls ---------------------------------------------------------------------------------------------------- */
+
+static const char *rt_session_message(const tlbc_session *s) {
+    return s->message;
+}
+
+/* All that comes before the run: shapes in, shapes out, sizes. */
+static tlbc_status rt_prepare(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor *out,
+                              bool with_data) {
+    s->message[0] = 0;
+    if ((s->model->n_inputs && !in) || (s->model->n_outputs && !out))
+        return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT,
+                              "%u inputs and %u outputs expected, given NULL", s->model->n_inputs,
+                              s->model->n_outputs);
+    tlbc_status status = tlbc_rt_check_inputs(s, in, with_data);
+    if (!status) status = rt_plan(s);
+    if (!status) status = tlbc_rt_check_exprs(s, in);
+    if (!status) status = tlbc_rt_check_outputs(s, out, with_data);
+    return status;
+}
+
+static tlbc_status rt_shapes(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor *out,
+                             size_t *workspace_bytes) {
+    tlbc_status status = rt_prepare(s, in, out, false);
+    if (!status && workspace_bytes) *workspace_bytes = s->needed;
+    return status;
+}
+
+static tlbc_status rt_failure(tlbc_session *s) {
+    uint64_t i = (uint64_t)s->status[0] - 1;
+    if (i >= s->model->program->n_failures)
+        return tlbc_rt_report(s, TLBC_ERROR_INTERNAL, "unknown failure %llu",
+                              (unsigned long long)i);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    return tlbc_rt_report(s, TLBC_ERROR_DATA, s->model->program->failures[i],
+                          (long long)s->status[1], (long long)s->status[2]);
+#pragma GCC diagnostic pop
+}
+
+static tlbc_status rt_run(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor *out) {
+    tlbc_status status = rt_prepare(s, in, out, true);
+    if (!status) status = rt_reserve(s);
+    if (status) return status;
+    s->frame.workspace = s->workspace;
+    s->status[0] = 0;
+    tlbc_rt_team_run(s->team, s->variant->main, &s->frame);
+    return s->status[0] ? rt_failure(s) : TLBC_OK;
+}
+
+const tlbc_api tlbc_rt_api = {
+    .session_create = rt_session_create,
+    .session_free = rt_session_free,
+    .session_message = rt_session_message,
+    .shapes = rt_shapes,
+    .run = rt_run,
+    .library_path = tlbc_rt_library_path,
+};
