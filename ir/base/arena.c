@@ -87,3 +87,11 @@ void tl_arena_reset(tl_arena *a, tl_arena_mark mark) {
     a->end = mark.chunk ? (char *)mark.chunk + mark.chunk->bytes : NULL;
     a->total = mark.total;
 }
+
+bool tl_arena_contains(const tl_arena *a, const void *p) {
+    for (const tl_arena_chunk *c = a->chunk; c; c = c->older) {
+        uintptr_t start = (uintptr_t)(c + 1);
+        if ((uintptr_t)p >= start && (uintptr_t)p <= (uintptr_t)c + c->bytes) return true;
+    }
+    return false;
+}

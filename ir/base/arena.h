@@ -47,6 +47,7 @@ char *tl_arena_strndup(tl_arena *a, const char *s, size_t n);
 char *tl_arena_strdup(tl_arena *a, const char *s);
 tl_arena_mark tl_arena_get_mark(const tl_arena *a);
 void tl_arena_reset(tl_arena *a, tl_arena_mark mark);
+bool tl_arena_contains(const tl_arena *a, const void *p); /* O(chunks) */
 
 /* n * size with overflow treated as out of memory. */
 void *tl_arena_alloc_array(tl_arena *a, size_t n, size_t size, size_t align);
