@@ -1,0 +1,173 @@
+/* Matrix products: MatMul (batched, broadcasting, vectors), Gemm, MatMulPacked. Sums in double, or in wrapping integers. */
+#include "ir/eval/eval_internal.h"
+
+/* A matrix in a flat array: element (i, j) is at `at + i * row + j * column`. */
+typedef struct matrix {
+    const void *values; /* double or int64_t */
+    int64_t at, row, column;
+} matrix;
+
+static double dot_f64(const matrix *a, const matrix *b, int64_t i, int64_t j, int64_t k) {
+    const double *x = (const double *)a->values + a->at + i * a->row,
+                 *y = (const double *)b->values + b->at + j * b->column;
+    double sum = 0;
+    for (int64_t l = 0; l < k; l++)
+        sum += x[l * a->column] * y[l * b->row];
+    return sum;
+}
+
+static int64_t dot_i64(const matrix *a, const matrix *b, int64_t i, int64_t j, int64_t k) {
+    const int64_t *x = (const int64_t *)a->values + a->at + i * a->row,
+                  *y = (const int64_t *)b->values + b->at + j * b->column;
+    uint64_t sum = 0;
+    for (int64_t l = 0; l < k; l++)
+        sum += (uint64_t)x[l * a->column] * (uint64_t)y[l * b->row];
+    return (int64_t)sum;
+}
+
+static const void *read_all(ir_eval *e, const ir_tensor *t) {
+    size_t count;
+    return ir_dtype_is_float(t->type->dtype) ? (const void *)ev_f64s(e, t) : ev_i64s(e, t, &count);
+}
+
+static void product(const matrix *a, const matrix *b, int64_t m, int64_t n, int64_t k, ir_tensor *y,
+                    int64_t at) {
+    bool is_float = ir_dtype_is_float(y->type->dtype);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++, at++) {
+            if (is_float)
+                ir_tensor_set_f64(y, (size_t)at, dot_f64(a, b, i, j, k));
+            else
+                ir_tensor_set_i64(y, (size_t)at, dot_i64(a, b, i, j, k));
+        }
+}
+
+/* ---- MatMul ---------------------------------------------------------------------------------------------------------- */
+
+/* The dims before the last two. */
+static ev_shape batch_of(const ev_shape *s) {
+    ev_shape batch = *s;
+    batch.rank = s->rank > 2 ? s->rank - 2 : 0;
+    return batch;
+}
+
+bool eval_matmul(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
+    const ir_tensor *a = ev_need(e, n, in, 0), *b = ev_need(e, n, in, 1);
+    if (!a || !b) return false;
+    ev_shape sa = ev_shape_of(a), sb = ev_shape_of(b);
+    bool vector_a = sa.rank == 1, vector_b = sb.rank == 1;
+    if (!sa.rank || !sb.rank) return ev_error(e, n, "an operand has rank 0");
+    if (a->type->dtype != b->type->dtype)
+        return ev_error(e, n, "operands of different element types");
+    if (vector_a) sa = (ev_shape){2, {1, sa.dims[0]}};
+    if (vector_b) sb = (ev_shape){2, {sb.dims[0], 1}};
+    int64_t m = sa.dims[sa.rank - 2], k = sa.dims[sa.rank - 1], width = sb.dims[sb.rank - 1];
+    if (sb.dims[sb.rank - 2] != k)
+        return ev_error(e, n, "%s times %s", ev_shape_text(e, &sa), ev_shape_text(e, &sb));
+    ev_shape batch_a = batch_of(&sa), batch_b = batch_of(&sb), batch = batch_a;
+    if (!ev_broadcast(e, n, &batch, &batch_b)) return false;
+    ev_shape s = batch;
+    if (s.rank + 2 > IR_MAX_RANK) return ev_error(e, n, "too many dimensions");
+    if (!vector_a) s.dims[s.rank++] = m;
+    if (!vector_b) s.dims[s.rank++] = width;
+    ir_tensor *y = ev_alloc(e, n, a->type->dtype, &s);
+    if (!y) return false;
+    out[0].tensor = y;
+    int64_t step_a[IR_MAX_RANK], step_b[IR_MAX_RANK], index[IR_MAX_RANK] = {0},
+                                                      count = ev_count(&s) ? ev_count(&batch) : 0;
+    ev_broadcast_strides(&batch_a, &batch, step_a);
+    ev_broadcast_strides(&batch_b, &batch, step_b);
+    matrix x = {read_all(e, a), 0, k, 1}, w = {read_all(e, b), 0, width, 1};
+    for (int64_t i = 0; i < count; i++, ev_next(&batch, index)) {
+        x.at = ev_dot(index, step_a, batch.rank) * m * k;
+        w.at = ev_dot(index, step_b, batch.rank) * k * width;
+        product(&x, &w, m, width, k, y, i * m * width);
+    }
+    return true;
+}
+
+/* ---- Gemm ------------------------------------------------------------------------------------------------------------ */
+
+/* y[at] = alpha * sum + beta * c. Integers stay exact where the factors are 1. */
+static void gemm_element(const ir_node *n, const matrix *a, const matrix *b, int64_t i, int64_t j,
+                         int64_t k, const ir_tensor *c, int64_t c_at, ir_tensor *y, int64_t at) {
+    double alpha = ir_attr_float(n, "alpha", 1), beta = ir_attr_float(n, "beta", 1);
+    if (ir_dtype_is_float(y->type->dtype)) {
+        double v = alpha * dot_f64(a, b, i, j, k);
+        ir_tensor_set_f64(y, (size_t)at, c ? v + beta * ir_tensor_get_f64(c, (size_t)c_at) : v);
+        return;
+    }
+    int64_t v = dot_i64(a, b, i, j, k), bias = c ? ir_tensor_get_i64(c, (size_t)c_at) : 0;
+    if (alpha != 1) v = (int64_t)(alpha * (double)v);
+    if (beta != 1) bias = (int64_t)(beta * (double)bias);
+    ir_tensor_set_i64(y, (size_t)at, (int64_t)((uint64_t)v + (uint64_t)bias));
+}
+
+bool eval_gemm(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
+    const ir_tensor *a = ev_need(e, n, in, 0), *b = ev_need(e, n, in, 1), *c = ev_tensor(n, in, 2);
+    if (!a || !b) return false;
+    ev_shape sa = ev_shape_of(a), sb = ev_shape_of(b), sc = c ? ev_shape_of(c) : (ev_shape){0};
+    if (sa.rank != 2 || sb.rank != 2) return ev_error(e, n, "operands must be matrices");
+    if (a->type->dtype != b->type->dtype)
+        return ev_error(e, n, "operands of different element types");
+    bool ta = ir_attr_int(n, "transA", 0) != 0, tb = ir_attr_int(n, "transB", 0) != 0;
+    int64_t m = sa.dims[ta], k = sa.dims[!ta], width = sb.dims[!tb];
+    if (sb.dims[tb] != k)
+        return ev_error(e, n, "%s times %s", ev_shape_text(e, &sa), ev_shape_text(e, &sb));
+    ev_shape s = {2, {m, width}};
+    if (c && !ev_broadcasts_to(&sc, &s))
+        return ev_error(e, n, "%s does not broadcast to %s", ev_shape_text(e, &sc),
+                        ev_shape_text(e, &s));
+    ir_tensor *y = ev_alloc(e, n, a->type->dtype, &s);
+    if (!y) return false;
+    int64_t step[IR_MAX_RANK] = {0};
+    if (c) ev_broadcast_strides(&sc, &s, step);
+    matrix x = {read_all(e, a), 0, ta ? 1 : k, ta ? m : 1},
+           w = {read_all(e, b), 0, tb ? 1 : width, tb ? k : 1};
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < width; j++)
+            gemm_element(n, &x, &w, i, j, k, c, i * step[0] + j * step[1], y, i * width + j);
+    out[0].tensor = y;
+    return true;
+}
+
+/* ---- MatMulPacked ---------------------------------------------------------------------------------------------------- */
+
+/* x[..., k] times a weight of k rows and `columns` columns, stored as panels [ceil(columns / width), k, width] (the last one
+ * filled up), then the region "epilogue", whose parameters are the product and the operands after the weight. */
+bool eval_matmul_packed(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
+    const ir_tensor *x = ev_need(e, n, in, 0), *w = ev_need(e, n, in, 1);
+    if (!x || !w) return false;
+    ev_shape s = ev_shape_of(x), panels = ev_shape_of(w);
+    int64_t columns = ir_attr_int(n, "columns", 0);
+    bool fits = panels.rank == 3 && s.rank > 0 && panels.dims[1] == s.dims[s.rank - 1] &&
+                columns >= 0 && columns <= panels.dims[0] * panels.dims[2];
+    if (!fits) return ev_error(e, n, "panels %s do not fit", ev_shape_text(e, &panels));
+    int64_t k = panels.dims[1], width = panels.dims[2], rows = ev_product(&s, 0, s.rank - 1);
+    s.dims[s.rank - 1] = columns;
+    ir_tensor *y = ev_alloc(e, n, x->type->dtype, &s);
+    if (!y) return false;
+    matrix a = {read_all(e, x), 0, k, 1}, b = {read_all(e, w), 0, width, 1};
+    for (int64_t j = 0; j < columns; j++) {
+        b.at = j / width * k * width + j % width;
+        for (int64_t i = 0; i < rows; i++) {
+            size_t at = (size_t)(i * columns + j);
+            if (ir_dtype_is_float(y->type->dtype))
+                ir_tensor_set_f64(y, at, dot_f64(&a, &b, i, 0, k));
+            else
+                ir_tensor_set_i64(y, at, dot_i64(&a, &b, i, 0, k));
+        }
+    }
+    ir_datum *result = TL_NEW(e->arena, ir_datum);
+    result->tensor = y;
+    const ir_region *epilogue = ir_node_find_region(n, "epilogue");
+    if (!epilogue) return *out = *result, true;
+    const ir_datum **params = TL_NEW_ARRAY(e->arena, const ir_datum *, n->n_in);
+    params[0] = result;
+    for (uint32_t i = 2; i < n->n_in; i++)
+        params[i - 1] = in[i];
+    if (epilogue->n_params != n->n_in - 1 || ir_region_n_results(epilogue) != n->n_out)
+        return ev_error(e, n, "the epilogue has %u parameters for %u operands", epilogue->n_params,
+                        n->n_in - 1);
+    return ir_eval_region(e, epilogue, params, out);
+}
