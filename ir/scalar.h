@@ -66,7 +66,8 @@ typedef enum sc_op {
     /* others */
     SC_FMA,    /* x*y + z, one rounding */
     SC_SELECT, /* bool ? y : z */
-    SC_CAST, /* to the builder call's type: ONNX rules (float->int truncates, out of range saturates, NaN -> 0;
+    SC_CAST, /* to the builder call's type: ONNX rules (float->int truncates, out of range saturates - to 4- and 2-bit integers
+                       * it wraps -, NaN -> 0;
                        * int->int wraps; ->bool is != 0) */
     SC_BITCAST, /* same width */
     SC_OP_COUNT

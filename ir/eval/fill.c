@@ -41,14 +41,17 @@ static bool lookup_symbol(void *data, const char *symbol, int64_t *value) {
     return slot != NULL;
 }
 
-/* Attributes: dims, the expressions; rank, 1 or 0 (then there is one expression). */
+/* Attributes: dims, the expressions; rank, 1 or 0 (then there is one expression); dtype, i64 unless given. */
 bool eval_dims(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
     (void)in;
     const ir_attr *dims = ir_attr_find(n, "dims");
     if (!dims || dims->kind != ATTR_DIMS) return ev_error(e, n, "attribute dims is missing");
     ev_shape s = {(int32_t)(ir_attr_int(n, "rank", 1) != 0), {dims->n}};
+    int64_t t = ir_attr_int(n, "dtype", DT_i64);
+    if (t <= 0 || t >= DT_COUNT || !ir_dtype_is_int((ir_dtype)t))
+        return ev_error(e, n, "dtype is not an integer type");
     if (s.rank == 0 && dims->n != 1) return ev_error(e, n, "%u expressions for a scalar", dims->n);
-    ir_tensor *y = ev_alloc(e, n, DT_i64, &s);
+    ir_tensor *y = ev_alloc(e, n, (ir_dtype)t, &s);
     for (uint32_t i = 0; y && i < dims->n; i++) {
         int64_t value;
         if (!ir_dim_eval(dims->v.dims[i], lookup_symbol, e, &value))

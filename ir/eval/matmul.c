@@ -133,13 +133,13 @@ bool eval_gemm(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum
 
 /* ---- MatMulPacked ---------------------------------------------------------------------------------------------------- */
 
-/* x[..., k] times a weight of k rows and `columns` columns, stored as panels [ceil(columns / width), k, width] (the last one
- * filled up), then the region "epilogue", whose parameters are the product and the operands after the weight. */
+/* x[..., k] times a weight of k rows and `n` (attribute) columns, stored as panels [ceil(n / width), k, width] (the last one
+ * filled up), then the node's region, whose parameters are the product and the operands after the weight. */
 bool eval_matmul_packed(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
     const ir_tensor *x = ev_need(e, n, in, 0), *w = ev_need(e, n, in, 1);
     if (!x || !w) return false;
     ev_shape s = ev_shape_of(x), panels = ev_shape_of(w);
-    int64_t columns = ir_attr_int(n, "columns", 0);
+    int64_t columns = ir_attr_int(n, "n", -1);
     bool fits = panels.rank == 3 && s.rank > 0 && panels.dims[1] == s.dims[s.rank - 1] &&
                 columns >= 0 && columns <= panels.dims[0] * panels.dims[2];
     if (!fits) return ev_error(e, n, "panels %s do not fit", ev_shape_text(e, &panels));
@@ -160,8 +160,8 @@ bool eval_matmul_packed(ir_eval *e, const ir_node *n, const ir_datum *const *in,
     }
     ir_datum *result = TL_NEW(e->arena, ir_datum);
     result->tensor = y;
-    const ir_region *epilogue = ir_node_find_region(n, "epilogue");
-    if (!epilogue) return *out = *result, true;
+    if (n->n_regions != 1) return ev_error(e, n, "%u regions, expected 1", n->n_regions);
+    const ir_region *epilogue = n->regions[0];
     const ir_datum **params = TL_NEW_ARRAY(e->arena, const ir_datum *, n->n_in);
     params[0] = result;
     for (uint32_t i = 2; i < n->n_in; i++)

@@ -20,6 +20,7 @@ int64_t sc_host_wrap(ir_dtype t, int64_t v) {
 int64_t sc_host_to_int(ir_dtype t, double v) {
     uint32_t bits = ir_dtype_bits(t);
     if (isnan(v)) return 0;
+    if (bits < 8) return sc_host_wrap(t, sc_host_to_int(DT_i64, v));
     if (ir_dtype_get_class(t) == DTYPE_UINT) {
         if (v <= 0) return 0;
         if (v >= ldexp(1, (int)bits))

@@ -17,7 +17,7 @@ void sc_host_store(ir_dtype t, void *data, size_t at,
 sc_cell sc_host_apply(sc_op op, ir_dtype type, ir_dtype arg_type, const sc_cell *x);
 /* Brings an integer into the range of its type, modulo 2^bits. */
 int64_t sc_host_wrap(ir_dtype t, int64_t v);
-/* Truncates toward zero, saturates, NaN -> 0. */
+/* Truncates toward zero, NaN -> 0. Out of range: saturates, but for 4- and 2-bit integers, which wrap (so do ONNX's tests). */
 int64_t sc_host_to_int(ir_dtype t, double v);
 
 #endif

@@ -22,6 +22,7 @@ typedef struct fixture {
     ir_ctx ctx;
     tl_arena arena;
     ir_module *module;
+    ir_graph *graph; /* fx_node puts its nodes there */
     ir_eval eval;
     ir_datum out[FX_MAX];
     bool ok; /* of the last fx_run */
@@ -32,6 +33,7 @@ static inline void fx_open(fixture *f) {
     ir_ctx_init(&f->ctx, &f->fail);
     tl_arena_init(&f->arena, &f->fail);
     f->module = ir_module_create(&f->ctx, &f->arena);
+    f->graph = ir_graph_create(f->module, "nodes");
     ir_eval_init(&f->eval, &f->ctx, &f->arena);
 }
 
@@ -72,7 +74,9 @@ static inline const ir_tensor *fx_strings(fixture *f, int64_t n, const char *con
 /* A node whose operands are given when it runs. */
 static inline ir_node *fx_node(fixture *f, op_id op, uint32_t n_in, uint32_t n_out) {
     ir_value *none[FX_MAX] = {0};
-    return ir_node_create(f->module, op, none, n_in, n_out);
+    ir_node *n = ir_node_create(f->module, op, none, n_in, n_out);
+    ir_node_append(f->graph->body, n);
+    return n;
 }
 
 /* tensors: n->n_in of them, NULL = omitted. Results in f->out. */

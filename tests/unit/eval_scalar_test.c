@@ -25,7 +25,8 @@ static void test_activations(void) {
     fixture f;
     fx_open(&f);
     const double x[] = {-2, -0.5, 0, 1, 3};
-    const double gelu[] = {-0.04550026389635842, -0.15426876936299344, 0, 0.8413447460685429, 2.99595030590511};
+    const double gelu[] = {-0.04550026389635842, -0.15426876936299344, 0, 0.8413447460685429,
+                           2.99595030590511};
     ONE(fx_node(&f, OP_Gelu, 1, 1), DT_f32, x, gelu, 1e-6);
     ONE(fx_node(&f, OP_Gelu, 1, 1), DT_f64, x, gelu, 1e-14);
     const double gelu_tanh[] = {-0.045402305912224938, -0.15428599017485606, 0, 0.8411919906082768,
