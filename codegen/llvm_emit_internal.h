@@ -1,0 +1,59 @@
+/* Shared by the files of the emitter: state, types, small builders. Values are LLVM values of the representation below.
+ *
+ *   loop IR     register                     memory
+ *   bool        i1                           i8, 0 or 1
+ *   f16, bf16   i16: the bits; only casts    i16
+ *               look inside
+ *   f8...       i8: the bits                 i8
+ *   integers    iN, sign by operation        iN */
+#ifndef TLBC_CODEGEN_LLVM_EMIT_INTERNAL_H
+#define TLBC_CODEGEN_LLVM_EMIT_INTERNAL_H
+
+#include "codegen/llvm_emit.h"
+
+typedef struct emitter {
+    LLVMContextRef ctx;
+    LLVMModuleRef module;
+    LLVMBuilderRef b;
+    LLVMValueRef func;
+    LLVMBasicBlockRef entry; /* holds the allocas; jumps to the body */
+    tl_arena *arena;         /* of the loop module: argument arrays */
+    const llvm_emit_options *options;
+    struct llvm_debug *debug; /* NULL: none */
+} emitter;
+
+/* Types. */
+LLVMTypeRef emit_elem_type(const emitter *e, int elem);
+LLVMTypeRef emit_type(const emitter *e, lp_type t);
+LLVMTypeRef emit_vector_of(LLVMTypeRef elem, unsigned lanes); /* lanes 1: elem */
+LLVMTypeRef emit_memory_type(const emitter *e, lp_type t);
+
+static inline LLVMValueRef emit_value(const lp_value *v) {
+    return (LLVMValueRef)v->scratch;
+}
+static inline bool emit_is_float(int elem) {
+    return elem == DT_f32 || elem == DT_f64;
+}
+static inline bool emit_is_signed(int elem) {
+    return elem < LP_PTR && ir_dtype_is_signed((ir_dtype)elem);
+}
+
+/* Constants: splats. */
+LLVMValueRef emit_splat(LLVMValueRef scalar, unsigned lanes);
+LLVMValueRef emit_int(LLVMTypeRef type, uint64_t x); /* in all lanes of an integer type */
+LLVMValueRef emit_const(emitter *e, lp_type t, int64_t imm, double fimm);
+LLVMValueRef emit_iota_int(LLVMTypeRef elem, unsigned lanes);
+
+/* name: "llvm.fma"; overloads: the types it is overloaded on. */
+LLVMValueRef emit_intrinsic(emitter *e, const char *name, LLVMTypeRef *overloads,
+                            unsigned n_overloads, LLVMValueRef *args, unsigned n_args);
+
+/* Families of instructions; each returns the result, or NULL where there is none. */
+LLVMValueRef emit_unary(emitter *e, lp_op op, lp_type t, LLVMValueRef x);
+LLVMValueRef emit_binary(emitter *e, lp_op op, lp_type t, LLVMValueRef x, LLVMValueRef y);
+LLVMValueRef emit_vector(emitter *e, const lp_instr *i);
+LLVMValueRef emit_memory(emitter *e, const lp_instr *i);
+LLVMValueRef emit_cast(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes);
+LLVMValueRef emit_bitcast(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes);
+
+#endif

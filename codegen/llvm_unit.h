@@ -1,0 +1,20 @@
+/* Inside of cg_unit, for the llvm_* files. */
+#ifndef TLBC_CODEGEN_LLVM_UNIT_H
+#define TLBC_CODEGEN_LLVM_UNIT_H
+
+#include "codegen/object.h"
+
+#include <llvm-c/Core.h>
+
+struct cg_unit {
+    ir_ctx *ctx;
+    cg_target target;
+    bool no_passes;
+    LLVMContextRef llvm;
+    LLVMModuleRef module;
+    LLVMMemoryBufferRef result; /* object or assembly */
+    char *text;                 /* LLVM IR */
+    char *error;                /* LLVM's words; kept until somebody asks for the result */
+};
+
+#endif
