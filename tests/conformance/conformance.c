@@ -1,0 +1,281 @@
+/* ONNX's own backend tests, run by the reference evaluator.
+ *
+ *   conformance DATA [--skip FILE] [--filter TEXT] [--verbose]
+ *
+ * DATA holds node/, simple/, pytorch-operator/, pytorch-converted/, each with folders of model.onnx and test_data_set_0.
+ * A case whose model uses an operator tlbc does not know is skipped. FILE lists cases that are known to fail, a line each:
+ * `name reason`; they run too, and one that passes makes the run fail, so that the list stays true.
+ *
+ * Each case runs in a process of its own with a time limit: a crash is one failure, not the end of the run.
+ * Tolerance and rules are those of ONNX's runner: relative 1e-3, absolute 1e-7, shapes and types exact.
+ * Not here: category "real" (whole networks with generated inputs).
+ *
+ * Exit status: 0 all as expected, 1 not, 77 no data (CTest: skipped). */
+#include "frontend/frontend.h"
+#include "ir/base/vec.h"
+#include "tests/conformance/compare.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TIME_LIMIT = 60 };
+static const tolerance official = {1e-3, 1e-7};
+
+typedef enum outcome { PASSED, FAILED, UNSUPPORTED } outcome;
+
+typedef struct result {
+    outcome outcome;
+    char why[1024];
+} result;
+
+/* ---- one case ---------------------------------------------------------------------------------------------------- */
+
+typedef struct test_case {
+    ir_ctx ctx;
+    tl_arena arena;
+    const char *folder;
+    const ir_module *module;
+    result *result;
+} test_case;
+
+static bool finish(test_case *t, outcome o, const char *why) {
+    t->result->outcome = o;
+    snprintf(t->result->why, sizeof t->result->why, "%s", why);
+    return o == PASSED;
+}
+
+/* Fails with what was reported; a model that needs an unknown operator is not a failure. */
+static bool finish_reported(test_case *t) {
+    tl_str text;
+    tl_str_init(&text, &t->arena);
+    diag_render(&t->ctx.diag, &text);
+    return finish(t, strstr(text.data, "not supported yet") ? UNSUPPORTED : FAILED, text.data);
+}
+
+static bool read_value(test_case *t, const char *kind, uint32_t i, const ir_type *type,
+                       ir_datum *out) {
+    const char *path = tl_arena_printf(&t->arena, "%s/test_data_set_0/%s_%u.pb", t->folder, kind,
+                                       i);
+    return fe_read_value_pb(&t->ctx, &t->arena, path, type, out);
+}
+
+static bool read_inputs(test_case *t, const ir_region *r, const ir_datum **inputs) {
+    for (uint32_t i = 0; i < r->n_params; i++) {
+        ir_datum *d = TL_NEW(&t->arena, ir_datum);
+        if (!read_value(t, "input", i, r->params[i]->type, d)) return false;
+        inputs[i] = d;
+    }
+    return true;
+}
+
+static bool compare_outputs(test_case *t, const ir_region *r, const ir_datum *outputs) {
+    tl_str why;
+    tl_str_init(&why, &t->arena);
+    for (uint32_t i = 0; i < ir_region_n_results(r); i++) {
+        ir_datum expected = {0};
+        if (!read_value(t, "output", i, ir_region_result(r, i)->type, &expected))
+            return finish_reported(t);
+        tl_str_printf(&why, "output %u: ", i);
+        if (!compare_data(&outputs[i], &expected, official, &why))
+            return finish(t, FAILED, why.data);
+        tl_str_clear(&why);
+    }
+    return finish(t, PASSED, "");
+}
+
+static bool run_loaded(test_case *t) {
+    const char *path = tl_arena_printf(&t->arena, "%s/model.onnx", t->folder);
+    ir_module *m = fe_import_file(&t->ctx, &t->arena, path, NULL);
+    if (!m) return finish_reported(t);
+    const ir_graph *g = m->graphs;
+    uint32_t n_out = ir_region_n_results(g->body);
+    const ir_datum **inputs = TL_NEW_ARRAY(&t->arena, const ir_datum *, g->body->n_params + 1);
+    ir_datum *outputs = TL_NEW_ARRAY(&t->arena, ir_datum, n_out + 1);
+    ir_eval e;
+    ir_eval_init(&e, &t->ctx, &t->arena);
+    if (!read_inputs(t, g->body, inputs) || !ir_eval_graph(&e, g, inputs, outputs))
+        return finish_reported(t);
+    return compare_outputs(t, g->body, outputs);
+}
+
+static void run_case(const char *folder, result *r) {
+    tl_fail fail = {0};
+    test_case t = {.folder = folder, .result = r};
+    ir_ctx_init(&t.ctx, &fail);
+    tl_arena_init(&t.arena, &fail);
+    if (setjmp(fail.jump))
+        finish(&t, FAILED, "out of memory");
+    else
+        run_loaded(&t);
+    tl_arena_release(&t.arena);
+    ir_ctx_release(&t.ctx);
+}
+
+/* ---- in a process of its own --------------------------------------------------------------------------------------- */
+
+static void run_child(const char *folder, int to) {
+    result r = {0};
+    alarm(TIME_LIMIT);
+    run_case(folder, &r);
+    bool written = write(to, &r, sizeof r) == (ssize_t)sizeof r;
+    _exit(written ? 0 : 1);
+}
+
+static void run_apart(const char *folder, result *r) {
+    int ends[2], status = 0;
+    *r = (result){.outcome = FAILED};
+    fflush(NULL);
+    if (pipe(ends) != 0) return;
+    pid_t child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        run_child(folder, ends[1]);
+    }
+    close(ends[1]);
+    size_t got = 0;
+    for (ssize_t n; (n = read(ends[0], (char *)r + got, sizeof *r - got)) > 0;)
+        got += (size_t)n;
+    close(ends[0]);
+    if (child > 0) waitpid(child, &status, 0);
+    if (got == sizeof *r && WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
+    r->outcome = FAILED;
+    snprintf(r->why, sizeof r->why, "ended by signal %d",
+             WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+}
+
+/* ---- the list of known failures -------------------------------------------------------------------------------------- */
+
+typedef struct known {
+    char name[256];
+    bool used;
+} known;
+
+typedef struct run {
+    tl_arena arena;
+    TL_VEC(known) known;
+    const char *filter;
+    bool verbose;
+    uint32_t passed, failed, skipped, listed;
+} run;
+
+static bool read_known(run *s, const char *path) {
+    FILE *f = fopen(path, "r");
+    char line[1024];
+    if (!f) return fprintf(stderr, "cannot read '%s'\n", path), false;
+    while (fgets(line, sizeof line, f)) {
+        known k = {0};
+        if (line[0] != '#' && sscanf(line, "%255s", k.name) == 1)
+            tl_vec_push(&s->arena, &s->known, k);
+    }
+    fclose(f);
+    return true;
+}
+
+static known *find_known(run *s, const char *name) {
+    for (uint32_t i = 0; i < s->known.len; i++)
+        if (strcmp(s->known.data[i].name, name) == 0) return &s->known.data[i];
+    return NULL;
+}
+
+/* ---- all cases --------------------------------------------------------------------------------------------------------- */
+
+static void one_line(char *text) {
+    for (; *text; text++)
+        if (*text == '\n') *text = text[1] ? ';' : '\0';
+}
+
+static void count(run *s, const char *name, result *r) {
+    known *k = find_known(s, name);
+    one_line(r->why);
+    if (k) k->used = true;
+    if (r->outcome == UNSUPPORTED) {
+        s->skipped++;
+        if (s->verbose) printf("skip %s: %s\n", name, r->why);
+    } else if (r->outcome == PASSED) {
+        s->passed += !k;
+        s->failed += k != NULL;
+        if (k)
+            printf("FAIL %s: passes, but is listed as failing\n", name);
+        else if (s->verbose)
+            printf("pass %s\n", name);
+    } else if (k) {
+        s->skipped++;
+        s->listed++;
+        if (s->verbose) printf("known %s: %s\n", name, r->why);
+    } else {
+        s->failed++;
+        printf("FAIL %s: %s\n", name, r->why);
+    }
+}
+
+static void run_category(run *s, const char *data, const char *category) {
+    struct dirent **entries;
+    const char *folder = tl_arena_printf(&s->arena, "%s/%s", data, category);
+    int n = scandir(folder, &entries, NULL, alphasort);
+    for (int i = 0; i < n; i++) {
+        const char *name = entries[i]->d_name;
+        const char *path = tl_arena_printf(&s->arena, "%s/%s", folder, name);
+        bool wanted = name[0] != '.' && (!s->filter || strstr(name, s->filter));
+        if (wanted && access(tl_arena_printf(&s->arena, "%s/model.onnx", path), R_OK) == 0) {
+            result r;
+            run_apart(path, &r);
+            count(s, name, &r);
+        }
+        free(entries[i]);
+    }
+    if (n >= 0) free(entries);
+}
+
+static int report(run *s) {
+    for (uint32_t i = 0; i < s->known.len && !s->filter; i++) {
+        if (s->known.data[i].used) continue;
+        printf("FAIL %s: is listed as failing, but there is no such case\n", s->known.data[i].name);
+        s->failed++;
+    }
+    printf(
+        "%u of the skipped are listed as failing, %u need operators that are not supported yet\n",
+        s->listed, s->skipped - s->listed);
+    printf("%u passed, %u failed, %u skipped\n", s->passed, s->failed, s->skipped);
+    if (s->passed + s->failed + s->skipped == 0) {
+        printf("LEFT OUT: no ONNX test data (tools/onnx_data.sh fetches it)\n");
+        return 77;
+    }
+    return s->failed || !s->passed;
+}
+
+int main(int argc, char **argv) {
+    static const char *const categories[] = {"node", "simple", "pytorch-operator",
+                                             "pytorch-converted"};
+    tl_fail fail = {0};
+    run s = {0};
+    const char *data = NULL;
+    tl_arena_init(&s.arena, &fail);
+    if (setjmp(fail.jump)) return fprintf(stderr, "out of memory\n"), 1;
+    for (int i = 1; i < argc; i++) {
+        bool more = i + 1 < argc;
+        if (strcmp(argv[i], "--skip") == 0 && more) {
+            if (!read_known(&s, argv[++i])) return 2;
+        } else if (strcmp(argv[i], "--filter") == 0 && more)
+            s.filter = argv[++i];
+        else if (strcmp(argv[i], "--verbose") == 0)
+            s.verbose = true;
+        else if (argv[i][0] != '-' && !data)
+            data = argv[i];
+        else
+            return fprintf(stderr, "usage: %s DATA [--skip FILE] [--filter TEXT] [--verbose]\n",
+                           argv[0]),
+                   2;
+    }
+    if (!data)
+        return fprintf(stderr, "usage: %s DATA [--skip FILE] [--filter TEXT] [--verbose]\n",
+                       argv[0]),
+               2;
+    for (size_t i = 0; i < sizeof categories / sizeof *categories; i++)
+        run_category(&s, data, categories[i]);
+    int status = report(&s);
+    tl_arena_release(&s.arena);
+    return status;
+}
