@@ -190,12 +190,24 @@ static bool read_punct(lexer *l) {
     return true;
 }
 
+/* The end of the text is right behind its last token, not lines of blanks later: that is where messages point. */
+static void read_end(lexer *l, const lexer *before) {
+    l->line = before->line;
+    l->line_start = before->line_start;
+    l->tok = (lex_token){.kind = LEX_END, .start = l->at, .line = l->line};
+    l->tok.column = (uint32_t)(before->at - l->line_start) + 1;
+}
+
 void lex_next(lexer *l) {
     if (l->failed) return;
+    const lexer before = *l;
     skip_blanks(l);
-    l->tok = (lex_token){.kind = LEX_END, .start = l->at, .line = l->line};
+    if (l->at >= l->end) {
+        read_end(l, &before);
+        return;
+    }
+    l->tok = (lex_token){.start = l->at, .line = l->line};
     l->tok.column = (uint32_t)(l->at - l->line_start) + 1;
-    if (l->at >= l->end) return;
     char c = *l->at;
     if (c == '%') {
         read_name(l, LEX_VALUE);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { MAX_TEXT = 340 }; /* of one number: "%.0f" may write 310 characters */
+
 /* A float type of at least one byte as its bits. */
 static uint64_t get_bits(ir_dtype t, const void *data, size_t i) {
     size_t size = ir_dtype_bits(t) / 8;
@@ -38,7 +40,7 @@ static bool reads_back(ir_dtype t, const char *text, double x) {
 
 /* The fewest digits that read back. More never read back worse, so they are found by halving. */
 static int shortest_digits(ir_dtype t, double x) {
-    char text[40];
+    char text[MAX_TEXT];
     int low = 1, high = t == DT_f64 ? 17 : 9;
     while (low < high) {
         int middle = (low + high) / 2;
@@ -53,7 +55,7 @@ static int shortest_digits(ir_dtype t, double x) {
 
 /* 448, not 4.5e+02: numbers with up to 15 digits before the point are written out. */
 static void print_shortest(tl_str *out, ir_dtype t, double x) {
-    char text[40];
+    char text[MAX_TEXT];
     int digits = shortest_digits(t, x);
     snprintf(text, sizeof text, "%.0f", fabs(x) < 1e15 ? x : 0);
     bool whole = fabs(x) >= 1 && fabs(x) < 1e15 && (int)strlen(text) >= digits &&
@@ -141,6 +143,8 @@ static bool parse_nan(lexer *l, ir_dtype t, void *data, size_t i, bool negative)
     lex_next(l);
     if (!lex_accept(l, '(')) {
         ir_element_set_f64(t, data, i, (double)(negative ? -NAN : NAN));
+        if (!isnan(ir_element_get_f64(t, data, i)))
+            return lex_error(l, "%s has no NaN", ir_dtype_name(t));
         return !l->failed;
     }
     if (l->tok.kind != LEX_NUMBER || !lex_parse_uint(l->tok.text, &bits)) return not_a(l, t);
@@ -154,13 +158,22 @@ static bool parse_nan(lexer *l, ir_dtype t, void *data, size_t i, bool negative)
     return lex_expect(l, ')');
 }
 
+/* Stored as it is: rounding to f8e5m2 would saturate. */
+static bool parse_inf(lexer *l, ir_dtype t, void *data, size_t i, bool negative) {
+    lex_next(l);
+    if (t == DT_f8e5m2)
+        set_bits(t, data, i, negative ? 0xfc : 0x7c);
+    else
+        ir_element_set_f64(t, data, i, (double)(negative ? -INFINITY : INFINITY));
+    if (!isinf(ir_element_get_f64(t, data, i)))
+        return lex_error(l, "%s has no infinity", ir_dtype_name(t));
+    return !l->failed;
+}
+
 static bool parse_float(lexer *l, ir_dtype t, void *data, size_t i) {
     bool negative = lex_accept(l, '-');
     if (lex_is_word(l, "nan")) return parse_nan(l, t, data, i, negative);
-    if (lex_accept_word(l, "inf")) {
-        ir_element_set_f64(t, data, i, (double)(negative ? -INFINITY : INFINITY));
-        return !l->failed;
-    }
+    if (lex_is_word(l, "inf")) return parse_inf(l, t, data, i, negative);
     double x;
     float f;
     if (negative || l->tok.kind != LEX_NUMBER || !lex_parse_double(l->tok.text, &x))

@@ -64,8 +64,6 @@ static bool parse_dim(parser *p, const char *stop, const ir_dim **out) {
     tl_sv text;
     if (!lex_raw(&p->lx, stop, &text)) return false;
     text = trim(text);
-    if (text.len > IR_MAX_NAME)
-        return lex_error(&p->lx, "dimension is longer than %d bytes", IR_MAX_NAME);
     *out = text.len ? ir_dim_parse(p->c, text.data, text.len) : NULL;
     if (*out) return true;
     return lex_error(&p->lx, "'%.*s' is not a dimension", (int)(text.len > 60 ? 60 : text.len),

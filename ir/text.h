@@ -23,6 +23,21 @@ typedef struct ir_parse_options {
 ir_module *ir_module_parse_with(ir_ctx *c, tl_arena *a, const char *file, const char *text,
                                 size_t len, const ir_parse_options *o);
 
+/* data.c: side files. Written: the bytes of all constants in use. Read: borrowed bytes (a mapped file), aligned to 64.
+ *
+ *   ir_data d;
+ *   if (!ir_data_init(&d, &arena, bytes, n)) ...                       // malformed
+ *   ir_parse_options o = {.payload = ir_data_find, .payload_data = &d}; */
+typedef struct ir_data {
+    const char *bytes;
+    size_t n;
+    tl_map offsets; /* hash -> where its record is */
+} ir_data;
+
+void ir_data_write(const ir_module *m, tl_str *out);
+bool ir_data_init(ir_data *d, tl_arena *a, const void *bytes, size_t n);
+ir_payload_fn ir_data_find;
+
 /* print.c: the module with verifier messages under the lines they are about (verify.c fills the list). */
 typedef struct ir_note {
     const ir_node *node; /* NULL: about the graph or module; printed at the top */
