@@ -34,7 +34,8 @@ struct ir_use {
     ir_use *prev, *next;
 };
 
-/* What is known about the elements of a small integer tensor: one dimension expression each, in row-major order. */
+/* What is known about the elements of a small integer tensor (or of a float one that holds integers, as exporters compute
+ * sizes): one dimension expression each, in row-major order. "?" for an element of which nothing is known. */
 typedef struct ir_known {
     uint32_t n;
     const ir_dim *const *dims;
@@ -199,7 +200,7 @@ bool ir_value_const_i64(const ir_value *v, int64_t *x);
 bool ir_value_is_splat(const ir_value *v, double x);
 /* Elements of an integer value as constants (from the payload or from `known`); -1 where not all are known constants. */
 int32_t ir_value_const_ints(const ir_value *v, int64_t *out, uint32_t max);
-/* The same as dimension expressions; -1 where not known. */
+/* The same as dimension expressions; -1 where nothing is known; single elements may be "?". */
 int32_t ir_value_known_dims(ir_ctx *c, const ir_value *v, const ir_dim **out, uint32_t max);
 /* "base.suffix" made unique by a number where taken; interned. Names come from ONNX and never renumber. */
 const char *ir_name_derive(ir_module *m, const ir_value *base, const char *suffix);

@@ -272,10 +272,9 @@ void verify_node_schema(verifier *s, const ir_node *n) {
     TL_ASSERT(schema || op_is(n->op, OP_INTERNAL));
     check_regions(s, n);
     if (!schema) return;
-    bindings *b = TL_NEW(s->arena, bindings);
-    b->schema = schema;
-    check_operands(s, n, b);
-    check_results(s, n, b);
+    bindings b = {.schema = schema};
+    check_operands(s, n, &b);
+    check_results(s, n, &b);
     check_attrs(s, n, schema);
 }
 

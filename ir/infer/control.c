@@ -1,0 +1,377 @@
+/* If, Loop and Scan.
+ *
+ * Values carried from step to step have one type for all steps. It is found as a fixed point: take the initial value's type,
+ * infer the body, join with what the body yields; dims that differ become "?", which a parameter turns into a symbol of its
+ * own ("h.d0": the size in this step); repeat until nothing changes. So a list that grows by one row each step, starting from
+ * f32[0,4], has the type f32[h.d0,4] in the body, where Concat(%h, %row) is f32[h.d0 + 1,4].
+ *
+ * Symbols that are defined inside a region mean nothing outside: dims of results that mention one are left to the data. */
+#include "ir/infer/infer.h"
+
+/* ---- symbols of a region ----------------------------------------------------------------------------------------- */
+
+typedef struct scope {
+    tl_map inner; /* interned names of the symbols defined in the region */
+    bool found;
+} scope;
+
+/* Whether the symbol is "<name>.d<digits>". */
+static bool is_symbol_of(const char *symbol, const char *name) {
+    size_t n = name ? strlen(name) : 0;
+    return name && symbol && strncmp(symbol, name, n) == 0 && symbol[n] == '.' &&
+           symbol[n + 1] == 'd';
+}
+
+static void scope_add(scope *s, const ir_value *v) {
+    for (int32_t i = 0; ir_type_is_ranked(v->type) && i < v->type->rank; i++) {
+        const char *symbol = ir_dim_symbol_name(v->type->dims[i]);
+        if (is_symbol_of(symbol, v->name)) tl_map_set_ptr(&s->inner, symbol, symbol);
+    }
+}
+
+static void scope_init(ir_ctx *c, scope *s, const ir_region *r) {
+    tl_map_init(&s->inner, &c->arena);
+    for (uint32_t i = 0; i < r->n_params; i++)
+        scope_add(s, r->params[i]);
+    ir_for_each_node (n, r)
+        for (uint32_t i = 0; i < n->n_out; i++)
+            scope_add(s, &n->out[i]);
+}
+
+static void look_up(void *data, const char *symbol) {
+    scope *s = data;
+    if (tl_map_get_ptr(&s->inner, symbol)) s->found = true;
+}
+
+/* The type as the region's surroundings see it. */
+static const ir_type *outer_type(ir_ctx *c, scope *s, const ir_type *t) {
+    const ir_dim *dims[IR_MAX_RANK];
+    if (t->kind == IR_TYPE_SEQUENCE) return ir_type_sequence(c, outer_type(c, s, t->element));
+    if (t->kind == IR_TYPE_OPTIONAL) return ir_type_optional(c, outer_type(c, s, t->element));
+    if (!ir_type_is_ranked(t)) return t;
+    for (int32_t i = 0; i < t->rank; i++) {
+        s->found = false;
+        ir_dim_each_symbol(t->dims[i], look_up, s);
+        dims[i] = s->found ? ir_dim_unknown(c) : t->dims[i];
+    }
+    return ir_type_tensor(c, t->dtype, t->rank, dims);
+}
+
+/* ---- regions ----------------------------------------------------------------------------------------------------- */
+
+/* Types below are void once a parameter's type has become more general: forget them, so that they do not survive as if the
+ * model had declared them. */
+static void forget_types(ir_region *r) {
+    ir_for_each_node (n, r) {
+        for (uint32_t i = 0; i < n->n_out; i++)
+            n->out[i].type = NULL, n->out[i].known = NULL;
+        for (uint32_t i = 0; i < n->n_regions; i++) {
+            for (uint32_t k = 0; k < n->regions[i]->n_params; k++)
+                n->regions[i]->params[k]->type = NULL;
+            forget_types(n->regions[i]);
+        }
+    }
+}
+
+static bool check_region(ir_ctx *c, const ir_node *n, const ir_region *r, uint32_t n_params,
+                         uint32_t n_results) {
+    if (r->n_params != n_params)
+        return diag_error(&c->diag, n->loc, "'%s' has %u parameters, expected %u", r->name,
+                          r->n_params, n_params);
+    if (ir_region_n_results(r) != n_results)
+        return diag_error(&c->diag, n->loc, "'%s' yields %u values, expected %u", r->name,
+                          ir_region_n_results(r), n_results);
+    for (uint32_t i = 0; i < n_results; i++)
+        if (!ir_region_result(r, i))
+            return diag_error(&c->diag, n->loc, "result %u of '%s' is missing", i, r->name);
+    return true;
+}
+
+static const ir_type *result_type(ir_ctx *c, const ir_node *n, const ir_region *r, uint32_t i) {
+    const ir_type *t = ir_region_result(r, i)->type;
+    if (!t) diag_error(&c->diag, n->loc, "type of result %u of '%s' is not known", i, r->name);
+    return t;
+}
+
+/* ---- If ----------------------------------------------------------------------------------------------------------- */
+
+/* The branch that is never taken need not make sense: exporters guard a Squeeze by a test of the dimension. */
+static void infer_quietly(ir_ctx *c, ir_region *r) {
+    diag saved = c->diag;
+    infer_region(c, r);
+    c->diag.n = saved.n;
+    c->diag.n_errors = saved.n_errors;
+}
+
+static bool set_from_branch(ir_ctx *c, ir_node *n, const ir_region *r) {
+    scope s;
+    scope_init(c, &s, r);
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        const ir_type *t = result_type(c, n, r, i);
+        if (!t || !infer_set(c, n, i, outer_type(c, &s, t))) return false;
+    }
+    return true;
+}
+
+static bool set_from_both(ir_ctx *c, ir_node *n, const ir_region *a, const ir_region *b) {
+    scope sa, sb;
+    scope_init(c, &sa, a);
+    scope_init(c, &sb, b);
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        const ir_type *x = result_type(c, n, a, i), *y = result_type(c, n, b, i);
+        if (!x || !y) return false;
+        const ir_type *t = ir_type_join(c, outer_type(c, &sa, x), outer_type(c, &sb, y));
+        if (!t)
+            return diag_error(&c->diag, n->loc,
+                              "output %u is %s in 'then_branch' and %s in 'else_branch'", i,
+                              infer_type_text(c, x), infer_type_text(c, y));
+        if (!infer_set(c, n, i, t)) return false;
+    }
+    return true;
+}
+
+bool infer_if(ir_ctx *c, ir_node *n) {
+    ir_region *taken = ir_node_find_region(n, "then_branch"),
+              *other = ir_node_find_region(n, "else_branch");
+    int64_t condition;
+    if (!check_region(c, n, taken, 0, n->n_out) || !check_region(c, n, other, 0, n->n_out))
+        return false;
+    bool decided = ir_value_const_i64(ir_in(n, 0), &condition);
+    if (!decided)
+        return infer_region(c, taken) && infer_region(c, other) &&
+               set_from_both(c, n, taken, other);
+    if (!condition) {
+        ir_region *swap = taken;
+        taken = other, other = swap;
+    }
+    if (!infer_region(c, taken)) return false;
+    infer_quietly(c, other);
+    return set_from_branch(c, n, taken);
+}
+
+/* ---- carried values ------------------------------------------------------------------------------------------------ */
+
+/* The carried values of a Loop or Scan: `count` of them, operands, parameters and results in a row. */
+typedef struct carried {
+    ir_node *n;
+    ir_region *body;
+    uint32_t count, operand, param, result;
+} carried;
+
+/* Bodies in bodies are inferred once for each attempt of the outer ones: further in, no attempts. */
+enum { MAX_EXACT_DEPTH = 4, EXACT_ATTEMPTS = 4 };
+
+static uint32_t loop_depth(const ir_node *n) {
+    uint32_t depth = 0;
+    for (const ir_region *r = n->parent; r && r->owner; r = r->owner->parent)
+        depth++;
+    return depth;
+}
+
+/* Symbols that stand for the parameter's own dims are "?" to the outside. */
+static const ir_type *without_own_symbols(ir_ctx *c, const ir_value *v) {
+    const ir_dim *dims[IR_MAX_RANK];
+    if (!ir_type_is_ranked(v->type)) return v->type;
+    for (int32_t i = 0; i < v->type->rank; i++) {
+        bool own = is_symbol_of(ir_dim_symbol_name(v->type->dims[i]), v->name);
+        dims[i] = own ? ir_dim_unknown(c) : v->type->dims[i];
+    }
+    return ir_type_tensor(c, v->type->dtype, v->type->rank, dims);
+}
+
+static bool start_carried(ir_ctx *c, const carried *s) {
+    for (uint32_t i = 0; i < s->count; i++) {
+        ir_value *p = s->body->params[s->param + i];
+        const ir_type *initial = infer_in(s->n, s->operand + i);
+        if (!initial)
+            return infer_error(c, s->n, s->operand + i,
+                               "is missing: it is the initial value of a carried one");
+        const ir_type *t = ir_type_meet(c, initial, p->type ? without_own_symbols(c, p) : NULL);
+        if (!t)
+            return infer_error(c, s->n, s->operand + i, "does not fit parameter '%s' of type %s",
+                               p->name ? p->name : "", infer_type_text(c, p->type));
+        p->type = infer_name_dims(c, t, p->name);
+    }
+    return true;
+}
+
+/* A list that starts empty and is only appended to: the element says what the list holds. NULL where it is not that. */
+static const ir_type *appended_list(ir_ctx *c, const carried *s, uint32_t i) {
+    const ir_value *initial = ir_in(s->n, s->operand + i), *p = s->body->params[s->param + i];
+    const ir_node *insert = ir_region_result(s->body, s->result + i)->def;
+    bool empty = initial->def && initial->def->op == OP_SequenceEmpty;
+    if (!empty || !insert || insert->op != OP_SequenceInsert || ir_in(insert, 0) != p) return NULL;
+    scope inner;
+    scope_init(c, &inner, s->body);
+    return ir_type_sequence(c, outer_type(c, &inner, infer_in(insert, 1)));
+}
+
+static const ir_type *general_type(ir_ctx *c, const ir_type *t, bool keep_rank) {
+    const ir_dim *dims[IR_MAX_RANK];
+    if (t->kind == IR_TYPE_SEQUENCE)
+        return ir_type_sequence(c, general_type(c, t->element, keep_rank));
+    if (!ir_type_is_ranked(t)) return t;
+    for (int32_t i = 0; i < t->rank; i++)
+        dims[i] = ir_dim_unknown(c);
+    return keep_rank ? ir_type_tensor(c, t->dtype, t->rank, dims) : ir_type_unranked(c, t->dtype);
+}
+
+/* Joins parameters with what the body yields; *changed tells whether one became more general. `attempt` grows from 0: when
+ * there were many, what changes gives up its dims, then its rank, so that this ends. */
+static bool widen_carried(ir_ctx *c, const carried *s, uint32_t attempt, bool *changed) {
+    for (uint32_t i = 0; i < s->count; i++) {
+        ir_value *p = s->body->params[s->param + i];
+        const ir_type *yielded = result_type(c, s->n, s->body, s->result + i);
+        if (!yielded) return false;
+        const ir_type *list = attempt == 0 ? appended_list(c, s, i) : NULL,
+                      *t = ir_type_join(c, p->type, yielded);
+        if (!t)
+            return infer_error(c, s->n, s->operand + i, "the body turns it into %s",
+                               infer_type_text(c, yielded));
+        if (list) t = list;
+        t = infer_name_dims(c, t, p->name);
+        bool give_up = attempt >= EXACT_ATTEMPTS + 2 || (t != p->type && attempt >= EXACT_ATTEMPTS);
+        if (give_up) t = infer_name_dims(c, general_type(c, t, attempt == EXACT_ATTEMPTS), p->name);
+        if (t != p->type) *changed = true;
+        p->type = t;
+    }
+    return true;
+}
+
+/* Types of all carried parameters, and of the body's nodes under them. */
+static bool infer_carried(ir_ctx *c, const carried *s) {
+    if (!start_carried(c, s)) return false;
+    bool deep = loop_depth(s->n) >= MAX_EXACT_DEPTH;
+    for (uint32_t i = 0; deep && i < s->count; i++) {
+        ir_value *p = s->body->params[s->param + i];
+        p->type = general_type(c, p->type, false);
+    }
+    if (deep) forget_types(s->body);
+    for (uint32_t attempt = 0;; attempt++) {
+        bool changed = false;
+        if (!infer_region(c, s->body) || !widen_carried(c, s, attempt, &changed)) return false;
+        if (!changed) return true;
+        forget_types(s->body);
+    }
+}
+
+static bool set_carried(ir_ctx *c, const carried *s, scope *inner) {
+    for (uint32_t i = 0; i < s->count; i++)
+        if (!infer_set(c, s->n, i, outer_type(c, inner, s->body->params[s->param + i]->type)))
+            return false;
+    return true;
+}
+
+/* A result that is stacked along a new axis: `length` steps. */
+static bool set_stacked(ir_ctx *c, const carried *s, scope *inner, uint32_t output, uint32_t result,
+                        int64_t axis, const ir_dim *length) {
+    const ir_type *t = result_type(c, s->n, s->body, result);
+    if (!t) return false;
+    if (!ir_type_is_tensor(t))
+        return diag_error(&c->diag, s->n->loc, "result %u of 'body' is %s, expected a tensor",
+                          result, infer_type_text(c, t));
+    t = outer_type(c, inner, t);
+    if (!ir_type_is_ranked(t)) return infer_set_unranked(c, s->n, output, t->dtype);
+    int32_t at;
+    if (t->rank == IR_MAX_RANK)
+        return infer_set_rank(c, s->n, output, t->dtype, t->rank + 1); /* reports */
+    if (!infer_axis(c, s->n, axis, t->rank + 1, &at)) return false;
+    ir_shape shape = {.rank = t->rank + 1};
+    for (int32_t i = 0; i < shape.rank; i++)
+        shape.dims[i] = i == at ? length : t->dims[i > at ? i - 1 : i];
+    return infer_set_shape(c, s->n, output, t->dtype, &shape);
+}
+
+/* ---- Loop --------------------------------------------------------------------------------------------------------- */
+
+static bool is_true(const ir_value *v) {
+    int64_t x;
+    return ir_value_const_i64(v, &x) && x != 0;
+}
+
+/* The condition never ends the loop: true at the start, and the body yields true or hands it on. */
+static bool runs_to_the_end(const ir_node *n, const ir_region *body) {
+    const ir_value *next = ir_region_result(body, 0);
+    while (next->def && next->def->op == OP_Identity && ir_in(next->def, 0))
+        next = ir_in(next->def, 0);
+    bool starts = !ir_in(n, 1) || is_true(ir_in(n, 1));
+    return starts && (is_true(next) || next == body->params[1]);
+}
+
+static const ir_dim *trip_count(ir_ctx *c, const ir_node *n, const ir_region *body) {
+    const ir_dim *count[IR_MAX_KNOWN];
+    if (!runs_to_the_end(n, body) || infer_in_dims(c, n, 0, count) != 1) return ir_dim_unknown(c);
+    return ir_dim_max(c, count[0], ir_dim_const(c, 0));
+}
+
+bool infer_loop(ir_ctx *c, ir_node *n) {
+    ir_region *body = ir_node_find_region(n, "body");
+    carried s = {n, body, n->n_in - 2, 2, 2, 1};
+    scope inner;
+    if (n->n_out < s.count)
+        return diag_error(&c->diag, n->loc,
+                          "%u outputs, expected %u at least, one for each carried value", n->n_out,
+                          s.count);
+    if (!check_region(c, n, body, s.count + 2, n->n_out + 1)) return false;
+    body->params[0]->type = ir_type_scalar(c, DT_i64);
+    body->params[1]->type = ir_type_scalar(c, DT_bool);
+    if (!infer_carried(c, &s)) return false;
+    scope_init(c, &inner, body);
+    if (!set_carried(c, &s, &inner)) return false;
+    const ir_dim *trips = trip_count(c, n, body);
+    for (uint32_t i = s.count; i < n->n_out; i++)
+        if (!set_stacked(c, &s, &inner, i, i + 1, 0, trips)) return false;
+    return true;
+}
+
+/* ---- Scan --------------------------------------------------------------------------------------------------------- */
+
+static int64_t list_at(const ir_node *n, const char *attr, uint32_t i) {
+    uint32_t count;
+    const int64_t *list = ir_attr_ints(n, attr, &count);
+    return i < count ? list[i] : 0;
+}
+
+/* Parameters that are slices of operands: the operand's type without the axis scanned. *length: the size of that axis. */
+static bool scan_slices(ir_ctx *c, ir_node *n, ir_region *body, uint32_t n_states,
+                        const ir_dim **length) {
+    for (uint32_t i = n_states; i < n->n_in; i++) {
+        const ir_type *t = infer_in(n, i);
+        int32_t axis;
+        body->params[i]->type = ir_type_unranked(c, t->dtype);
+        if (!ir_type_is_ranked(t)) continue;
+        if (!infer_axis(c, n, list_at(n, "scan_input_axes", i - n_states), t->rank, &axis))
+            return false;
+        if (!infer_expect_dim(c, n, i, axis, *length)) return false;
+        if (!ir_dim_is_const(*length, NULL) && !ir_dim_is_unknown(t->dims[axis]))
+            *length = t->dims[axis];
+        ir_shape s = infer_in_shape(n, i);
+        s.rank--;
+        memmove(&s.dims[axis], &s.dims[axis + 1], (size_t)(s.rank - axis) * sizeof *s.dims);
+        body->params[i]->type = ir_type_tensor(c, t->dtype, s.rank, s.dims);
+    }
+    return true;
+}
+
+bool infer_scan(ir_ctx *c, ir_node *n) {
+    ir_region *body = ir_node_find_region(n, "body");
+    int64_t scanned = ir_attr_int(n, "num_scan_inputs", 0);
+    if (scanned < 1 || scanned > n->n_in)
+        return diag_error(&c->diag, n->loc, "attribute 'num_scan_inputs' is %lld, expected 1 to %u",
+                          (long long)scanned, n->n_in);
+    carried s = {n, body, n->n_in - (uint32_t)scanned, 0, 0, 0};
+    scope inner;
+    const ir_dim *length = ir_dim_unknown(c);
+    if (n->n_out < s.count)
+        return diag_error(&c->diag, n->loc, "%u outputs, expected %u at least, one for each state",
+                          n->n_out, s.count);
+    if (!check_region(c, n, body, n->n_in, n->n_out) || !scan_slices(c, n, body, s.count, &length))
+        return false;
+    if (!infer_carried(c, &s)) return false;
+    scope_init(c, &inner, body);
+    if (!set_carried(c, &s, &inner)) return false;
+    for (uint32_t i = s.count; i < n->n_out; i++)
+        if (!set_stacked(c, &s, &inner, i, i, list_at(n, "scan_output_axes", i - s.count), length))
+            return false;
+    return true;
+}

@@ -1,0 +1,76 @@
+/* The compiler's own operators: Dims, and those whose results are what their region yields. */
+#include "ir/infer/infer.h"
+
+bool infer_dims(ir_ctx *c, ir_node *n) {
+    const ir_attr *dims = ir_attr_find(n, "dims");
+    int64_t rank = ir_attr_int(n, "rank", 1), dtype = ir_attr_int(n, "dtype", DT_i64);
+    if (!dims || dims->kind != ATTR_DIMS)
+        return diag_error(&c->diag, n->loc, "attribute 'dims' is missing");
+    if (rank != 1 && (rank != 0 || dims->n != 1))
+        return diag_error(&c->diag, n->loc, "%u dims of rank %lld, expected rank 1, or 0 for one",
+                          dims->n, (long long)rank);
+    if (dtype <= 0 || dtype >= DT_COUNT || !ir_dtype_is_int((ir_dtype)dtype))
+        return diag_error(&c->diag, n->loc, "attribute 'dtype' is %lld, expected an integer type",
+                          (long long)dtype);
+    int64_t length = dims->n;
+    return infer_set(c, n, 0, ir_type_tensor_static(c, (ir_dtype)dtype, (int32_t)rank, &length));
+}
+
+/* Gives a region's parameters these types, infers its nodes, and takes over the types of what it yields. How many there are
+ * of each the verifier has compared. */
+static bool infer_through_region(ir_ctx *c, ir_node *n, ir_region *r, const ir_type *const *types,
+                                 uint32_t n_types) {
+    for (uint32_t i = 0; i < n_types; i++) {
+        if (!types[i])
+            return diag_error(&c->diag, n->loc, "parameter %u of '%s' has no operand with a type",
+                              i, r->name);
+        r->params[i]->type = types[i];
+    }
+    if (!infer_region(c, r)) return false;
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        const ir_value *v = ir_region_result(r, i);
+        if (!v || !v->type)
+            return diag_error(&c->diag, n->loc, "result %u of '%s' has no type", i, r->name);
+        if (!infer_set(c, n, i, v->type)) return false;
+    }
+    return true;
+}
+
+bool infer_fused(ir_ctx *c, ir_node *n) {
+    const ir_type **types = TL_NEW_ARRAY(&c->arena, const ir_type *, n->n_in);
+    for (uint32_t i = 0; i < n->n_in; i++)
+        types[i] = infer_in(n, i);
+    return infer_through_region(c, n, ir_node_find_region(n, "body"), types, n->n_in);
+}
+
+/* [...,M,K] x [K,N], N being attribute n; NULL after reporting. */
+static const ir_type *packed_product(ir_ctx *c, const ir_node *n) {
+    int64_t columns = ir_attr_int(n, "n", -1);
+    const ir_type *a = infer_in(n, 0);
+    if (columns < 0) return diag_error(&c->diag, n->loc, "attribute 'n' is missing"), NULL;
+    if (!ir_type_is_ranked(a)) return ir_type_unranked(c, a->dtype);
+    if (a->rank == 0) return infer_error(c, n, 0, "rank is 0, expected 1 at least"), NULL;
+    ir_shape s = infer_in_shape(n, 0);
+    if (infer_is_ranked(n, 1) && !infer_expect_dim(c, n, 1, 1, s.dims[s.rank - 1])) return NULL;
+    s.dims[s.rank - 1] = ir_dim_const(c, columns);
+    return ir_type_tensor(c, a->dtype, s.rank, s.dims);
+}
+
+/* MatMulPacked(A[...,M,K], weight[panels,K,panel], extras...): the epilogue sees the product and the extras; without one the
+ * product is the result. */
+bool infer_matmul_packed(ir_ctx *c, ir_node *n) {
+    ir_region *epilogue = ir_node_find_region(n, "epilogue");
+    if (n->n_in < 2 || !ir_type_is_tensor(infer_in(n, 0)) || !infer_in(n, 1))
+        return diag_error(&c->diag, n->loc,
+                          "%u inputs, expected a tensor and a packed one at least", n->n_in);
+    if (!infer_expect_rank(c, n, 1, 3)) return false;
+    const ir_type **types = TL_NEW_ARRAY(&c->arena, const ir_type *, n->n_in);
+    types[0] = packed_product(c, n);
+    if (!types[0] || !epilogue) return types[0] && infer_set(c, n, 0, types[0]);
+    for (uint32_t i = 2; i < n->n_in; i++)
+        types[i - 1] = infer_in(n, i);
+    if (epilogue->n_params != n->n_in - 1)
+        return diag_error(&c->diag, n->loc, "'epilogue' has %u parameters, expected %u",
+                          epilogue->n_params, n->n_in - 1);
+    return infer_through_region(c, n, epilogue, types, n->n_in - 1);
+}

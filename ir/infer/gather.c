@@ -1,0 +1,133 @@
+/* Indexing, and tensors made from a few numbers. */
+#include "ir/infer/infer.h"
+
+#include <math.h>
+
+bool infer_gather(ir_ctx *c, ir_node *n) {
+    ir_dtype dtype = infer_in(n, 0)->dtype;
+    if (!infer_is_ranked(n, 0)) return infer_set_unranked(c, n, 0, dtype);
+    int32_t axis;
+    ir_shape data = infer_in_shape(n, 0), s = {.rank = 0};
+    if (!infer_axis(c, n, ir_attr_int(n, "axis", 0), data.rank, &axis)) return false;
+    if (!infer_is_ranked(n, 1)) return infer_set_unranked(c, n, 0, dtype);
+    ir_shape indices = infer_in_shape(n, 1);
+    for (int32_t i = 0; i < axis; i++)
+        s.dims[s.rank++] = data.dims[i];
+    for (int32_t i = 0; i < indices.rank; i++)
+        if (!infer_push(c, n, &s, indices.dims[i])) return false;
+    for (int32_t i = axis + 1; i < data.rank; i++)
+        if (!infer_push(c, n, &s, data.dims[i])) return false;
+    return infer_set_shape(c, n, 0, dtype, &s);
+}
+
+bool infer_gather_elements(ir_ctx *c, ir_node *n) {
+    int32_t axis;
+    if (infer_is_ranked(n, 0)) {
+        int32_t rank = infer_in(n, 0)->rank;
+        if (!infer_axis(c, n, ir_attr_int(n, "axis", 0), rank, &axis) ||
+            !infer_expect_rank(c, n, 1, rank))
+            return false;
+    }
+    return infer_set(c, n, 0, ir_type_with_dtype(c, infer_in(n, 1), infer_in(n, 0)->dtype));
+}
+
+/* The last dimension of the indices says how many dimensions of the data one index tuple takes. */
+bool infer_gather_nd(ir_ctx *c, ir_node *n) {
+    ir_dtype dtype = infer_in(n, 0)->dtype;
+    int64_t batch = ir_attr_int(n, "batch_dims", 0), width;
+    if (!infer_is_ranked(n, 0) || !infer_is_ranked(n, 1)) return infer_set_unranked(c, n, 0, dtype);
+    ir_shape data = infer_in_shape(n, 0), s = infer_in_shape(n, 1);
+    if (s.rank == 0) return infer_error(c, n, 1, "rank is 0, expected 1 at least");
+    if (batch < 0 || batch >= s.rank || batch > data.rank)
+        return diag_error(&c->diag, n->loc, "attribute 'batch_dims' is %lld, expected 0 to %d",
+                          (long long)batch, s.rank - 1);
+    for (int32_t i = 0; i < batch; i++)
+        if (!infer_expect_dim(c, n, 1, i, data.dims[i])) return false;
+    s.rank--;
+    if (!ir_dim_is_const(s.dims[s.rank], &width)) return infer_set_unranked(c, n, 0, dtype);
+    if (width < 0 || batch + width > data.rank)
+        return infer_error(c, n, 1, "last dimension is %lld, expected %lld at most",
+                           (long long)width, (long long)(data.rank - batch));
+    for (int32_t i = (int32_t)(batch + width); i < data.rank; i++)
+        if (!infer_push(c, n, &s, data.dims[i])) return false;
+    return infer_set_shape(c, n, 0, dtype, &s);
+}
+
+/* A scalar or one-element operand's value; "?" where not known. */
+static const ir_dim *scalar_dim(ir_ctx *c, const ir_node *n, uint32_t i) {
+    const ir_dim *d[IR_MAX_KNOWN];
+    return infer_in_dims(c, n, i, d) == 1 ? d[0] : ir_dim_unknown(c);
+}
+
+bool infer_one_hot(ir_ctx *c, ir_node *n) {
+    ir_dtype dtype = infer_in(n, 2)->dtype;
+    double depth;
+    const ir_dim *d = scalar_dim(c, n, 1);
+    if (ir_dim_is_unknown(d) && ir_value_const_f64(ir_in(n, 1), &depth) && fabs(depth) < 0x1p53)
+        d = ir_dim_const(c, (int64_t)depth);
+    if (!infer_is_ranked(n, 0)) return infer_set_unranked(c, n, 0, dtype);
+    int32_t axis, rank = infer_in(n, 0)->rank;
+    ir_shape s = infer_in_shape(n, 0);
+    if (!infer_axis(c, n, ir_attr_int(n, "axis", -1), rank + 1, &axis) || !infer_push(c, n, &s, d))
+        return false;
+    for (int32_t i = rank; i > axis; i--)
+        s.dims[i] = s.dims[i - 1];
+    s.dims[axis] = d;
+    return infer_set_shape(c, n, 0, dtype, &s);
+}
+
+static const ir_dim *float_range_length(ir_ctx *c, const ir_node *n) {
+    double start, limit, delta;
+    if (!ir_value_const_f64(ir_in(n, 0), &start) || !ir_value_const_f64(ir_in(n, 1), &limit) ||
+        !ir_value_const_f64(ir_in(n, 2), &delta))
+        return ir_dim_unknown(c);
+    double distance = infer_in(n, 0)->dtype == DT_f32 ? (float)((float)limit - (float)start)
+                                                      : limit - start;
+    double length = ceil(distance / delta);
+    return length < 0x1p53 ? ir_dim_const(c, length > 0 ? (int64_t)length : 0) : ir_dim_unknown(c);
+}
+
+/* max(ceil((limit - start) / delta), 0) */
+bool infer_range(ir_ctx *c, ir_node *n) {
+    double delta;
+    for (uint32_t i = 0; i < 3; i++)
+        if (infer_is_ranked(n, i) && infer_in_length(n, i) != 1)
+            return infer_error(c, n, i, "expected one element");
+    if (ir_value_const_f64(ir_in(n, 2), &delta) && delta == 0)
+        return infer_error(c, n, 2, "is 0, expected another step");
+    ir_dtype dtype = infer_in(n, 0)->dtype;
+    const ir_dim *length = NULL;
+    if (ir_dtype_is_float(dtype)) {
+        length = float_range_length(c, n);
+    } else {
+        const ir_dim *distance = ir_dim_sub(c, scalar_dim(c, n, 1), scalar_dim(c, n, 0)),
+                     *step = scalar_dim(c, n, 2);
+        /* a symbolic step may be negative or 0 */
+        bool divisible = ir_dim_is_const(step, NULL) || ir_dim_lower_bound(step) > 0;
+        length = divisible ? ir_dim_max(c, ir_dim_ceildiv(c, distance, step), ir_dim_const(c, 0))
+                           : ir_dim_unknown(c);
+    }
+    return infer_set_shape(c, n, 0, dtype, &(ir_shape){1, {length}});
+}
+
+bool infer_constant_of_shape(ir_ctx *c, ir_node *n) {
+    const ir_attr *value = ir_attr_find(n, "value");
+    ir_dtype dtype = value && value->kind == ATTR_TENSOR ? value->v.t->type->dtype : DT_f32;
+    const ir_dim *dims[IR_MAX_KNOWN];
+    int32_t rank = infer_in_dims(c, n, 0, dims);
+    int64_t length = infer_in_length(n, 0);
+    if (length > IR_MAX_RANK)
+        return infer_error(c, n, 0, "%lld dimensions, at most %d", (long long)length, IR_MAX_RANK);
+    if (length < 0) return infer_set_unranked(c, n, 0, dtype);
+    return rank < 0 ? infer_set_rank(c, n, 0, dtype, length)
+                    : infer_set(c, n, 0, ir_type_tensor(c, dtype, rank, dims));
+}
+
+bool infer_eye_like(ir_ctx *c, ir_node *n) {
+    int64_t dtype = ir_attr_int(n, "dtype", infer_in(n, 0)->dtype);
+    if (dtype <= 0 || dtype >= DT_COUNT)
+        return diag_error(&c->diag, n->loc, "attribute 'dtype' is %lld, which is no element type",
+                          (long long)dtype);
+    return infer_expect_rank(c, n, 0, 2) &&
+           infer_set(c, n, 0, ir_type_with_dtype(c, infer_in(n, 0), (ir_dtype)dtype));
+}
