@@ -26,13 +26,9 @@ static bool check_axis(ir_ctx *c, const ir_node *n, int32_t rank) {
 
 bool infer_same(ir_ctx *c, ir_node *n) {
     const ir_type *t = infer_in(n, 0);
+    if (!ir_type_is_tensor(t)) return infer_set(c, n, 0, t); /* Identity of a sequence */
     if (ir_type_is_ranked(t) && !check_axis(c, n, t->rank)) return false;
     return infer_set(c, n, 0, ir_type_with_dtype(c, t, result_dtype(n)));
-}
-
-/* Any kind of type: sequences and optionals too. */
-bool infer_identity(ir_ctx *c, ir_node *n) {
-    return infer_set(c, n, 0, infer_in(n, 0));
 }
 
 bool infer_predicate(ir_ctx *c, ir_node *n) {
