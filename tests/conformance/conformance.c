@@ -1,18 +1,24 @@
 /* ONNX's own backend tests, run by the reference evaluator.
  *
- *   conformance DATA [--skip FILE] [--filter TEXT] [--verbose]
+ *   conformance DATA [CATEGORY…] [--skip FILE] [--filter TEXT] [--tolerance T] [--symbolic] [--verbose]
  *
- * DATA holds node/, simple/, pytorch-operator/, pytorch-converted/, each with folders of model.onnx and test_data_set_0.
+ * DATA holds the categories (by default node, simple, pytorch-operator, pytorch-converted), each a folder of cases: model.onnx and
+ * test_data_set_0, test_data_set_1, ….
  * A case whose model uses an operator tlbc does not know is skipped. FILE lists cases that are known to fail, a line each:
  * `name reason`; they run too, and one that passes makes the run fail, so that the list stays true.
  *
+ * --symbolic: every dimension of every input becomes a symbol of its own and all types are inferred again. The evaluator checks
+ * each result against its type, so this puts the shape rules for unknown sizes to the test.
+ *
  * Each case runs in a process of its own with a time limit: a crash is one failure, not the end of the run.
- * Tolerance and rules are those of ONNX's runner: relative 1e-3, absolute 1e-7, shapes and types exact.
+ * Tolerance and rules are those of ONNX's runner: relative 1e-3, absolute 1e-7, shapes and types exact. --tolerance: another one,
+ * relative and absolute.
  * Not here: category "real" (whole networks with generated inputs).
  *
  * Exit status: 0 all as expected, 1 not, 77 no data (CTest: skipped). */
 #include "frontend/frontend.h"
 #include "ir/base/vec.h"
+#include "ir/limits.h"
 #include "tests/conformance/compare.h"
 
 #include <dirent.h>
@@ -22,9 +28,15 @@
 #include <unistd.h>
 
 enum { TIME_LIMIT = 60 };
-static const tolerance official = {1e-3, 1e-7};
 
 typedef enum outcome { PASSED, FAILED, UNSUPPORTED } outcome;
+
+/* How the cases run. */
+typedef struct options {
+    const char *filter;
+    tolerance tolerance;
+    bool verbose, symbolic;
+} options;
 
 typedef struct result {
     outcome outcome;
@@ -37,7 +49,8 @@ typedef struct test_case {
     ir_ctx ctx;
     tl_arena arena;
     const char *folder;
-    const ir_module *module;
+    const options *options;
+    uint32_t set; /* of the case's data sets, the one being run */
     result *result;
 } test_case;
 
@@ -57,8 +70,8 @@ static bool finish_reported(test_case *t) {
 
 static bool read_value(test_case *t, const char *kind, uint32_t i, const ir_type *type,
                        ir_datum *out) {
-    const char *path = tl_arena_printf(&t->arena, "%s/test_data_set_0/%s_%u.pb", t->folder, kind,
-                                       i);
+    const char *path = tl_arena_printf(&t->arena, "%s/test_data_set_%u/%s_%u.pb", t->folder, t->set,
+                                       kind, i);
     return fe_read_value_pb(&t->ctx, &t->arena, path, type, out);
 }
 
@@ -78,22 +91,56 @@ static bool compare_outputs(test_case *t, const ir_region *r, const ir_datum *ou
         ir_datum expected = {0};
         if (!read_value(t, "output", i, ir_region_result(r, i)->type, &expected))
             return finish_reported(t);
-        tl_str_printf(&why, "output %u: ", i);
-        if (!compare_data(&outputs[i], &expected, official, &why))
+        tl_str_printf(&why, "set %u, output %u: ", t->set, i);
+        if (!compare_data(&outputs[i], &expected, t->options->tolerance, &why))
             return finish(t, FAILED, why.data);
         tl_str_clear(&why);
     }
     return finish(t, PASSED, "");
 }
 
-static bool run_loaded(test_case *t) {
-    const char *path = tl_arena_printf(&t->arena, "%s/model.onnx", t->folder);
-    ir_module *m = fe_import_file(&t->ctx, &t->arena, path, NULL);
-    if (!m) return finish_reported(t);
-    const ir_graph *g = m->graphs;
-    uint32_t n_out = ir_region_n_results(g->body);
+static void forget_types(ir_region *r) {
+    ir_for_each_node (n, r) {
+        for (uint32_t i = 0; i < n->n_out; i++) {
+            n->out[i].type = NULL;
+            n->out[i].known = NULL;
+        }
+        for (uint32_t i = 0; i < n->n_regions; i++) {
+            for (uint32_t k = 0; k < n->regions[i]->n_params; k++)
+                n->regions[i]->params[k]->type = NULL;
+            forget_types(n->regions[i]);
+        }
+    }
+}
+
+/* "i0_2": the third dimension of the first input. */
+static const ir_type *symbolic_type(test_case *t, const ir_type *type, uint32_t input) {
+    const ir_dim *dims[IR_MAX_RANK];
+    if (!ir_type_is_ranked(type)) return type;
+    for (int32_t i = 0; i < type->rank; i++) {
+        const char *name = tl_arena_printf(&t->arena, "i%u_%d", input, (int)i);
+        dims[i] = ir_dim_symbol(&t->ctx, ir_name(&t->ctx, name));
+    }
+    return ir_type_tensor(&t->ctx, type->dtype, type->rank, dims);
+}
+
+static bool make_symbolic(test_case *t, ir_region *r) {
+    for (uint32_t i = 0; i < r->n_params; i++)
+        r->params[i]->type = symbolic_type(t, r->params[i]->type, i);
+    forget_types(r);
+    ir_for_each_node (n, r) {
+        if (!ir_infer_node(&t->ctx, n)) return false;
+    }
+    return true;
+}
+
+static bool has_set(test_case *t) {
+    return access(tl_arena_printf(&t->arena, "%s/test_data_set_%u", t->folder, t->set), R_OK) == 0;
+}
+
+static bool run_set(test_case *t, const ir_graph *g) {
     const ir_datum **inputs = TL_NEW_ARRAY(&t->arena, const ir_datum *, g->body->n_params + 1);
-    ir_datum *outputs = TL_NEW_ARRAY(&t->arena, ir_datum, n_out + 1);
+    ir_datum *outputs = TL_NEW_ARRAY(&t->arena, ir_datum, ir_region_n_results(g->body) + 1);
     ir_eval e;
     ir_eval_init(&e, &t->ctx, &t->arena);
     if (!read_inputs(t, g->body, inputs) || !ir_eval_graph(&e, g, inputs, outputs))
@@ -101,9 +148,21 @@ static bool run_loaded(test_case *t) {
     return compare_outputs(t, g->body, outputs);
 }
 
-static void run_case(const char *folder, result *r) {
+static bool run_loaded(test_case *t) {
+    const char *path = tl_arena_printf(&t->arena, "%s/model.onnx", t->folder);
+    ir_module *m = fe_import_file(&t->ctx, &t->arena, path, NULL);
+    if (!m) return finish_reported(t);
+    const ir_graph *g = m->graphs;
+    if (t->options->symbolic && !make_symbolic(t, g->body)) return finish_reported(t);
+    if (!has_set(t)) return finish(t, FAILED, "no test_data_set_0");
+    for (; has_set(t); t->set++)
+        if (!run_set(t, g)) return false;
+    return true;
+}
+
+static void run_case(const char *folder, const options *o, result *r) {
     tl_fail fail = {0};
-    test_case t = {.folder = folder, .result = r};
+    test_case t = {.folder = folder, .options = o, .result = r};
     ir_ctx_init(&t.ctx, &fail);
     tl_arena_init(&t.arena, &fail);
     if (setjmp(fail.jump))
@@ -116,15 +175,15 @@ static void run_case(const char *folder, result *r) {
 
 /* ---- in a process of its own --------------------------------------------------------------------------------------- */
 
-static void run_child(const char *folder, int to) {
+static void run_child(const char *folder, const options *o, int to) {
     result r = {0};
     alarm(TIME_LIMIT);
-    run_case(folder, &r);
+    run_case(folder, o, &r);
     bool written = write(to, &r, sizeof r) == (ssize_t)sizeof r;
     _exit(written ? 0 : 1);
 }
 
-static void run_apart(const char *folder, result *r) {
+static void run_apart(const char *folder, const options *o, result *r) {
     int ends[2], status = 0;
     *r = (result){.outcome = FAILED};
     fflush(NULL);
@@ -132,7 +191,7 @@ static void run_apart(const char *folder, result *r) {
     pid_t child = fork();
     if (child == 0) {
         close(ends[0]);
-        run_child(folder, ends[1]);
+        run_child(folder, o, ends[1]);
     }
     close(ends[1]);
     size_t got = 0;
@@ -156,8 +215,9 @@ typedef struct known {
 typedef struct run {
     tl_arena arena;
     TL_VEC(known) known;
-    const char *filter;
-    bool verbose;
+    const char *data;
+    TL_VEC(const char *) categories;
+    options options;
     uint32_t passed, failed, skipped, listed;
 } run;
 
@@ -193,35 +253,35 @@ static void count(run *s, const char *name, result *r) {
     if (k) k->used = true;
     if (r->outcome == UNSUPPORTED) {
         s->skipped++;
-        if (s->verbose) printf("skip %s: %s\n", name, r->why);
+        if (s->options.verbose) printf("skip %s: %s\n", name, r->why);
     } else if (r->outcome == PASSED) {
         s->passed += !k;
         s->failed += k != NULL;
         if (k)
             printf("FAIL %s: passes, but is listed as failing\n", name);
-        else if (s->verbose)
+        else if (s->options.verbose)
             printf("pass %s\n", name);
     } else if (k) {
         s->skipped++;
         s->listed++;
-        if (s->verbose) printf("known %s: %s\n", name, r->why);
+        if (s->options.verbose) printf("known %s: %s\n", name, r->why);
     } else {
         s->failed++;
         printf("FAIL %s: %s\n", name, r->why);
     }
 }
 
-static void run_category(run *s, const char *data, const char *category) {
+static void run_category(run *s, const char *category) {
     struct dirent **entries;
-    const char *folder = tl_arena_printf(&s->arena, "%s/%s", data, category);
+    const char *folder = tl_arena_printf(&s->arena, "%s/%s", s->data, category);
     int n = scandir(folder, &entries, NULL, alphasort);
     for (int i = 0; i < n; i++) {
         const char *name = entries[i]->d_name;
         const char *path = tl_arena_printf(&s->arena, "%s/%s", folder, name);
-        bool wanted = name[0] != '.' && (!s->filter || strstr(name, s->filter));
+        bool wanted = name[0] != '.' && (!s->options.filter || strstr(name, s->options.filter));
         if (wanted && access(tl_arena_printf(&s->arena, "%s/model.onnx", path), R_OK) == 0) {
             result r;
-            run_apart(path, &r);
+            run_apart(path, &s->options, &r);
             count(s, name, &r);
         }
         free(entries[i]);
@@ -230,7 +290,7 @@ static void run_category(run *s, const char *data, const char *category) {
 }
 
 static int report(run *s) {
-    for (uint32_t i = 0; i < s->known.len && !s->filter; i++) {
+    for (uint32_t i = 0; i < s->known.len && !s->options.filter; i++) {
         if (s->known.data[i].used) continue;
         printf("FAIL %s: is listed as failing, but there is no such case\n", s->known.data[i].name);
         s->failed++;
@@ -246,35 +306,57 @@ static int report(run *s) {
     return s->failed || !s->passed;
 }
 
+/* An option that takes a value; false where it is not one or the value is not usable. */
+static bool read_option(run *s, const char *name, const char *value) {
+    if (!value) return false;
+    if (strcmp(name, "--skip") == 0) return read_known(s, value);
+    if (strcmp(name, "--filter") == 0) {
+        s->options.filter = value;
+        return true;
+    }
+    double t = strtod(value, NULL);
+    s->options.tolerance = (tolerance){t, t};
+    return strcmp(name, "--tolerance") == 0 && t > 0;
+}
+
+static bool read_arguments(run *s, int argc, char **argv) {
+    static const char *const official[] = {"node", "simple", "pytorch-operator",
+                                           "pytorch-converted"};
+    s->options.tolerance = (tolerance){1e-3, 1e-7};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--symbolic") == 0)
+            s->options.symbolic = true;
+        else if (strcmp(argv[i], "--verbose") == 0)
+            s->options.verbose = true;
+        else if (argv[i][0] != '-' && !s->data)
+            s->data = argv[i];
+        else if (argv[i][0] != '-')
+            tl_vec_push(&s->arena, &s->categories, argv[i]);
+        else if (read_option(s, argv[i], argv[i + 1]))
+            i++;
+        else
+            return false;
+    }
+    bool given = s->categories.len > 0;
+    for (int i = 0; i < 4 && !given; i++)
+        tl_vec_push(&s->arena, &s->categories, official[i]);
+    return s->data != NULL;
+}
+
 int main(int argc, char **argv) {
-    static const char *const categories[] = {"node", "simple", "pytorch-operator",
-                                             "pytorch-converted"};
     tl_fail fail = {0};
     run s = {0};
-    const char *data = NULL;
     tl_arena_init(&s.arena, &fail);
     if (setjmp(fail.jump)) return fprintf(stderr, "out of memory\n"), 1;
-    for (int i = 1; i < argc; i++) {
-        bool more = i + 1 < argc;
-        if (strcmp(argv[i], "--skip") == 0 && more) {
-            if (!read_known(&s, argv[++i])) return 2;
-        } else if (strcmp(argv[i], "--filter") == 0 && more)
-            s.filter = argv[++i];
-        else if (strcmp(argv[i], "--verbose") == 0)
-            s.verbose = true;
-        else if (argv[i][0] != '-' && !data)
-            data = argv[i];
-        else
-            return fprintf(stderr, "usage: %s DATA [--skip FILE] [--filter TEXT] [--verbose]\n",
-                           argv[0]),
-                   2;
+    if (!read_arguments(&s, argc, argv)) {
+        fprintf(stderr,
+                "usage: %s DATA [CATEGORY...] [--skip FILE] [--filter TEXT] [--tolerance T] "
+                "[--symbolic] [--verbose]\n",
+                argv[0]);
+        return 2;
     }
-    if (!data)
-        return fprintf(stderr, "usage: %s DATA [--skip FILE] [--filter TEXT] [--verbose]\n",
-                       argv[0]),
-               2;
-    for (size_t i = 0; i < sizeof categories / sizeof *categories; i++)
-        run_category(&s, data, categories[i]);
+    for (uint32_t i = 0; i < s.categories.len; i++)
+        run_category(&s, s.categories.data[i]);
     int status = report(&s);
     tl_arena_release(&s.arena);
     return status;
