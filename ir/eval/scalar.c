@@ -157,17 +157,23 @@ static bool check_operands(ir_eval *e, const ir_node *n, const ir_datum *const *
     return true;
 }
 
-/* What inference said; without it the first operand's type where that is computed in the result's type (f16 in f32). */
-static ir_dtype result_type(const ir_node *n, ir_dtype first, ir_dtype computed) {
+/* The element type of what the operator computes with: Where's first operand is its condition. */
+static ir_dtype value_type(const ir_node *n, const operand *operands) {
+    return operands[n->op == OP_Where ? 1 : 0].tensor->type->dtype;
+}
+
+/* What inference said; without it the operands' type where that is computed in the result's type (f16 in f32). */
+static ir_dtype result_type(const ir_node *n, ir_dtype value, ir_dtype computed) {
+    if (n->op == OP_Cast) return (ir_dtype)ir_attr_int(n, "to", DT_undefined);
     if (n->out[0].type) return n->out[0].type->dtype;
-    return ir_dtype_compute(first) == computed ? first : computed;
+    return ir_dtype_compute(value) == computed ? value : computed;
 }
 
 static bool run_program(ir_eval *e, const ir_node *n, const ir_datum *const *in, const ev_shape *s,
                         const operand *operands, ir_datum *out) {
     sc_program p;
     sc_val result = record_definition(e, n, in, &p);
-    ir_dtype type = result_type(n, operands[0].tensor->type->dtype, p.code.data[result.id].type);
+    ir_dtype type = result_type(n, value_type(n, operands), p.code.data[result.id].type);
     if (ir_dtype_compute(type) != p.code.data[result.id].type)
         return ev_error(e, n, "the result has type %s", ir_dtype_name(type));
     ir_tensor *y = ev_alloc(e, n, type, s);
@@ -184,26 +190,37 @@ static bool run_program(ir_eval *e, const ir_node *n, const ir_datum *const *in,
 
 static bool run_cast(ir_eval *e, const ir_node *n, const ir_tensor *x, const ev_shape *s,
                      ir_datum *out) {
-    int64_t to = ir_attr_int(n, "to", 0);
-    if (to <= 0 || to >= DT_COUNT)
-        return ev_error(e, n, "there is no element type %lld", (long long)to);
-    ir_tensor *y = ev_alloc(e, n, (ir_dtype)to, s);
+    ir_tensor *y = ev_alloc(e, n, (ir_dtype)ir_attr_int(n, "to", 0), s);
     out[0].tensor = y;
     return y && ev_cast(e, n, x, y);
+}
+
+/* Conversions that the definition gives with one rounding; the others are in cast.c. */
+static bool is_plain_cast(const ir_node *n, ir_dtype from) {
+    ir_dtype to = (ir_dtype)ir_attr_int(n, "to", 0);
+    bool whole_bytes = ir_dtype_bits(from) >= 8 && ir_dtype_bits(to) >= 8;
+    bool wide = !ir_dtype_is_float(to) || to == DT_f32 || to == DT_f64;
+    return whole_bytes && wide && has_arithmetic(from) && has_arithmetic(to);
 }
 
 bool eval_scalar(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
     ev_shape s;
     operand *operands = TL_NEW_ARRAY(e->arena, operand, n->n_in + 1);
     if (!check_operands(e, n, in) || !broadcast_operands(e, n, in, &s, operands)) return false;
-    ir_dtype last = operands[n->n_in - 1].tensor ? operands[n->n_in - 1].tensor->type->dtype
-                                                 : DT_f32;
-    if (n->op == OP_Cast) return run_cast(e, n, operands[0].tensor, &s, out);
-    if (n->op == OP_Where || (n->op == OP_Equal && last == DT_str)) {
-        ir_tensor *y = ev_alloc(e, n, n->op == OP_Where ? last : DT_bool, &s);
+    ir_dtype t = value_type(n, operands);
+    int64_t to = n->op == OP_Cast ? ir_attr_int(n, "to", 0) : DT_f32;
+    if (to <= 0 || to >= DT_COUNT)
+        return ev_error(e, n, "there is no element type %lld", (long long)to);
+    if (n->op == OP_Cast && !is_plain_cast(n, t))
+        return run_cast(e, n, operands[0].tensor, &s, out);
+    if ((n->op == OP_Where && !has_arithmetic(t)) || (n->op == OP_Equal && t == DT_str)) {
+        ir_tensor *y = ev_alloc(e, n, n->op == OP_Where ? t : DT_bool, &s);
         out[0].tensor = y;
         return y && (n->op == OP_Where ? where_any : equal_strings)(&s, operands, y);
     }
-    if (!has_arithmetic(last)) return ev_error(e, n, "not defined for %s", ir_dtype_name(last));
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        ir_dtype own = operands[i].tensor ? operands[i].tensor->type->dtype : t;
+        if (!has_arithmetic(own)) return ev_error(e, n, "not defined for %s", ir_dtype_name(own));
+    }
     return run_program(e, n, in, &s, operands, out);
 }

@@ -91,7 +91,7 @@ static const ir_dim *float_range_length(ir_ctx *c, const ir_node *n) {
 bool infer_range(ir_ctx *c, ir_node *n) {
     double delta;
     for (uint32_t i = 0; i < 3; i++)
-        if (infer_is_ranked(n, i) && infer_in_length(n, i) != 1)
+        if (ir_type_is_static(infer_in(n, i)) && infer_in_length(n, i) != 1)
             return infer_error(c, n, i, "expected one element");
     if (ir_value_const_f64(ir_in(n, 2), &delta) && delta == 0)
         return infer_error(c, n, 2, "is 0, expected another step");
