@@ -367,20 +367,17 @@ void ir_dim_each_symbol(const ir_dim *d, void (*fn)(void *data, const char *symb
 
 static const ir_dim *apply(ir_ctx *c, ir_dim_op op, const ir_dim *a, const ir_dim *b) {
     switch (op) {
-    case DIM_SYMBOL:
-        break;
     case DIM_FLOORDIV:
         return ir_dim_floordiv(c, a, b);
     case DIM_CEILDIV:
         return ir_dim_ceildiv(c, a, b);
-    case DIM_MOD:
-        return ir_dim_mod(c, a, b);
     case DIM_MAX:
         return ir_dim_max(c, a, b);
     case DIM_MIN:
         return ir_dim_min(c, a, b);
+    default:
+        TL_UNREACHABLE();
     }
-    TL_UNREACHABLE();
 }
 
 static const ir_dim *substitute_atom(ir_ctx *c, const ir_dim_atom *a, ir_dim_subst_fn *fn,
@@ -415,12 +412,8 @@ static bool eval_op(ir_dim_op op, int64_t x, int64_t y, int64_t *value) {
     }
     if (y == 0 || (x == INT64_MIN && y == -1)) return false;
     int64_t q = x / y, r = x % y;
-    if (op == DIM_CEILDIV)
-        *value = q + (r != 0 && (r < 0) == (y < 0));
-    else if (op == DIM_FLOORDIV)
-        *value = q - (r != 0 && (r < 0) != (y < 0));
-    else
-        *value = r != 0 && (r < 0) != (y < 0) ? r + y : r;
+    bool same_sign = (r < 0) == (y < 0);
+    *value = op == DIM_CEILDIV ? q + (r != 0 && same_sign) : q - (r != 0 && !same_sign);
     return true;
 }
 

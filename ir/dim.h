@@ -1,12 +1,13 @@
 /* Symbolic dimensions: an algebra over integers whose values are known only at run time.
  *
  * A dimension is a polynomial with integer coefficients over atoms; an atom is a symbol ("batch") or an operation that does
- * not distribute: floor division, ceiling division, remainder, max, min. Everything is interned in canonical form, so that
+ * not distribute: floor division, ceiling division, max, min. The remainder a%b is a - b*(a/b). Everything is interned in
+ * canonical form, so that
  * equality is pointer equality:
  *     2*s1 + s1          -> 3*s1                  (a+b)*c            -> a*c + b*c
  *     (4*s)/4            -> s                     max(s, s)          -> s
  * Symbols are positive or zero (sizes); floor and ceiling division have divisors > 0 where they occur in shapes.
- * Text: "3", "batch", "2*s1 + 1", "4*(time/4)", "ceil(time/4)", "max(a, b)", "min(a, b)", "time%4".
+ * Text: "3", "batch", "2*s1 + 1", "4*(time/4)", "ceil(time/4)", "max(a, b)", "min(a, b)"; "time%4" is read too.
  * "/" is floor division. Names that are not identifiers are quoted: "\"seq-len\" + 1". Arithmetic that overflows int64, divides by
  * zero or grows beyond IR_MAX_DIM_TERMS or IR_MAX_DIM_SIZE yields the unknown dimension "?". */
 #ifndef TLBC_IR_DIM_H
@@ -21,7 +22,7 @@ typedef enum ir_dim_op {
     DIM_SYMBOL,
     DIM_FLOORDIV,
     DIM_CEILDIV,
-    DIM_MOD,
+    DIM_MOD, /* reserved: remainders are written with DIM_FLOORDIV */
     DIM_MAX,
     DIM_MIN
 } ir_dim_op;

@@ -2,7 +2,8 @@
  *
  * Interval arithmetic over the terms, and, because that forgets that two terms speak of the same symbol, a case split on
  * atoms that stand alone in a term: with m = max(a, b), E(m) is at least the smaller of E(a) and E(b), and the larger where m
- * is added; k*floor(a/k) lies between a-k+1 and a. So max(s, 4) - s >= 0 and s - 4*(s/4) >= 0 are found. */
+ * is added; k*floor(a/k) lies between a-k+1 and a. So max(s, 4) - s >= 0 and s - 4*(s/4) >= 0 are found,
+ * and s - n*(s/n) for a symbol n. */
 #include "ir/dim_internal.h"
 
 enum { MAX_SPLITS = 3, MAX_CANDIDATES = 6 };
@@ -56,11 +57,6 @@ static range divide_range(range a, range b, bool ceil) {
                    is_infinite(a.hi) ? a.hi : floor_div64(add_saturating(a.hi, up, INT64_MAX), k)};
 }
 
-static range mod_range(range a, range b) {
-    int64_t hi = is_infinite(b.hi) ? b.hi : b.hi - 1;
-    return (range){0, a.lo >= 0 ? min64(hi, a.hi) : hi};
-}
-
 static range atom_range(const ir_dim_atom *a) {
     if (a->op == DIM_SYMBOL) return (range){0, INT64_MAX};
     range x = dim_range(a->a), y = dim_range(a->b);
@@ -69,8 +65,6 @@ static range atom_range(const ir_dim_atom *a) {
         return (range){max64(x.lo, y.lo), max64(x.hi, y.hi)};
     case DIM_MIN:
         return (range){min64(x.lo, y.lo), min64(x.hi, y.hi)};
-    case DIM_MOD:
-        return mod_range(x, y);
     default:
         return divide_range(x, y, a->op == DIM_CEILDIV);
     }
@@ -122,10 +116,29 @@ static int64_t lower_by_split(const poly *rest, int64_t coef, const ir_dim_atom 
                 y = lower_with(rest, 1, coef, a->b, 0, splits);
         return (a->op == DIM_MAX) == (coef > 0) ? max64(x, y) : min64(x, y);
     }
-    if (a->op == DIM_MOD) /* a % b <= a where a >= 0 */
-        return coef < 0 && dim_range(a->a).lo >= 0 ? lower_with(rest, 1, coef, a->a, 0, splits)
-                                                   : INT64_MIN;
     return lower_by_division(rest, coef, a, splits);
+}
+
+/* coef * b * floor(a/b), which is coef * a but for at most b - 1; or the same with the ceiling. The rest is given. */
+static int64_t lower_by_multiple(const poly *rest, const ir_dim_term *t, uint32_t splits) {
+    for (uint32_t i = 0; i < 2; i++) {
+        const ir_dim_atom *q = t->atoms[i], *b = t->atoms[1 - i];
+        bool division = q->op == DIM_FLOORDIV || q->op == DIM_CEILDIV;
+        if (!division || dim_single_atom(q->b) != b) continue;
+        poly p = *rest;
+        bool slack = (q->op == DIM_FLOORDIV) == (t->coef > 0);
+        int64_t away = t->coef < 0 ? t->coef : -t->coef; /* times b - 1 */
+        if (slack) poly_add_dim(&p, q->b, away);
+        if (slack) poly_add_const(&p, -away);
+        return lower_with(&p, 1, t->coef, q->a, 0, splits);
+    }
+    return INT64_MIN;
+}
+
+/* What can be split off: an atom that is no symbol, alone or times its own divisor. */
+static bool is_candidate(const ir_dim_term *t) {
+    if (t->coef == INT64_MIN) return false;
+    return t->n_atoms == 2 || (t->n_atoms == 1 && t->atoms[0]->op != DIM_SYMBOL);
 }
 
 static int64_t poly_lower(const poly *p, uint32_t splits) {
@@ -134,12 +147,13 @@ static int64_t poly_lower(const poly *p, uint32_t splits) {
     uint32_t candidates = 0;
     for (uint32_t i = 0; splits && i < p->n && candidates < MAX_CANDIDATES; i++) {
         const ir_dim_term *t = &p->terms[i];
-        if (t->n_atoms != 1 || t->atoms[0]->op == DIM_SYMBOL) continue;
+        if (!is_candidate(t)) continue;
         candidates++;
         poly rest = *p;
-        poly_add_term(&rest, t->coef == INT64_MIN ? 0 : -t->coef, t);
-        if (rest.n < p->n)
-            best = max64(best, lower_by_split(&rest, t->coef, t->atoms[0], splits - 1));
+        poly_add_term(&rest, -t->coef, t);
+        int64_t lower = t->n_atoms == 1 ? lower_by_split(&rest, t->coef, t->atoms[0], splits - 1)
+                                        : lower_by_multiple(&rest, t, splits - 1);
+        best = max64(best, lower);
     }
     return best;
 }

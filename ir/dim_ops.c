@@ -1,8 +1,10 @@
-/* The operations of the dimension algebra that do not distribute: division, remainder, maximum, minimum.
+/* The operations of the dimension algebra that do not distribute: division, maximum, minimum; and the remainder.
  *
  *   (4*s + 7)/4         -> s + 1            divisible terms leave the quotient, the rest stays below the divisor
  *   (s + 3)/4           -> ceil(s/4)        one form for both spellings
  *   ((s/2) + 1)/2       -> (s + 2)/4        quotients of quotients
+ *   s%4                 -> s - 4*(s/4)      no form of its own
+ *   (1 - s)/4           -> -((s + 2)/4)
  *   (a*b)/(4*b)         -> a/4              common factors (divisors are not zero)
  *   max(s + 1, 1)       -> s + 1            by bounds
  *   max(max(c, a), b)   -> max(max(a, b), c)  sorted, each operand once */
@@ -74,6 +76,11 @@ static const ir_dim *flatten_quotient(ir_ctx *c, const ir_dim *r, int64_t k) {
     return ir_dim_floordiv(c, add_const(c, a->a, shift), ir_dim_const(c, jk));
 }
 
+/* floor(-x) = -ceil(x): of the two spellings the one whose first coefficient is positive. */
+static bool starts_negative(const ir_dim *r) {
+    return r->n_terms && r->terms[0].coef < 0;
+}
+
 /* floor(r/k) as an atom; a constant of k-1 makes it the ceiling. */
 static const ir_dim *quotient_atom(ir_ctx *c, const ir_dim *r, int64_t k) {
     const ir_dim *divisor = ir_dim_const(c, k);
@@ -90,6 +97,8 @@ static const ir_dim *floordiv_const(ir_ctx *c, const ir_dim *a, int64_t k) {
     int64_t g = content(r, k);
     if (g > 1) return ir_dim_add(c, q, floordiv_const(c, divide_content(c, r, g), k / g));
     if (dim_lower(r) >= 0 && dim_upper(r) < k) return q;
+    if (starts_negative(r))
+        return ir_dim_sub(c, q, floordiv_const(c, add_const(c, negate(c, r), k - 1), k));
     const ir_dim *flat = flatten_quotient(c, r, k);
     return ir_dim_add(c, q, flat ? flat : quotient_atom(c, r, k));
 }
@@ -117,7 +126,7 @@ static ir_dim_term common_factor(ir_ctx *c, const ir_dim *a, const ir_dim *b) {
 }
 
 /* Divides a and b by what all their terms share; true when that was something. */
-static bool cancel(ir_ctx *c, const ir_dim **a, const ir_dim **b, const ir_dim **factor) {
+static bool cancel(ir_ctx *c, const ir_dim **a, const ir_dim **b) {
     poly p;
     poly_init(&p);
     ir_dim_term m = common_factor(c, *a, *b);
@@ -126,7 +135,7 @@ static bool cancel(ir_ctx *c, const ir_dim **a, const ir_dim **b, const ir_dim *
     const ir_dim *f = poly_intern(c, &p), *x = ir_dim_div_exact(c, *a, f),
                  *y = ir_dim_div_exact(c, *b, f);
     if (!x || !y) return false;
-    *a = x, *b = y, *factor = f;
+    *a = x, *b = y;
     return true;
 }
 
@@ -149,14 +158,16 @@ static void split_symbolic(ir_ctx *c, const ir_dim *a, const ir_dim *b, const ir
 
 /* Division by an expression that is not constant; it is taken to be positive. */
 static const ir_dim *divide_symbolic(ir_ctx *c, ir_dim_op op, const ir_dim *a, const ir_dim *b) {
-    const ir_dim *q, *r, *factor, *exact = ir_dim_div_exact(c, a, b);
+    const ir_dim *q, *r, *exact = ir_dim_div_exact(c, a, b);
     if (exact) return exact;
-    if (cancel(c, &a, &b, &factor))
+    if (cancel(c, &a, &b))
         return op == DIM_FLOORDIV ? ir_dim_floordiv(c, a, b) : ir_dim_ceildiv(c, a, b);
     split_symbolic(c, a, b, &q, &r);
     if (ir_dim_is_unknown(q) || ir_dim_is_unknown(r)) return ir_dim_unknown(c);
     if (op == DIM_FLOORDIV && dim_lower(r) >= 0 && dim_at_least(add_const(c, b, -1), r)) return q;
-    return ir_dim_add(c, q, dim_from_atom(c, op, r, b));
+    if (!starts_negative(r)) return ir_dim_add(c, q, dim_from_atom(c, op, r, b));
+    ir_dim_op opposite = op == DIM_FLOORDIV ? DIM_CEILDIV : DIM_FLOORDIV;
+    return ir_dim_sub(c, q, dim_from_atom(c, opposite, negate(c, r), b));
 }
 
 /* What both divisions have in common: unknown and zero; divisors below zero turned around. False: *result is the answer. */
@@ -186,34 +197,10 @@ const ir_dim *ir_dim_ceildiv(ir_ctx *c, const ir_dim *a, const ir_dim *b) {
                                   : divide_symbolic(c, DIM_CEILDIV, a, b);
 }
 
-static const ir_dim *mod_const(ir_ctx *c, const ir_dim *a, int64_t k) {
-    const ir_dim *q, *r;
-    split_const(c, a, k, &q, &r);
-    if (ir_dim_is_unknown(r)) return r;
-    if (dim_lower(r) >= 0 && dim_upper(r) < k) return r;
-    int64_t g = gcd64(dim_constant_term(r), content(r, k));
-    if (g == 1) return dim_from_atom(c, DIM_MOD, r, ir_dim_const(c, k));
-    return ir_dim_mul(c, ir_dim_const(c, g), mod_const(c, divide_content(c, r, g), k / g));
-}
-
-static const ir_dim *mod_symbolic(ir_ctx *c, const ir_dim *a, const ir_dim *b) {
-    const ir_dim *q, *r, *factor;
-    if (ir_dim_div_exact(c, a, b)) return ir_dim_const(c, 0);
-    if (cancel(c, &a, &b, &factor)) return ir_dim_mul(c, factor, ir_dim_mod(c, a, b));
-    split_symbolic(c, a, b, &q, &r);
-    if (ir_dim_is_unknown(r)) return r;
-    if (dim_lower(r) >= 0 && dim_at_least(add_const(c, b, -1), r)) return r;
-    return dim_from_atom(c, DIM_MOD, r, b);
-}
-
+/* Not an atom of its own: written with a quotient it cancels, so that t - t%4 is 4*(t/4). */
 const ir_dim *ir_dim_mod(ir_ctx *c, const ir_dim *a, const ir_dim *b) {
-    const ir_dim *divisor = b, *result;
-    int64_t k;
-    if (!prepare(c, &a, &b, &result)) return result;
-    if (!ir_dim_is_const(b, &k)) return mod_symbolic(c, a, b);
-    result = mod_const(c, a, k);
-    return divisor == b ? result
-                        : negate(c, result); /* the sign of the remainder is the divisor's */
+    const ir_dim *q = ir_dim_floordiv(c, a, b);
+    return ir_dim_is_unknown(q) ? q : ir_dim_sub(c, a, ir_dim_mul(c, b, q));
 }
 
 /* ---- maximum and minimum ---------------------------------------------------------------------------------------- */

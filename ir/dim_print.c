@@ -1,6 +1,7 @@
 /* Text of dimension expressions, read back by dim_parse.c into the same pointer.
  *
  * Inside ceil(...) "/" means the exact quotient, so floor division is spelled "//" there. */
+#include "ir/base/assert.h"
 #include "ir/dim_internal.h"
 
 #include <ctype.h>
@@ -41,7 +42,7 @@ static void print_symbol(tl_str *out, const char *s) {
 static void print_operand(printer p, const ir_dim *d) {
     const ir_dim_atom *a = dim_single_atom(d);
     int64_t k;
-    bool bare = a ? a->op != DIM_FLOORDIV && a->op != DIM_MOD : ir_dim_is_const(d, &k) && k >= 0;
+    bool bare = a ? a->op != DIM_FLOORDIV : ir_dim_is_const(d, &k) && k >= 0;
     if (!bare) tl_str_putc(p.out, '(');
     print_dim(p, d);
     if (!bare) tl_str_putc(p.out, ')');
@@ -71,7 +72,7 @@ static void print_infix(printer p, const char *operator, const ir_dim_atom * a) 
 }
 
 static void print_atom(printer p, const ir_dim_atom *a, bool alone) {
-    bool infix = a->op == DIM_FLOORDIV || a->op == DIM_MOD;
+    bool infix = a->op == DIM_FLOORDIV;
     if (infix && !alone) tl_str_putc(p.out, '(');
     switch (a->op) {
     case DIM_SYMBOL:
@@ -79,9 +80,6 @@ static void print_atom(printer p, const ir_dim_atom *a, bool alone) {
         break;
     case DIM_FLOORDIV:
         print_infix(p, p.exact ? "//" : "/", a);
-        break;
-    case DIM_MOD:
-        print_infix(p, "%", a);
         break;
     case DIM_CEILDIV:
         print_ceil(p, a);
@@ -92,6 +90,8 @@ static void print_atom(printer p, const ir_dim_atom *a, bool alone) {
     case DIM_MIN:
         print_call(p, "min", a);
         break;
+    default:
+        TL_UNREACHABLE();
     }
     if (infix && !alone) tl_str_putc(p.out, ')');
 }

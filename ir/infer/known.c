@@ -294,6 +294,21 @@ static bool known_elementwise(ir_ctx *c, const ir_node *n, known_tensor *out) {
     return true;
 }
 
+/* Floor and Ceil of a number that is an integer, or of a quotient of integers that are not negative. */
+static bool known_rounded(ir_ctx *c, const ir_node *n, known_tensor *out) {
+    const ir_node *div = ir_in(n, 0)->def;
+    known_tensor x, y;
+    if (known_same(c, n, out)) return true;
+    if (!div || div->op != OP_Div || !known_in(c, div, 0, &x) || !known_in(c, div, 1, &y))
+        return false;
+    if (x.n != out->n || y.n != 1) return false;
+    for (uint32_t i = 0; i < x.n; i++) {
+        if (ir_dim_lower_bound(x.d[i]) < 0 || ir_dim_lower_bound(y.d[0]) < 0) return false;
+        out->d[i] = (n->op == OP_Floor ? ir_dim_floordiv : ir_dim_ceildiv)(c, x.d[i], y.d[0]);
+    }
+    return true;
+}
+
 /* ---- dispatch ------------------------------------------------------------------------------------------------------ */
 
 typedef bool known_fn(ir_ctx *c, const ir_node *n, known_tensor *out);
@@ -316,6 +331,11 @@ static known_fn *find_rule(const ir_node *n) {
     case OP_Squeeze:
     case OP_Unsqueeze:
         return known_same;
+    case OP_Round:
+        return known_same;
+    case OP_Floor:
+    case OP_Ceil:
+        return known_rounded;
     case OP_Gather:
         return known_gather;
     case OP_GatherElements:

@@ -101,17 +101,6 @@ static const ir_dim *cast(ir_ctx *c, const ir_node *n, const ir_dim *a) {
     return ir_dim_const(c, ir_element_get_i64(to, &wrapped, 0));
 }
 
-/* Floor, Ceil, Round of a number that is an integer; Floor and Ceil of a quotient of integers. */
-static const ir_dim *rounded(ir_ctx *c, const ir_node *n, const ir_dim *a) {
-    const ir_node *div = ir_in(n, 0)->def;
-    known_tensor x, y;
-    if (!ir_dim_is_unknown(a) || !div || div->op != OP_Div || n->op == OP_Round) return a;
-    if (!known_in(c, div, 0, &x) || !known_in(c, div, 1, &y) || x.n != 1 || y.n != 1) return a;
-    if (ir_dim_lower_bound(x.d[0]) < 0 || ir_dim_lower_bound(y.d[0]) < 0) return a;
-    return n->op == OP_Floor ? ir_dim_floordiv(c, x.d[0], y.d[0])
-                             : ir_dim_ceildiv(c, x.d[0], y.d[0]);
-}
-
 static const ir_dim *fold(ir_ctx *c, const ir_node *n, const ir_dim *const *args,
                           const ir_dim *(*fn)(ir_ctx *, const ir_dim *, const ir_dim *)) {
     const ir_dim *d = args[0];
@@ -156,17 +145,13 @@ static const ir_dim *binary(ir_ctx *c, const ir_node *n, const ir_dim *a, const 
 }
 
 const ir_dim *known_scalar(ir_ctx *c, const ir_node *n, const ir_dim *const *args) {
-    bool is_float = is_float_op(n) && n->op != OP_Floor && n->op != OP_Ceil;
+    bool is_float = is_float_op(n);
     for (uint32_t i = 0; is_float && i < n->n_in;
          i++) /* an element that is no integer may be NaN */
         if (args[i] && ir_dim_is_unknown(args[i])) return args[i];
     switch (n->op) {
     case OP_Cast:
         return cast(c, n, args[0]);
-    case OP_Floor:
-    case OP_Ceil:
-    case OP_Round:
-        return rounded(c, n, args[0]);
     case OP_Neg:
         return ir_dim_sub(c, ir_dim_const(c, 0), args[0]);
     case OP_Abs:
@@ -194,9 +179,6 @@ const ir_dim *known_scalar(ir_ctx *c, const ir_node *n, const ir_dim *const *arg
 bool known_has_scalar(op_id op) {
     switch (op) {
     case OP_Cast:
-    case OP_Floor:
-    case OP_Ceil:
-    case OP_Round:
     case OP_Neg:
     case OP_Abs:
     case OP_Relu:
