@@ -166,8 +166,9 @@ static const ir_dim *divide_symbolic(ir_ctx *c, ir_dim_op op, const ir_dim *a, c
     if (ir_dim_is_unknown(q) || ir_dim_is_unknown(r)) return ir_dim_unknown(c);
     if (op == DIM_FLOORDIV && dim_lower(r) >= 0 && dim_at_least(add_const(c, b, -1), r)) return q;
     if (!starts_negative(r)) return ir_dim_add(c, q, dim_from_atom(c, op, r, b));
-    ir_dim_op opposite = op == DIM_FLOORDIV ? DIM_CEILDIV : DIM_FLOORDIV;
-    return ir_dim_sub(c, q, dim_from_atom(c, opposite, negate(c, r), b));
+    r = negate(c, r);
+    return ir_dim_sub(c, q,
+                      op == DIM_FLOORDIV ? ir_dim_ceildiv(c, r, b) : ir_dim_floordiv(c, r, b));
 }
 
 /* What both divisions have in common: unknown and zero; divisors below zero turned around. False: *result is the answer. */
