@@ -1,0 +1,205 @@
+/* tlbc bench: how long a run takes, against what the machine can do. */
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "cli/model.h"
+#include "cli/peak.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+
+typedef struct bench_args {
+    cli_list inputs, dims;
+    const char *cpu, *passes, *skip;
+    int64_t threads, runs;
+    double seconds;
+    bool json;
+} bench_args;
+
+static const bench_args bench_defaults = {.threads = 1, .seconds = 1};
+
+static const cli_option bench_options[] = {
+    CLI_INT(bench_args, threads, "threads", "N", "threads (1)"),
+    CLI_INT(bench_args, runs, "runs", "N",
+            "timed runs (as many as fit into --seconds, 10 at least)"),
+    CLI_NUMBER(bench_args, seconds, "seconds", "S", "time to spend where --runs is not given (1)"),
+    CLI_LIST(bench_args, inputs, "input", "NAME=FILE", "value of an input; the others are made up"),
+    CLI_LIST(bench_args, dims, "dim", "NAME=SIZE", "size of a symbolic dimension (1)"),
+    CLI_FLAG(bench_args, json, "json", "one JSON object on standard output"),
+    CLI_STRING(bench_args, cpu, "cpu", "CPU", "compile for this processor (.onnx only; native)"),
+    CLI_STRING(bench_args, passes, "passes", "LIST", "pass pipeline (.onnx only; default)"),
+    CLI_STRING(bench_args, skip, "skip", "LIST", "passes to leave out (.onnx only)"),
+};
+
+/* Seconds, but for what the names say. */
+typedef struct bench_result {
+    double open, session, first, min, median, p99, mean, peak_gflops;
+    uint32_t runs;
+    size_t workspace_bytes, rss_bytes;
+} bench_result;
+
+enum { MAX_RUNS = 1000000, MIN_RUNS = 10, WARM_RUNS = 3 };
+
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static bool timed_run(cli *c, tlbc_session *s, model_tensors *t, double *seconds) {
+    double start = cli_seconds();
+    tlbc_status status = tlbc_run(s, t->in, t->out);
+    *seconds = cli_seconds() - start;
+    if (status) model_report(c, s, status, t->model->name);
+    return status == TLBC_OK;
+}
+
+static uint32_t choose_runs(const bench_args *args, double estimate) {
+    if (args->runs) return args->runs < MAX_RUNS ? (uint32_t)args->runs : MAX_RUNS;
+    double n = args->seconds / (estimate > 1e-7 ? estimate : 1e-7);
+    return n < MIN_RUNS ? MIN_RUNS : n > MAX_RUNS ? MAX_RUNS : (uint32_t)n;
+}
+
+static bool time_runs(cli *c, const bench_args *args, tlbc_session *s, model_tensors *t,
+                      bench_result *r) {
+    double estimate = 0, sum = 0;
+    if (!timed_run(c, s, t, &r->first)) return false;
+    for (int i = 0; i < WARM_RUNS; i++)
+        if (!timed_run(c, s, t, &estimate)) return false;
+    r->runs = choose_runs(args, estimate);
+    double *times = TL_NEW_ARRAY(c->arena, double, r->runs);
+    for (uint32_t i = 0; i < r->runs; i++) {
+        if (!timed_run(c, s, t, &times[i])) return false;
+        sum += times[i];
+    }
+    qsort(times, r->runs, sizeof *times, compare_doubles);
+    r->min = times[0];
+    r->median = times[r->runs / 2];
+    r->p99 = times[(uint32_t)((r->runs - 1) * 0.99 + 0.5)];
+    r->mean = sum / r->runs;
+    return true;
+}
+
+static size_t peak_rss(void) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (size_t)u.ru_maxrss * 1024;
+}
+
+static bool bench_session(cli *c, const bench_args *args, tlbc_session *s, model_tensors *t,
+                          bench_result *r) {
+    if (!model_alloc_outputs(c, s, t)) return false;
+    tlbc_shapes(s, t->in, t->out, &r->workspace_bytes);
+    double before = peak_measure_f32();
+    if (!time_runs(c, args, s, t, r)) return false;
+    double after = peak_measure_f32(); /* the clock may have changed: the better one is the limit */
+    r->peak_gflops = before > after ? before : after;
+    r->rss_bytes = peak_rss();
+    return true;
+}
+
+static double gflops(const tlbc_model *m, const bench_result *r) {
+    return m->flops / r->min * 1e-9;
+}
+
+static double peak_share(const bench_args *args, const tlbc_model *m, const bench_result *r) {
+    double threads = args->threads > 1 ? (double)args->threads : 1;
+    return gflops(m, r) / (r->peak_gflops * threads);
+}
+
+static void print_json(cli *c, const bench_args *args, const model_tensors *t,
+                       const bench_result *r) {
+    json_writer w;
+    json_begin(&w, c->arena);
+    json_string(&w, "model", t->model->name);
+    json_string(&w, "target", t->model->target);
+    json_number(&w, "threads", args->threads > 1 ? (double)args->threads : 1);
+    json_number(&w, "runs", r->runs);
+    json_number(&w, "min_us", r->min * 1e6);
+    json_number(&w, "median_us", r->median * 1e6);
+    json_number(&w, "p99_us", r->p99 * 1e6);
+    json_number(&w, "mean_us", r->mean * 1e6);
+    json_number(&w, "open_us", r->open * 1e6);
+    json_number(&w, "session_us", r->session * 1e6);
+    json_number(&w, "first_us", r->first * 1e6);
+    json_number(&w, "flops", t->model->flops);
+    json_number(&w, "gflops", gflops(t->model, r));
+    json_number(&w, "peak_gflops", r->peak_gflops);
+    json_number(&w, "peak_share", peak_share(args, t->model, r));
+    json_number(&w, "weight_bytes", (double)t->model->weight_bytes);
+    json_number(&w, "workspace_bytes", (double)r->workspace_bytes);
+    json_number(&w, "rss_bytes", (double)r->rss_bytes);
+    puts(json_end(&w));
+}
+
+static void print_text(cli *c, const bench_args *args, const model_tensors *t,
+                       const bench_result *r) {
+    printf("%s for %s, %lld thread%s, %u runs\n", t->model->name, t->model->target,
+           (long long)(args->threads > 1 ? args->threads : 1), args->threads > 1 ? "s" : "",
+           r->runs);
+    for (uint32_t i = 0; i < t->model->n_inputs; i++)
+        printf("  input %s %s\n", t->model->inputs[i].name, tensor_type_text(c->arena, &t->in[i]));
+    printf("  time       min %.1f us, median %.1f us, p99 %.1f us\n", r->min * 1e6, r->median * 1e6,
+           r->p99 * 1e6);
+    printf("  start      open %.1f us, session %.1f us, first run %.1f us\n", r->open * 1e6,
+           r->session * 1e6, r->first * 1e6);
+    if (t->model->flops > 0)
+        printf("  arithmetic %.2f GFLOP/s, %.1f %% of the measured peak of %.1f a core\n",
+               gflops(t->model, r), 100 * peak_share(args, t->model, r), r->peak_gflops);
+    printf("  memory     weights %.1f kB, workspace %.1f kB, process at most %.1f MB\n",
+           (double)t->model->weight_bytes * 1e-3, (double)r->workspace_bytes * 1e-3,
+           (double)r->rss_bytes * 1e-6);
+}
+
+static bool bench_model(cli *c, const bench_args *args, const model_handle *h) {
+    model_tensors t;
+    tlbc_session *s;
+    bench_result r = {.open = h->open_seconds};
+    model_tensors_init(c, h->model, &t);
+    if (!model_bind_inputs(c, &t, args->inputs)) return false;
+    if (!model_random_inputs(c, &t, args->dims, 1)) return false;
+    double start = cli_seconds();
+    if (!model_session(c, h->model, args->threads, &s)) return false;
+    r.session = cli_seconds() - start;
+    bool ok = bench_session(c, args, s, &t, &r);
+    tlbc_session_free(s);
+    if (!ok) return false;
+    if (args->json)
+        print_json(c, args, &t, &r);
+    else
+        print_text(c, args, &t, &r);
+    return true;
+}
+
+static int bench_main(cli *c) {
+    const bench_args *args = c->args;
+    model_source source = {.path = c->positional.items[0],
+                           .dims = args->dims,
+                           .cpu = args->cpu,
+                           .passes = args->passes,
+                           .skip = args->skip};
+    model_handle h;
+    if (!model_open(c, &source, &h)) return cli_report(c);
+    bool ok = bench_model(c, args, &h);
+    int status = cli_report(c);
+    model_close(&h);
+    return ok && !status ? cli_finish_output(c, stdout, "standard output") : CLI_FAILED;
+}
+
+const cli_command command_bench = {
+    .name = "bench",
+    .summary = "measure a model: time, GFLOP/s, share of the machine's peak, memory",
+    .usage = "MODEL.so|MODEL.onnx [--threads N] [--runs N] [--json]",
+    .text =
+        "The peak is that of fp32 multiply-adds on one core, measured before and after the runs.\n"
+        "GFLOP/s count the model's arithmetic as written, at the fastest run; 0 where the amount\n"
+        "depends on symbolic dimensions (pin them when compiling). For .onnx the time to open is\n"
+        "that of compiling.\n\n"
+        "  tlbc bench model.so --threads 2\n"
+        "  tlbc bench model.onnx --dim batch=4 --runs 200 --json\n",
+    .options = bench_options,
+    .n_options = sizeof bench_options / sizeof bench_options[0],
+    .min_args = 1,
+    .max_args = 1,
+    .defaults = &bench_defaults,
+    .args_size = sizeof(bench_args),
+    .run = bench_main,
+};

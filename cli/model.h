@@ -1,0 +1,58 @@
+/* A model to run, whatever file it comes from: a compiled .so, or an .onnx that is compiled in memory first. And what all
+ * commands that run models do with it: inputs, outputs, sessions.
+ *
+ *   model_source src = {.path = "m.onnx", .dims = args->dims, .cpu = args->cpu};
+ *   model_run r;
+ *   if (!model_open(c, &src, &r.model)) return CLI_FAILED;
+ *   ...
+ *   model_close(&r.model); */
+#ifndef TLBC_CLI_MODEL_H
+#define TLBC_CLI_MODEL_H
+
+#include "cli/cli.h"
+#include "tlbc/tlbc.h"
+
+typedef struct model_source {
+    const char *path;
+    cli_list dims;   /* "batch=4" */
+    const char *cpu; /* NULL = native; only for .onnx */
+    const char *passes, *skip;
+} model_source;
+
+typedef struct model_handle {
+    const tlbc_model *model;
+    tlbc_loaded *loaded; /* compiled in memory; NULL: opened */
+    double open_seconds; /* dlopen, or the whole compilation */
+} model_handle;
+
+bool model_open(cli *c, const model_source *s, model_handle *out); /* false after reporting */
+void model_close(model_handle *h);
+
+/* All tensors of one run. Inputs are bound by name, then missing ones are refused or made up. */
+typedef struct model_tensors {
+    const tlbc_model *model;
+    tlbc_tensor *in, *out;
+    bool *given; /* per input */
+} model_tensors;
+
+void model_tensors_init(cli *c, const tlbc_model *m, model_tensors *t);
+/* "NAME=FILE" (.npy, .npz: the entry NAME, .pb) or "FILE.npz" (all entries by their names). false after reporting. */
+bool model_bind_input(cli *c, model_tensors *t, const char *spec);
+bool model_bind_inputs(cli *c, model_tensors *t, cli_list specs);
+bool model_require_inputs(cli *c, const model_tensors *t); /* reports those that are missing */
+/* Fills the inputs that are not given: floats in [-1, 1), small integers, booleans; the same for the same seed. Symbols take
+ * the values in dims ("batch=4"), else those of the inputs that are given, else 1. */
+bool model_random_inputs(cli *c, model_tensors *t, cli_list dims, uint64_t seed);
+/* Memory for the outputs, as the session says for these inputs; false after reporting. */
+bool model_alloc_outputs(cli *c, tlbc_session *s, model_tensors *t);
+
+/* Reports what the session's last call said. */
+void model_report(cli *c, const tlbc_session *s, tlbc_status status, const char *what);
+bool model_session(cli *c, const tlbc_model *m, int64_t threads, tlbc_session **out);
+
+double cli_seconds(void); /* monotonic clock */
+/* "f32[batch,64]" */
+const char *model_type_text(tl_arena *a, const tlbc_tensor_info *info);
+const char *tensor_type_text(tl_arena *a, const tlbc_tensor *t);
+
+#endif

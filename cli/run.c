@@ -1,0 +1,94 @@
+/* tlbc run: one run of a model on inputs from files, outputs as .npy files. */
+#include "cli/commands.h"
+#include "cli/data.h"
+#include "cli/file.h"
+#include "cli/model.h"
+
+typedef struct run_args {
+    cli_list inputs, dims;
+    const char *output_dir, *cpu, *passes, *skip;
+    int64_t threads;
+    bool random;
+} run_args;
+
+static const run_args run_defaults = {.threads = 1};
+
+static const cli_option run_options[] = {
+    CLI_LIST(run_args, inputs, "input", "NAME=FILE",
+             "value of an input; FILE.npz alone: all in it"),
+    CLI_STRING(run_args, output_dir, "output-dir", "DIR", "write each output to DIR/NAME.npy"),
+    CLI_FLAG(run_args, random, "random", "make up the inputs that are not given"),
+    CLI_INT(run_args, threads, "threads", "N", "threads (1)"),
+    CLI_LIST(run_args, dims, "dim", "NAME=SIZE",
+             "pin a symbolic dimension (.onnx), or its size for --random"),
+    CLI_STRING(run_args, cpu, "cpu", "CPU", "compile for this processor (.onnx only; native)"),
+    CLI_STRING(run_args, passes, "passes", "LIST", "pass pipeline (.onnx only; default)"),
+    CLI_STRING(run_args, skip, "skip", "LIST", "passes to leave out (.onnx only)"),
+};
+
+static bool write_outputs(cli *c, const run_args *args, const model_tensors *t) {
+    if (args->output_dir && !file_make_folder(c->diag, args->output_dir)) return false;
+    for (uint32_t i = 0; i < t->model->n_outputs; i++) {
+        const char *name = t->model->outputs[i].name;
+        printf("%s %s\n", name, tensor_type_text(c->arena, &t->out[i]));
+        if (args->output_dir && !data_write(c, args->output_dir, name, &t->out[i])) return false;
+    }
+    return true;
+}
+
+static bool run_session(cli *c, const run_args *args, tlbc_session *s, model_tensors *t) {
+    if (!model_alloc_outputs(c, s, t)) return false;
+    tlbc_status status = tlbc_run(s, t->in, t->out);
+    if (status) {
+        model_report(c, s, status, t->model->name);
+        return false;
+    }
+    return write_outputs(c, args, t);
+}
+
+static bool run_model(cli *c, const run_args *args, const tlbc_model *m) {
+    model_tensors t;
+    tlbc_session *s;
+    model_tensors_init(c, m, &t);
+    if (!model_bind_inputs(c, &t, args->inputs)) return false;
+    if (args->random && !model_random_inputs(c, &t, args->dims, 1)) return false;
+    if (!args->random && !model_require_inputs(c, &t)) return false;
+    if (!model_session(c, m, args->threads, &s)) return false;
+    bool ok = run_session(c, args, s, &t);
+    tlbc_session_free(s);
+    return ok;
+}
+
+static int run_main(cli *c) {
+    const run_args *args = c->args;
+    model_source source = {.path = c->positional.items[0],
+                           .dims = args->dims,
+                           .cpu = args->cpu,
+                           .passes = args->passes,
+                           .skip = args->skip};
+    model_handle h;
+    if (!model_open(c, &source, &h)) return cli_report(c);
+    bool ok = run_model(c, args, h.model);
+    int status = cli_report(c); /* before the model's strings go */
+    model_close(&h);
+    if (!ok) return CLI_FAILED;
+    return status ? status : cli_finish_output(c, stdout, "standard output");
+}
+
+const cli_command command_run = {
+    .name = "run",
+    .summary = "run a model once",
+    .usage = "MODEL.so|MODEL.onnx --input NAME=FILE ... [--output-dir DIR]",
+    .text = "Inputs are .npy, .npz or .pb (ONNX TensorProto) files. Names and types of the outputs "
+            "are\n"
+            "printed, a line each; characters of a name that a file cannot have become '_'.\n\n"
+            "  tlbc run mnist.so --input image=seven.npy --output-dir out\n"
+            "  tlbc run model.onnx --random --dim batch=4\n",
+    .options = run_options,
+    .n_options = sizeof run_options / sizeof run_options[0],
+    .min_args = 1,
+    .max_args = 1,
+    .defaults = &run_defaults,
+    .args_size = sizeof(run_args),
+    .run = run_main,
+};

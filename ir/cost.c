@@ -1,0 +1,103 @@
+#include "ir/cost.h"
+
+static const ir_dim *region_flops(ir_ctx *c, const ir_region *r);
+
+static const ir_dim *elements_of(ir_ctx *c, const ir_value *v) {
+    return v && v->type ? ir_type_elements(c, v->type) : ir_dim_unknown(c);
+}
+
+/* Dimension `axis` of v, counted from the end where negative; unknown where there is none. */
+static const ir_dim *dim_of(ir_ctx *c, const ir_value *v, int32_t axis) {
+    if (!v || !v->type || !ir_type_is_ranked(v->type)) return ir_dim_unknown(c);
+    if (axis < 0) axis += v->type->rank;
+    return axis >= 0 && axis < v->type->rank ? v->type->dims[axis] : ir_dim_unknown(c);
+}
+
+/* 2 * a * b */
+static const ir_dim *multiply_adds(ir_ctx *c, const ir_dim *a, const ir_dim *b) {
+    return ir_dim_mul(c, ir_dim_const(c, 2), ir_dim_mul(c, a, b));
+}
+
+/* Scores and mixing: every element of Q, and of the result, meets every key. */
+static const ir_dim *attention_flops(ir_ctx *c, const ir_node *n) {
+    const ir_value *q = ir_in(n, 0), *k = ir_in(n, 1), *past = ir_in(n, 4);
+    const ir_dim *keys = dim_of(c, k, -2);
+    if (past) keys = ir_dim_add(c, keys, dim_of(c, past, -2));
+    const ir_dim *both = ir_dim_add(c, elements_of(c, q), elements_of(c, ir_out(n, 0)));
+    return multiply_adds(c, both, keys);
+}
+
+static const ir_dim *loop_flops(ir_ctx *c, const ir_node *n) {
+    const ir_dim *trips;
+    const ir_dim *body = region_flops(c, n->regions[0]);
+    if (ir_dim_is(body, 0)) return body;
+    if (!ir_in(n, 0) || ir_value_known_dims(c, ir_in(n, 0), &trips, 1) != 1)
+        return ir_dim_unknown(c);
+    return ir_dim_mul(c, trips, body);
+}
+
+static const ir_dim *scan_flops(ir_ctx *c, const ir_node *n) {
+    const ir_dim *body = region_flops(c, n->regions[0]);
+    uint32_t scanned = (uint32_t)ir_attr_int(n, "num_scan_inputs", 1), count;
+    if (ir_dim_is(body, 0)) return body;
+    if (scanned == 0 || scanned > n->n_in) return ir_dim_unknown(c);
+    const int64_t *axes = ir_attr_ints(n, "scan_input_axes", &count);
+    int32_t axis = axes && count ? (int32_t)axes[0] : 0;
+    return ir_dim_mul(c, dim_of(c, ir_in(n, n->n_in - scanned), axis), body);
+}
+
+static const ir_dim *if_flops(ir_ctx *c, const ir_node *n) {
+    const ir_dim *a = region_flops(c, n->regions[0]), *b = region_flops(c, n->regions[1]);
+    return ir_dim_equal(a, b) ? a : ir_dim_unknown(c);
+}
+
+static const ir_dim *node_flops(ir_ctx *c, const ir_node *n) {
+    switch (n->op) {
+    case OP_MatMul:
+        return multiply_adds(c, elements_of(c, ir_out(n, 0)), dim_of(c, ir_in(n, 0), -1));
+    case OP_Gemm:
+        return multiply_adds(c, elements_of(c, ir_out(n, 0)),
+                             dim_of(c, ir_in(n, 0), ir_attr_int(n, "transA", 0) ? 0 : 1));
+    case OP_MatMulPacked:
+        return multiply_adds(c, elements_of(c, ir_in(n, 0)),
+                             ir_dim_const(c, ir_attr_int(n, "n", 0)));
+    case OP_Attention:
+        return attention_flops(c, n);
+    case OP_Loop:
+        return loop_flops(c, n);
+    case OP_Scan:
+        return scan_flops(c, n);
+    case OP_If:
+        return if_flops(c, n);
+    default:
+        return ir_dim_const(c, 0);
+    }
+}
+
+static const ir_dim *region_flops(ir_ctx *c, const ir_region *r) {
+    const ir_dim *sum = ir_dim_const(c, 0);
+    ir_for_each_node (n, r) {
+        const ir_dim *f = node_flops(c, n);
+        if (!ir_dim_is(f, 0)) sum = ir_dim_add(c, sum, f);
+    }
+    return sum;
+}
+
+const ir_dim *ir_graph_flops(ir_ctx *c, const ir_graph *g) {
+    return region_flops(c, g->body);
+}
+
+double ir_graph_flops_const(ir_ctx *c, const ir_graph *g) {
+    int64_t v;
+    return ir_dim_is_const(ir_graph_flops(c, g), &v) ? (double)v : 0;
+}
+
+void ir_module_count_parameters(const ir_module *m, uint64_t *elements, uint64_t *bytes) {
+    *elements = *bytes = 0;
+    for (const ir_const *k = m->consts; k; k = k->next) {
+        const ir_tensor *t = k->value.tensor;
+        if (!k->value.uses || !ir_dtype_is_float(t->type->dtype)) continue;
+        *elements += ir_tensor_elements(t);
+        *bytes += t->bytes;
+    }
+}

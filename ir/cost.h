@@ -1,0 +1,19 @@
+/* How much arithmetic a graph asks for: the multiply-adds of its products (MatMul, Gemm, Attention, …), two operations each.
+ * Elementwise work is not counted: the number is what a machine's multiply-add peak is compared with.
+ *
+ *   const ir_dim *f = ir_graph_flops(c, g);      // "131072*batch", a constant where all shapes are
+ *
+ * Exact for any sizes of the symbols; unknown ("?") where a product's shape or a loop's trip count is not known, or where the
+ * branches of an If differ. */
+#ifndef TLBC_IR_COST_H
+#define TLBC_IR_COST_H
+
+#include "ir/ir.h"
+
+const ir_dim *ir_graph_flops(ir_ctx *c, const ir_graph *g);
+/* The same as a plain number; 0 where it depends on symbols or is not known. */
+double ir_graph_flops_const(ir_ctx *c, const ir_graph *g);
+/* Elements and bytes of the module's constants that have payloads of floats: its parameters. */
+void ir_module_count_parameters(const ir_module *m, uint64_t *elements, uint64_t *bytes);
+
+#endif
