@@ -36,6 +36,7 @@ typedef struct lp_instr lp_instr;
 typedef struct lp_value lp_value;
 
 enum { LP_PTR = 100, LP_VOID = 101 }; /* element types beside ir_dtype's */
+enum { LP_MAX_LANES = 256 };
 
 typedef struct lp_type {
     uint8_t elem;   /* ir_dtype (f16 and bf16 only for load, store, cast), LP_PTR or LP_VOID */
@@ -123,7 +124,7 @@ struct lp_module {
 
 /* ---- text ----------------------------------------------------------------------------------------------------
  *
- *   func @f(ptr noalias readonly align64 %x, i64 %n) -> f32 noinline external line 3 summary "..." { ... return %v }
+ *   func @f(ptr noalias readonly align64 %x, i64 %n) => f32 noinline external line 3 summary "..." { ... return %v }
  *   %v = OP TYPE operands          every operation but those below; i64 constants are written in place: add i64 %i, 8
  *   %v = load f32x8 %p[%i] align 32,  store f32x8 %p[%i], %v,  load_masked f32x8 %p[%i], %n
  *   %v = extract f32 %x, 3,  insert f32x4 %x, %s, 3,  shuffle f32x4 %x, %y, [0, 4, 1, 5],  call f32 @g(%x)
@@ -230,6 +231,7 @@ bool lp_value_is_const_i(const lp_value *v, int64_t *x);
 uint64_t lp_func_hash(const lp_func *f);
 bool lp_func_equal(const lp_func *a, const lp_func *b); /* the same up to names */
 void lp_func_print(const lp_func *f, tl_str *out);
+const char *lp_instr_text(const lp_func *f, const lp_instr *i, tl_arena *a); /* its first line */
 void lp_module_print(const lp_module *m, tl_str *out);
 lp_module *lp_module_parse(ir_ctx *c, tl_arena *a, const char *file, const char *text, size_t len);
 bool lp_module_verify(const lp_module *m, diag *d); /* reports all it finds */

@@ -2,9 +2,12 @@
  *
  *   lp_bin(&b, LP_mul, i, lp_index(&b, 1))      gives i itself: index arithmetic on constants folds as it is written,
  *                                               so that lowering can be general and the text stays readable */
-#include "codegen/loop.h"
+#include "codegen/loop_internal.h"
 
 #include "ir/base/assert.h"
+#include "ir/tensor.h"
+
+#include <math.h>
 
 lp_builder lp_build_in(lp_func *f) {
     return (lp_builder){.m = f->module, .func = f, .block = f->body, .line = f->line};
@@ -82,10 +85,18 @@ lp_value *lp_const_i(lp_builder *b, lp_type t, int64_t v) {
     return i->results[0];
 }
 
+/* Rounded to the type; of the NaNs there is one. */
+static double round_to(ir_dtype t, double v) {
+    uint64_t element = 0;
+    if (isnan(v)) return (double)NAN;
+    ir_element_set_f64(t, &element, 0, v);
+    return ir_element_get_f64(t, &element, 0);
+}
+
 lp_value *lp_const_f(lp_builder *b, lp_type t, double v) {
     TL_ASSERT(is_float(t));
     lp_instr *i = lp_emit(b, LP_const, t, NULL, 0, 1);
-    i->fimm = t.elem == DT_f64 ? v : (double)(float)v;
+    i->fimm = round_to((ir_dtype)t.elem, v);
     return i->results[0];
 }
 
@@ -332,7 +343,7 @@ lp_value *lp_call(lp_builder *b, const char *callee, lp_type result, lp_value *c
 
 /* ---- control flow --------------------------------------------------------------------------------------------- */
 
-static lp_block *create_block(lp_builder *b, lp_instr *owner, uint32_t n_params) {
+lp_block *lp_block_create(lp_builder *b, lp_instr *owner, uint32_t n_params) {
     lp_block *block = TL_NEW(b->m->arena, lp_block);
     block->owner = owner;
     block->func = b->func;
@@ -356,7 +367,7 @@ lp_loop lp_for_begin(lp_builder *b, lp_value *lo, lp_value *hi, lp_value *step,
     args[0] = lo, args[1] = hi, args[2] = step;
     if (n) memcpy(args + 3, init, n * sizeof *args);
     lp_instr *i = emit_structure(b, LP_for, args, 3 + n, n);
-    lp_block *body = create_block(b, i, 1 + n);
+    lp_block *body = lp_block_create(b, i, 1 + n);
     body->params[0] = create_value(b, LP_I64, NULL);
     for (uint32_t k = 0; k < n; k++) {
         body->params[1 + k] = create_value(b, init[k]->type, NULL);
@@ -377,7 +388,7 @@ lp_loop lp_if_begin(lp_builder *b, lp_value *cond, const lp_type *result_types, 
     lp_instr *i = emit_structure(b, LP_if, &cond, 1, n);
     for (uint32_t k = 0; k < n; k++)
         i->results[k]->type = result_types[k];
-    i->blocks[0] = create_block(b, i, 0);
+    i->blocks[0] = lp_block_create(b, i, 0);
     lp_loop l = {i, b->block, NULL, NULL, i->results};
     b->block = i->blocks[0];
     return l;
@@ -385,7 +396,7 @@ lp_loop lp_if_begin(lp_builder *b, lp_value *cond, const lp_type *result_types, 
 
 void lp_if_else(lp_builder *b, lp_loop *l, lp_value *const *then_results) {
     yield(b, then_results, l->instr->n_results);
-    l->instr->blocks[1] = create_block(b, l->instr, 0);
+    l->instr->blocks[1] = lp_block_create(b, l->instr, 0);
     b->block = l->instr->blocks[1];
 }
 
@@ -394,8 +405,8 @@ void lp_if_end(lp_builder *b, lp_loop *l, lp_value *const *results) {
     b->block = l->outer;
 }
 
-static lp_block *create_carried_block(lp_builder *b, lp_instr *i) {
-    lp_block *block = create_block(b, i, i->n_args);
+lp_block *lp_block_create_carried(lp_builder *b, lp_instr *i) {
+    lp_block *block = lp_block_create(b, i, i->n_args);
     for (uint32_t k = 0; k < i->n_args; k++)
         block->params[k] = create_value(b, i->args[k]->type, NULL);
     return block;
@@ -405,7 +416,7 @@ lp_loop lp_while_begin(lp_builder *b, lp_value *const *init, uint32_t n) {
     lp_instr *i = emit_structure(b, LP_while, init, n, n);
     for (uint32_t k = 0; k < n; k++)
         i->results[k]->type = init[k]->type;
-    i->blocks[0] = create_carried_block(b, i);
+    i->blocks[0] = lp_block_create_carried(b, i);
     lp_loop l = {i, b->block, NULL, i->blocks[0]->params, i->results};
     b->block = i->blocks[0];
     return l;
@@ -414,7 +425,7 @@ lp_loop lp_while_begin(lp_builder *b, lp_value *const *init, uint32_t n) {
 void lp_while_do(lp_builder *b, lp_loop *l, lp_value *cond) {
     TL_ASSERT(lp_type_equal(cond->type, lp_scalar(DT_bool)));
     yield(b, &cond, 1);
-    b->block = l->instr->blocks[1] = create_carried_block(b, l->instr);
+    b->block = l->instr->blocks[1] = lp_block_create_carried(b, l->instr);
     l->carried = b->block->params;
 }
 

@@ -7,18 +7,20 @@
 
 #include "ir/base/hash.h"
 
+#include "ir/literal.h"
+
 #include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 typedef struct printer {
     tl_str *out;
     tl_arena *arena; /* of the names */
     tl_map names;    /* lp_value -> const char * */
+    tl_map numbers;  /* lp_value -> number, where it has no name */
     tl_map used;     /* hash of a name -> 1 */
     uint32_t next;
     int indent;
+    const lp_instr *wanted; /* lp_instr_text: this one's line */
+    size_t wanted_start, wanted_end;
 } printer;
 
 /* ---- values --------------------------------------------------------------------------------------------------- */
@@ -31,29 +33,34 @@ static void print_type(tl_str *out, lp_type t) {
     if (t.lanes > 1) tl_str_printf(out, "x%u", t.lanes);
 }
 
-static bool claim_name(printer *p, const char *name) {
-    bool added;
-    tl_map_insert(&p->used, tl_hash_bytes(0, name, strlen(name)), &added);
-    return added;
+/* The name, or a variation of it that no value of the function has yet. */
+static const char *claim_name(printer *p, const char *wanted) {
+    const char *name = wanted;
+    for (uint32_t k = 1;; k++) {
+        bool added;
+        tl_map_insert(&p->used, tl_hash_bytes(0, name, strlen(name)), &added);
+        if (added) return name;
+        name = tl_arena_printf(p->arena, "%s.%u", wanted, k);
+    }
 }
 
-static const char *make_name(printer *p, const lp_value *v) {
-    const char *name = v->name;
-    if (!name) {
-        do
-            name = tl_arena_printf(p->arena, "%u", p->next++);
-        while (!claim_name(p, name));
-        return name;
-    }
-    for (uint32_t k = 1; !claim_name(p, name); k++)
-        name = tl_arena_printf(p->arena, "%s.%u", v->name, k);
-    return name;
+static void print_name(printer *p, const lp_value *v) {
+    const char *name = tl_map_get_ptr(&p->names, v);
+    uint64_t *number = tl_map_find(&p->numbers, (uint64_t)(uintptr_t)v);
+    if (name)
+        lex_print_name(p->out, "%", name);
+    else if (number)
+        tl_str_printf(p->out, "%%%" PRIu64, *number);
+    else
+        tl_str_puts(p->out, "%undefined");
 }
 
 static void print_new(printer *p, const lp_value *v) {
-    const char *name = make_name(p, v);
-    tl_map_set_ptr(&p->names, v, name);
-    tl_str_printf(p->out, "%%%s", name);
+    if (v->name)
+        tl_map_set_ptr(&p->names, v, claim_name(p, v->name));
+    else
+        *tl_map_insert(&p->numbers, (uint64_t)(uintptr_t)v, NULL) = p->next++;
+    print_name(p, v);
 }
 
 /* An i64 constant is no line of its own. */
@@ -63,11 +70,10 @@ static bool is_inline(const lp_value *v) {
 }
 
 static void print_value(printer *p, const lp_value *v) {
-    const char *name = tl_map_get_ptr(&p->names, v);
     if (is_inline(v))
         tl_str_printf(p->out, "%" PRId64, v->def->imm);
     else
-        tl_str_printf(p->out, "%%%s", name ? name : "undefined");
+        print_name(p, v);
 }
 
 static void print_values(printer *p, lp_value *const *values, uint32_t n) {
@@ -77,37 +83,18 @@ static void print_values(printer *p, lp_value *const *values, uint32_t n) {
     }
 }
 
-/* The shortest decimal that reads back to the same bits. */
-static void print_float(tl_str *out, double x, bool is_f64) {
-    char text[40];
-    if (isnan(x)) {
-        tl_str_puts(out, "nan");
-        return;
-    }
-    if (isinf(x)) {
-        tl_str_puts(out, x < 0 ? "-inf" : "inf");
-        return;
-    }
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, x);
-        double back = is_f64 ? strtod(text, NULL) : (double)strtof(text, NULL);
-        if (back == x) break;
-    }
-    tl_str_puts(out, text);
-}
-
 /* ---- instructions --------------------------------------------------------------------------------------------- */
 
 static void print_block(printer *p, const lp_block *b);
 
 static void print_const(printer *p, const lp_instr *i) {
     ir_dtype t = (ir_dtype)i->type.elem;
+    uint64_t element = 0;
     if (ir_dtype_is_float(t))
-        print_float(p->out, i->fimm, t == DT_f64);
-    else if (ir_dtype_is_signed(t))
-        tl_str_printf(p->out, "%" PRId64, i->imm);
+        ir_element_set_f64(t, &element, 0, i->fimm);
     else
-        tl_str_printf(p->out, "%" PRIu64, (uint64_t)i->imm);
+        ir_element_set_i64(t, &element, 0, i->imm);
+    literal_print(p->out, t, &element, 0);
 }
 
 static void print_address(printer *p, const lp_instr *i) {
@@ -190,7 +177,7 @@ static void print_plain(printer *p, const lp_instr *i) {
     else if (is_address_op(i->op))
         print_address(p, i);
     else if (i->op == LP_call)
-        tl_str_printf(p->out, "@%s(", i->callee);
+        lex_print_name(p->out, "@", i->callee), tl_str_putc(p->out, '(');
     if (is_address_op(i->op)) return;
     print_values(p, i->args, i->n_args);
     if (i->op == LP_call) tl_str_putc(p->out, ')');
@@ -218,6 +205,7 @@ static void print_line_start(printer *p) {
 static void print_instr(printer *p, const lp_instr *i) {
     if (i->n_results == 1 && is_inline(i->results[0])) return;
     print_line_start(p);
+    size_t start = p->out->len;
     print_results(p, i);
     tl_str_puts(p->out, lp_op_name(i->op));
     if (i->op == LP_for)
@@ -228,6 +216,7 @@ static void print_instr(printer *p, const lp_instr *i) {
         print_if(p, i);
     else
         print_plain(p, i);
+    if (i == p->wanted) p->wanted_start = start, p->wanted_end = p->out->len;
     tl_str_putc(p->out, '\n');
 }
 
@@ -253,40 +242,56 @@ static void print_param(printer *p, const lp_func *f, uint32_t i) {
     print_new(p, f->params[i]);
 }
 
-static void print_summary(tl_str *out, const char *text) {
-    tl_str_puts(out, " summary \"");
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\') tl_str_putc(out, '\\');
-        tl_str_putc(out, *text == '\n' ? ' ' : *text);
-    }
-    tl_str_putc(out, '"');
-}
-
 static void print_header(printer *p, const lp_func *f) {
-    tl_str_printf(p->out, "func @%s(", f->name);
+    tl_str_puts(p->out, "func ");
+    lex_print_name(p->out, "@", f->name);
+    tl_str_putc(p->out, '(');
     for (uint32_t i = 0; i < f->n_params; i++) {
         if (i) tl_str_puts(p->out, ", ");
         print_param(p, f, i);
     }
     tl_str_putc(p->out, ')');
     if (f->result.elem != LP_VOID) {
-        tl_str_puts(p->out, " -> ");
+        tl_str_puts(p->out, " => ");
         print_type(p->out, f->result);
     }
     if (f->noinline_) tl_str_puts(p->out, " noinline");
     if (f->external) tl_str_puts(p->out, " external");
     if (f->line) tl_str_printf(p->out, " line %u", f->line);
-    if (f->summary) print_summary(p->out, f->summary);
+    if (!f->summary) return;
+    tl_str_puts(p->out, " summary ");
+    lex_print_string(p->out, tl_sv_from(f->summary));
+}
+
+static void init(printer *p, tl_str *out, const lp_instr *wanted) {
+    *p = (printer){.out = out, .arena = out->arena, .wanted = wanted};
+    tl_map_init(&p->names, out->arena);
+    tl_map_init(&p->numbers, out->arena);
+    tl_map_init(&p->used, out->arena);
+}
+
+static void print_func(printer *p, const lp_func *f) {
+    print_header(p, f);
+    print_block(p, f->body);
+    tl_str_putc(p->out, '\n');
 }
 
 /* Names live in the arena of the text, which grows by less than the text does. */
 void lp_func_print(const lp_func *f, tl_str *out) {
-    printer p = {.out = out, .arena = out->arena};
-    tl_map_init(&p.names, out->arena);
-    tl_map_init(&p.used, out->arena);
-    print_header(&p, f);
-    print_block(&p, f->body);
-    tl_str_putc(out, '\n');
+    printer p;
+    init(&p, out, NULL);
+    print_func(&p, f);
+}
+
+const char *lp_instr_text(const lp_func *f, const lp_instr *i, tl_arena *a) {
+    printer p;
+    tl_str text;
+    tl_str_init(&text, a);
+    init(&p, &text, i);
+    print_func(&p, f);
+    const char *start = text.data + p.wanted_start;
+    size_t line = strcspn(start, "\n"), n = p.wanted_end - p.wanted_start;
+    return tl_arena_strndup(a, start, n < line ? n : line);
 }
 
 void lp_module_print(const lp_module *m, tl_str *out) {
