@@ -155,11 +155,12 @@ lp_value *lp_func_add_param(lp_func *f, lp_type t, const char *name, unsigned fl
 /* Kernels that are the same: appends f's twin if there is one (and drops f, which must be the last), else f. */
 lp_func *lp_module_merge(lp_module *m, lp_func *f);
 
-/* The builder inserts at the end of `block`. Vectors and scalars may not be mixed without broadcast. */
+/* The builder inserts at the end of `block`, or in front of `before`. Vectors and scalars may not be mixed without broadcast. */
 typedef struct lp_builder {
     lp_module *m;
     lp_func *func;
     lp_block *block;
+    lp_instr *before; /* NULL: at the end of the block */
     const ir_loc *loc;
     uint32_t line;
 } lp_builder;

@@ -33,14 +33,13 @@ static lp_value **copy_values(lp_builder *b, lp_value *const *values, uint32_t n
 
 static void append(lp_builder *b, lp_instr *i) {
     lp_block *block = b->block;
-    TL_ASSERT(!block->last || (block->last->op != LP_yield && block->last->op != LP_return));
+    lp_instr *next = b->before, *prev = next ? next->prev : block->last;
+    TL_ASSERT(next || !prev || (prev->op != LP_yield && prev->op != LP_return));
     i->parent = block;
-    i->prev = block->last;
-    if (block->last)
-        block->last->next = i;
-    else
-        block->first = i;
-    block->last = i;
+    i->prev = prev;
+    i->next = next;
+    *(prev ? &prev->next : &block->first) = i;
+    *(next ? &next->prev : &block->last) = i;
 }
 
 lp_instr *lp_emit(lp_builder *b, lp_op op, lp_type type, lp_value *const *args, uint32_t n_args,

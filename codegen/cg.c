@@ -1,0 +1,166 @@
+/* A module to code; see cg.h. */
+#include "codegen/cg.h"
+
+#include "codegen/descriptor.h"
+#include "codegen/program.h"
+#include "ir/base/assert.h"
+#include "ir/base/hash.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- lowering for one CPU ------------------------------------------------------------------------------------------ */
+
+static void begin_variant(cg *g, cg_model *model, uint32_t i, const cg_interface *io) {
+    ir_module *m = model->m;
+    cg_variant *v = &model->variants[i];
+    *v = (cg_variant){.target = &model->options->targets[i],
+                      .lp = lp_module_create(m->ctx, m->arena)};
+    v->main_name = ir_name(m->ctx, tl_arena_printf(m->arena, "tlbc_main_%u", i));
+    v->plan_name = ir_name(m->ctx, tl_arena_printf(m->arena, "tlbc_plan_%u", i));
+    *g = (cg){.c = m->ctx, .arena = m->arena, .m = m, .target = v->target, .lp = v->lp};
+    tl_map_init(&g->views, m->arena);
+    tl_map_init(&g->dests, m->arena);
+    tl_map_init(&g->trips, m->arena);
+    for (uint32_t s = 0; s < io->symbols.len; s++)
+        tl_vec_push(m->arena, &g->symbol_names, io->symbols.data[s]);
+}
+
+static bool lower_variant(cg *g, cg_variant *v, ir_graph *graph, const cg_interface *io) {
+    if (!cg_lower_graph(g, graph)) return false;
+    g->b.func->name = v->main_name;
+    cg_plan_memory(g, &v->plan);
+    cg_place_buffers(g);
+    cg_emit_plan(g, &v->plan, v->plan_name, io->exprs.data, io->exprs.len);
+    if (g->failed) return false;
+    return true;
+}
+
+/* ---- weights --------------------------------------------------------------------------------------------------------- */
+
+static void collect_weights(cg_model *model, const cg *g) {
+    uint32_t n = 0;
+    for (cg_buffer *b = g->weight_buffers; b; b = b->next)
+        n++;
+    cg_weight *w = TL_NEW_ARRAY(model->m->arena, cg_weight, n);
+    n = 0;
+    for (cg_buffer *b = g->weight_buffers; b; b = b->next) {
+        w[n++] = (cg_weight){b->offset, b->tensor};
+        model->weights_hash = tl_hash_mix(model->weights_hash, b->tensor->hash);
+    }
+    model->weights = w;
+    model->n_weights = n;
+    model->weight_bytes = g->weight_bytes;
+}
+
+/* All variants must read the same constants at the same offsets; they do, since they lower the same graph in the same order. */
+static bool same_weights(const cg_model *model, const cg *g) {
+    uint32_t i = 0;
+    for (cg_buffer *b = g->weight_buffers; b; b = b->next, i++)
+        if (i >= model->n_weights || model->weights[i].tensor != b->tensor ||
+            model->weights[i].offset != b->offset)
+            return false;
+    return i == model->n_weights;
+}
+
+cg_model *cg_lower(ir_module *m, const cg_options *o) {
+    ir_graph *graph = m->graphs;
+    cg_interface io;
+    if (!cg_interface_collect(m, graph, m->arena, &io)) return NULL;
+    cg_model *model = TL_NEW(m->arena, cg_model);
+    *model = (cg_model){.m = m, .options = o, .n_variants = o->n_targets};
+    model->variants = TL_NEW_ARRAY(m->arena, cg_variant, o->n_targets);
+    cg *g = TL_NEW(m->arena, cg);
+    for (uint32_t i = 0; i < o->n_targets; i++) {
+        begin_variant(g, model, i, &io);
+        if (!lower_variant(g, &model->variants[i], graph, &io)) return NULL;
+        if (i == 0)
+            collect_weights(model, g);
+        else
+            TL_ASSERT(same_weights(model, g));
+    }
+    model->flops = g->flops;
+    cg_descriptor_build(model, graph, &io, "tlbc_model", g->failures.data, g->failures.len);
+    return model;
+}
+
+/* ---- machine code ------------------------------------------------------------------------------------------------------ */
+
+cg_unit **cg_model_units(const cg_model *model, cg_form form, uint32_t *n) {
+    ir_module *m = model->m;
+    cg_unit **units = TL_NEW_ARRAY(m->arena, cg_unit *, model->n_variants + 1);
+    *n = 0;
+    for (uint32_t i = 0; i < model->n_variants; i++) {
+        cg_unit_options o = {.target = model->variants[i].target,
+                             .graph_path = model->options->graph_path};
+        cg_unit *u = cg_unit_create(m->ctx, model->variants[i].lp, &o);
+        if (!u) return NULL;
+        cg_unit_compile(u, form);
+        units[(*n)++] = u;
+    }
+    cg_unit *data = cg_unit_create_empty(m->ctx, model->variants[0].target);
+    if (!data) return NULL;
+    cg_unit_add_data(data, "tlbc_model", model->descriptor, model->descriptor_bytes, model->relocs,
+                     model->n_relocs, CG_DATA_EXTERNAL);
+    cg_unit_compile(data, form);
+    units[(*n)++] = data;
+    return units;
+}
+
+/* ---- in memory ----------------------------------------------------------------------------------------------------------- */
+
+static const void *weights_in_memory(const cg_model *model) {
+    char *p = tl_arena_alloc(model->m->arena, (size_t)model->weight_bytes + 64, 64);
+    for (uint32_t i = 0; i < model->n_weights; i++) {
+        const ir_tensor *t = model->weights[i].tensor;
+        if (t->bytes) memcpy(p + model->weights[i].offset, t->data, t->bytes);
+    }
+    return p;
+}
+
+#define FUNCTION(name) {#name, (const void *)(uintptr_t)(name)}
+#define MATHS(name)    FUNCTION(name), FUNCTION(name##f)
+
+const tlbc_model *cg_load_model(const cg_model *model) {
+    ir_ctx *c = model->m->ctx;
+    const cg_symbol symbols[] = {{CG_WEIGHTS_SYMBOL, weights_in_memory(model)},
+                                 {"tlbc_rt_api", &tlbc_rt_api},
+                                 FUNCTION(tlbc_rt_barrier),
+                                 FUNCTION(tlbc_rt_fail),
+                                 FUNCTION(memcpy),
+                                 FUNCTION(memset),
+                                 FUNCTION(memmove),
+                                 MATHS(exp),
+                                 MATHS(log),
+                                 MATHS(log1p),
+                                 MATHS(expm1),
+                                 MATHS(sin),
+                                 MATHS(cos),
+                                 MATHS(tan),
+                                 MATHS(asin),
+                                 MATHS(acos),
+                                 MATHS(atan),
+                                 MATHS(sinh),
+                                 MATHS(cosh),
+                                 MATHS(tanh),
+                                 MATHS(asinh),
+                                 MATHS(acosh),
+                                 MATHS(atanh),
+                                 MATHS(erf),
+                                 MATHS(pow),
+                                 MATHS(atan2),
+                                 MATHS(fmod),
+                                 MATHS(fma),
+                                 MATHS(floor),
+                                 MATHS(ceil),
+                                 MATHS(rint),
+                                 MATHS(trunc)};
+    uint32_t n;
+    cg_unit **units = cg_model_units(model, CG_OBJECT, &n);
+    cg_jit *j = units ? cg_jit_create(c, symbols, sizeof symbols / sizeof *symbols) : NULL;
+    if (!j) return NULL;
+    for (uint32_t i = 0; i < n; i++)
+        if (!cg_jit_add(j, units[i])) return NULL;
+    return cg_jit_find(j, "tlbc_model");
+}

@@ -1,0 +1,63 @@
+/* Entry of code generation: a module after all passes to machine code.
+ *
+ *   cg_model *model = cg_lower(m, &options);          // one loop-IR module per CPU, weights, descriptor
+ *   cg_write(model, CG_OBJECT …)                      // or into memory: cg_load_model
+ *
+ * Stages: lower (codegen/lower/), plan_memory, place, emit (llvm_*.c), link. Errors go to the module's diagnostics. */
+#ifndef TLBC_CODEGEN_CG_H
+#define TLBC_CODEGEN_CG_H
+
+#include "codegen/object.h"
+#include "codegen/plan_memory.h"
+#include "ir/ir.h"
+#include "runtime/abi.h"
+
+typedef struct cg_options {
+    const cg_target *targets; /* in the order a machine should try them: best first */
+    uint32_t n_targets;
+    const char *name;         /* of the model: a C identifier; prefix of its symbols */
+    const char *command_line; /* recorded in the descriptor; may be NULL */
+    const char *graph_path;   /* printed graph IR for debug information, or NULL */
+    const char *weights_file; /* name of a side file; NULL = weights inside the object */
+} cg_options;
+
+/* Constants in the order of their offsets, 64-byte aligned; between them zeros. */
+typedef struct cg_weight {
+    int64_t offset;
+    const ir_tensor *tensor;
+} cg_weight;
+
+typedef struct cg_variant {
+    const cg_target *target;
+    lp_module *lp;
+    const char *main_name, *plan_name;
+    cg_memory_plan plan;
+} cg_variant;
+
+typedef struct cg_model {
+    ir_module *m;
+    const cg_options *options;
+    cg_variant *variants;
+    uint32_t n_variants;
+    const cg_weight *weights;
+    uint32_t n_weights;
+    int64_t weight_bytes;
+    uint64_t weights_hash;
+    /* the descriptor, struct tlbc_model at its start */
+    void *descriptor;
+    size_t descriptor_bytes;
+    const cg_reloc *relocs;
+    uint32_t n_relocs;
+    double flops;
+} cg_model;
+
+#define CG_WEIGHTS_SYMBOL "tlbc_weights"
+
+/* NULL after reporting. Everything lives in the module's arena. */
+cg_model *cg_lower(ir_module *m, const cg_options *o);
+/* Code for every variant and the descriptor as compiled units (descriptor last). Weights are not in them: symbol tlbc_weights. */
+cg_unit **cg_model_units(const cg_model *model, cg_form form, uint32_t *n);
+/* Compiles into this process. The model lives until the context is released. NULL after reporting. */
+const tlbc_model *cg_load_model(const cg_model *model);
+
+#endif

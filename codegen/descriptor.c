@@ -1,0 +1,256 @@
+/* Building the descriptor; see descriptor.h. The structs are those of the headers the runtime is compiled with, so their layout cannot
+ * differ; pointers are zero in the bytes and listed as relocations to offsets in the same block. */
+#include "codegen/descriptor.h"
+
+#include "ir/base/assert.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define COMPILER_NAME "tlbc 0.1.0"
+
+/* ---- symbols and expressions of the interface ----------------------------------------------------------------------- */
+
+static int32_t find_symbol(const cg_interface *io, const char *name) {
+    for (uint32_t i = 0; i < io->symbols.len; i++)
+        if (io->symbols.data[i] == name) return (int32_t)i;
+    return -1;
+}
+
+static int32_t find_expr(const cg_interface *io, const ir_dim *d) {
+    for (uint32_t i = 0; i < io->exprs.len; i++)
+        if (io->exprs.data[i] == d) return (int32_t)i;
+    return -1;
+}
+
+static void add_exprs(cg_interface *io, tl_arena *a, const ir_type *t) {
+    for (int32_t i = 0; i < t->rank; i++)
+        if (!ir_dim_is_const(t->dims[i], NULL) && find_expr(io, t->dims[i]) < 0)
+            tl_vec_push(a, &io->exprs, t->dims[i]);
+}
+
+static void add_symbols(cg_interface *io, tl_arena *a, const ir_type *t) {
+    for (int32_t i = 0; i < t->rank; i++) {
+        if (!ir_dim_is_symbol(t->dims[i])) continue;
+        const char *name = ir_dim_symbol_name(t->dims[i]);
+        if (find_symbol(io, name) < 0) tl_vec_push(a, &io->symbols, name);
+    }
+}
+
+typedef struct unbound_check {
+    const cg_interface *io;
+    const char *missing;
+} unbound_check;
+
+static void check_symbol(void *data, const char *symbol) {
+    unbound_check *c = data;
+    if (find_symbol(c->io, symbol) < 0) c->missing = symbol;
+}
+
+bool cg_interface_collect(ir_module *m, const ir_graph *g, tl_arena *a, cg_interface *out) {
+    *out = (cg_interface){.symbols = {NULL}, .exprs = {NULL}};
+    for (uint32_t i = 0; i < g->body->n_params; i++) {
+        if (!ir_type_is_known(g->body->params[i]->type))
+            return diag_error(&m->ctx->diag, NULL, "input '%s' is not a tensor of known rank",
+                              g->body->params[i]->name);
+        add_symbols(out, a, g->body->params[i]->type);
+        add_exprs(out, a, g->body->params[i]->type);
+    }
+    for (uint32_t i = 0; i < ir_region_n_results(g->body); i++) {
+        if (!ir_type_is_known(ir_region_result(g->body, i)->type))
+            return diag_error(&m->ctx->diag, NULL, "output '%s' is not a tensor of known rank",
+                              g->outputs[i]);
+        add_exprs(out, a, ir_region_result(g->body, i)->type);
+    }
+    unbound_check c = {.io = out};
+    for (uint32_t i = 0; i < out->exprs.len; i++)
+        ir_dim_each_symbol(out->exprs.data[i], check_symbol, &c);
+    if (!c.missing) return true;
+    return diag_error(&m->ctx->diag, NULL,
+                      "dimension '%s' is not the dimension of an input: its value cannot be told",
+                      c.missing);
+}
+
+/* ---- bytes and relocations --------------------------------------------------------------------------------------------- */
+
+typedef struct block {
+    tl_arena *arena;
+    const char *symbol;
+    char *data;
+    size_t len, cap;
+    TL_VEC(cg_reloc) relocs;
+} block;
+
+/* Room for n bytes, zeroed, 8-byte aligned; the result is its offset. */
+static size_t reserve(block *b, size_t n) {
+    size_t at = (b->len + 7) & ~(size_t)7;
+    if (at + n > b->cap) {
+        size_t cap = (at + n) * 2;
+        char *data = tl_arena_alloc(b->arena, cap, 8);
+        if (b->len) memcpy(data, b->data, b->len);
+        b->data = data;
+        b->cap = cap;
+    }
+    b->len = at + n;
+    return at;
+}
+
+static void point_to(block *b, size_t at, const char *symbol, int64_t addend) {
+    tl_vec_push(b->arena, &b->relocs, (cg_reloc){at, symbol, addend});
+}
+
+static void point_inside(block *b, size_t at, size_t target) {
+    point_to(b, at, b->symbol, (int64_t)target);
+}
+
+static void put_string(block *b, size_t at, const char *s) {
+    if (!s) return;
+    size_t n = strlen(s) + 1, to = reserve(b, n);
+    memcpy(b->data + to, s, n);
+    point_inside(b, at, to);
+}
+
+static void put_strings(block *b, size_t at, const char *const *s, uint32_t n) {
+    if (!n) return;
+    size_t list = reserve(b, n * sizeof(char *));
+    point_inside(b, at, list);
+    for (uint32_t i = 0; i < n; i++)
+        put_string(b, list + i * sizeof(char *), s[i]);
+}
+
+/* ---- the structs ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct binding {
+    const cg_interface *io;
+    uint64_t bound; /* symbols already bound by an earlier dimension, by number below 64 */
+    bool inputs;
+} binding;
+
+static tlbc_dim make_dim(const ir_dim *d, binding *bind) {
+    tlbc_dim out = {.value = -1, .expr = -1, .bind = -1};
+    if (ir_dim_is_const(d, &out.value)) return out;
+    out.value = -1;
+    out.expr = find_expr(bind->io, d);
+    if (!bind->inputs || !ir_dim_is_symbol(d)) return out;
+    int32_t s = find_symbol(bind->io, ir_dim_symbol_name(d));
+    bool again = s < 64 && (bind->bound >> s & 1);
+    if (!again) out.bind = s;
+    if (s < 64) bind->bound |= (uint64_t)1 << s;
+    return out;
+}
+
+static void put_dims(block *b, size_t at, const ir_type *t, binding *bind) {
+    size_t dims = reserve(b, (size_t)t->rank * sizeof(tlbc_dim));
+    point_inside(b, at, dims);
+    for (int32_t i = 0; i < t->rank; i++) {
+        tlbc_dim d = make_dim(t->dims[i], bind);
+        size_t to = dims + (size_t)i * sizeof d;
+        memcpy(b->data + to, &d, sizeof d);
+        if (d.value >= 0) continue;
+        tl_str text;
+        tl_str_init(&text, b->arena);
+        ir_dim_print(t->dims[i], &text);
+        put_string(b, to + offsetof(tlbc_dim, symbol), text.data);
+    }
+}
+
+static void put_tensor(block *b, size_t at, const char *name, const ir_type *t, binding *bind) {
+    tlbc_tensor_info info = {.dtype = (tlbc_dtype)t->dtype, .rank = (uint32_t)t->rank};
+    memcpy(b->data + at, &info, sizeof info);
+    put_string(b, at + offsetof(tlbc_tensor_info, name), name);
+    put_dims(b, at + offsetof(tlbc_tensor_info, dims), t, bind);
+}
+
+static void put_interface(block *b, const ir_graph *g, const cg_interface *io) {
+    uint32_t n_in = g->body->n_params, n_out = ir_region_n_results(g->body);
+    binding bind = {.io = io, .inputs = true};
+    size_t in = reserve(b, n_in * sizeof(tlbc_tensor_info)),
+           out = reserve(b, n_out * sizeof(tlbc_tensor_info));
+    point_inside(b, offsetof(tlbc_model, inputs), in);
+    point_inside(b, offsetof(tlbc_model, outputs), out);
+    for (uint32_t i = 0; i < n_in; i++)
+        put_tensor(b, in + i * sizeof(tlbc_tensor_info), g->body->params[i]->name,
+                   g->body->params[i]->type, &bind);
+    bind.inputs = false;
+    for (uint32_t i = 0; i < n_out; i++)
+        put_tensor(b, out + i * sizeof(tlbc_tensor_info), g->outputs[i],
+                   ir_region_result(g->body, i)->type, &bind);
+}
+
+static void put_variants(block *b, size_t at, const cg_model *model) {
+    size_t list = reserve(b, model->n_variants * sizeof(tlbc_variant));
+    point_inside(b, at, list);
+    for (uint32_t i = 0; i < model->n_variants; i++) {
+        const cg_variant *v = &model->variants[i];
+        tlbc_variant out = {.features = v->target->required};
+        size_t to = list + i * sizeof out;
+        memcpy(b->data + to, &out, sizeof out);
+        put_string(b, to + offsetof(tlbc_variant, cpu), v->target->name);
+        point_to(b, to + offsetof(tlbc_variant, main), v->main_name, 0);
+        point_to(b, to + offsetof(tlbc_variant, plan), v->plan_name, 0);
+    }
+}
+
+static void put_program(block *b, const cg_model *model, const cg_interface *io,
+                        const char *const *failures, uint32_t n_failures) {
+    size_t at = reserve(b, sizeof(tlbc_program));
+    point_inside(b, offsetof(tlbc_model, program), at);
+    uint32_t n_slots = 0;
+    for (uint32_t i = 0; i < model->n_variants; i++)
+        if (model->variants[i].plan.n_slots > n_slots) n_slots = model->variants[i].plan.n_slots;
+    tlbc_program p = {.n_variants = model->n_variants,
+                      .n_exprs = io->exprs.len,
+                      .n_slots = n_slots,
+                      .n_failures = n_failures};
+    p.weights_hash = model->weights_hash;
+    memcpy(b->data + at, &p, sizeof p);
+    put_variants(b, at + offsetof(tlbc_program, variants), model);
+    if (model->options->weights_file)
+        put_string(b, at + offsetof(tlbc_program, weights_file), model->options->weights_file);
+    else if (model->weight_bytes)
+        point_to(b, at + offsetof(tlbc_program, weights), CG_WEIGHTS_SYMBOL, 0);
+    put_strings(b, at + offsetof(tlbc_program, failures), failures, n_failures);
+}
+
+static const char *target_names(const cg_model *model, tl_arena *a) {
+    tl_str s;
+    tl_str_init(&s, a);
+    for (uint32_t i = 0; i < model->n_variants; i++)
+        tl_str_printf(&s, "%s%s", i ? "," : "", model->variants[i].target->name);
+    return s.data;
+}
+
+static int by_offset(const void *x, const void *y) {
+    const cg_reloc *a = x, *b = y;
+    return a->offset < b->offset ? -1 : a->offset > b->offset;
+}
+
+void cg_descriptor_build(cg_model *model, const ir_graph *g, const cg_interface *io,
+                         const char *symbol, const char *const *failures, uint32_t n_failures) {
+    ir_module *m = model->m;
+    block b = {.arena = m->arena, .symbol = symbol};
+    tlbc_model d = {
+        .abi_version = TLBC_ABI_VERSION, .struct_size = sizeof d, .n_inputs = g->body->n_params};
+    d.n_outputs = ir_region_n_results(g->body);
+    d.n_symbols = io->symbols.len;
+    d.flops = model->flops;
+    d.weight_bytes = (uint64_t)model->weight_bytes;
+    memcpy(d.sha256, m->sha256, sizeof d.sha256);
+    size_t at = reserve(&b, sizeof d);
+    TL_ASSERT(at == 0);
+    memcpy(b.data, &d, sizeof d);
+    put_string(&b, offsetof(tlbc_model, name), model->options->name);
+    put_string(&b, offsetof(tlbc_model, compiler), COMPILER_NAME);
+    put_string(&b, offsetof(tlbc_model, target), target_names(model, m->arena));
+    put_string(&b, offsetof(tlbc_model, options),
+               model->options->command_line ? model->options->command_line : "");
+    put_strings(&b, offsetof(tlbc_model, symbols), io->symbols.data, io->symbols.len);
+    point_to(&b, offsetof(tlbc_model, api), "tlbc_rt_api", 0);
+    put_interface(&b, g, io);
+    put_program(&b, model, io, failures, n_failures);
+    qsort(b.relocs.data, b.relocs.len, sizeof *b.relocs.data, by_offset);
+    model->descriptor = b.data;
+    model->descriptor_bytes = b.len;
+    model->relocs = b.relocs.data;
+    model->n_relocs = b.relocs.len;
+}

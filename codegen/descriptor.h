@@ -1,0 +1,17 @@
+/* The descriptor of a compiled model (struct tlbc_model and all it points to) as one block of bytes with relocations. */
+#ifndef TLBC_CODEGEN_DESCRIPTOR_H
+#define TLBC_CODEGEN_DESCRIPTOR_H
+
+#include "codegen/cg.h"
+
+/* The symbols of the inputs' dimensions in the order they are bound, and all dimension expressions of inputs and outputs. */
+typedef struct cg_interface {
+    TL_VEC(const char *) symbols;
+    TL_VEC(const ir_dim *) exprs;
+} cg_interface;
+
+bool cg_interface_collect(ir_module *m, const ir_graph *g, tl_arena *a, cg_interface *out);
+void cg_descriptor_build(cg_model *model, const ir_graph *g, const cg_interface *io,
+                         const char *symbol, const char *const *failures, uint32_t n_failures);
+
+#endif

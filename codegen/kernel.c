@@ -1,0 +1,191 @@
+/* Kernels: loop-IR functions over pointers and sizes, kept once per structure and called from the program; see lower.h.
+ *
+ *   func @k_add_2(i64 %begin, i64 %end, ptr %p0, ptr %p1, i64 %n0) noinline { ... }
+ *   program:   call @k_add_2(%lo, %hi, %x, %y, %batch)
+ *
+ * Parameters appear in the order the body asks for them, so that nodes of the same structure build the same function. */
+#include "codegen/lower.h"
+
+#include "ir/base/assert.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* First and last unit of this thread: [units*tid/n, units*(tid+1)/n), computed once per scope. */
+static void thread_share(cg *g, const ir_dim *units, lp_value *out[2]) {
+    for (cg_scope *s = g->scope; s; s = s->outer) {
+        lp_value **pair = tl_map_get_ptr(&s->splits, units);
+        if (!pair) continue;
+        out[0] = pair[0];
+        out[1] = pair[1];
+        return;
+    }
+    lp_value *n = cg_dim(g, units), *one = lp_index(&g->b, 1);
+    lp_value *lo = lp_bin(&g->b, LP_mul, n, g->tid);
+    lp_value *hi = lp_bin(&g->b, LP_mul, n, lp_bin(&g->b, LP_add, g->tid, one));
+    lp_value **pair = TL_NEW_ARRAY(g->arena, lp_value *, 2);
+    out[0] = pair[0] = lp_bin(&g->b, LP_div, lo, g->n_threads);
+    out[1] = pair[1] = lp_bin(&g->b, LP_div, hi, g->n_threads);
+    tl_map_set_ptr(&g->scope->splits, units, pair);
+}
+
+cg_kernel cg_kernel_begin(cg *g, const ir_node *n, const ir_dim *units) {
+    char name[32];
+    snprintf(name, sizeof name, "k%u", g->lp->n_funcs);
+    lp_func *f = lp_func_create(g->lp, name);
+    f->noinline_ = true;
+    cg_kernel k = {.g = g, .units = units, .serial = ir_dim_is(units, 1)};
+    k.b = lp_build_in(f);
+    k.b.loc = n ? n->loc : NULL;
+    k.begin = lp_func_add_param(f, LP_I64, "begin", 0);
+    k.end = lp_func_add_param(f, LP_I64, "end", 0);
+    return k;
+}
+
+static lp_value *add_param(cg_kernel *k, lp_type t, const char *prefix, unsigned flags) {
+    TL_ASSERT(k->n_args < CG_MAX_KERNEL_ARGS);
+    char name[32];
+    snprintf(name, sizeof name, "%s%u", prefix, k->n_args);
+    return k->params[k->n_args++] = lp_func_add_param(k->b.func, t, name, flags);
+}
+
+static bool same_place(const cg_view *a, const cg_view *b) {
+    return a->buffer == b->buffer && a->offset == b->offset;
+}
+
+static lp_value *pointer_param(cg_kernel *k, const cg_view *v, bool write, bool rowwise) {
+    for (uint32_t i = 0; i < k->n_args; i++) {
+        if (k->args[i].kind != CG_ARG_VIEW || !same_place(k->args[i].view, v)) continue;
+        k->args[i].write |= write;
+        k->args[i].rowwise &= rowwise;
+        return k->params[i];
+    }
+    uint32_t i = k->n_args;
+    lp_value *p = add_param(k, lp_scalar(LP_PTR), write ? "y" : "x", 0);
+    k->args[i].kind = CG_ARG_VIEW;
+    k->args[i].view = v;
+    k->args[i].write = write;
+    k->args[i].rowwise = rowwise;
+    return p;
+}
+
+lp_value *cg_kernel_in(cg_kernel *k, const cg_view *v, bool rowwise) {
+    return pointer_param(k, v, false, rowwise);
+}
+lp_value *cg_kernel_out(cg_kernel *k, const cg_view *v, bool rowwise) {
+    return pointer_param(k, v, true, rowwise);
+}
+
+lp_value *cg_kernel_dim(cg_kernel *k, const ir_dim *d) {
+    int64_t value;
+    if (ir_dim_is_const(d, &value)) return lp_index(&k->b, value);
+    for (uint32_t i = 0; i < k->n_args; i++)
+        if (k->args[i].kind == CG_ARG_DIM && k->args[i].dim == d) return k->params[i];
+    uint32_t i = k->n_args;
+    lp_value *p = add_param(k, LP_I64, "n", 0);
+    k->args[i].kind = CG_ARG_DIM;
+    k->args[i].dim = d;
+    return p;
+}
+
+lp_value *cg_kernel_value(cg_kernel *k, lp_value *v) {
+    uint32_t i = k->n_args;
+    lp_value *p = add_param(k, v->type, "v", 0);
+    k->args[i].kind = CG_ARG_VALUE;
+    k->args[i].value = v;
+    return p;
+}
+
+lp_value *cg_kernel_frame(cg_kernel *k) {
+    for (uint32_t i = 0; i < k->n_args; i++)
+        if (k->args[i].kind == CG_ARG_FRAME) return k->params[i];
+    uint32_t i = k->n_args;
+    lp_value *p = add_param(k, lp_scalar(LP_PTR), "frame", 0);
+    k->args[i].kind = CG_ARG_FRAME;
+    return p;
+}
+
+/* ---- hazards between threads -------------------------------------------------------------------------------- */
+
+static bool same_division(const cg_access *a, const ir_dim *units, bool rowwise) {
+    return rowwise && a->rowwise && a->units && ir_dim_equal(a->units, units);
+}
+
+static bool needs_barrier(const cg *g, const cg_kernel *k) {
+    for (uint32_t i = 0; i < k->n_args; i++) {
+        if (k->args[i].kind != CG_ARG_VIEW) continue;
+        const cg_buffer *b = k->args[i].view->buffer;
+        if (b->kind == CG_WEIGHT || b->kind == CG_INPUT || b->per_thread) continue;
+        if (b->write.epoch == g->epoch && !same_division(&b->write, k->units, k->args[i].rowwise) &&
+            !k->args[i].write)
+            return true;
+        if (b->read.epoch == g->epoch && !same_division(&b->read, k->units, k->args[i].rowwise) &&
+            k->args[i].write)
+            return true;
+    }
+    return false;
+}
+
+/* Joins this kernel's access with the earlier ones of the epoch: two different divisions are no division. */
+static void note_access(const cg *g, cg_access *a, const ir_dim *units, bool rowwise) {
+    if (a->epoch == g->epoch) {
+        a->rowwise = a->rowwise && rowwise && a->units && ir_dim_equal(a->units, units);
+        return;
+    }
+    *a = (cg_access){.epoch = g->epoch, .units = units, .rowwise = rowwise};
+}
+
+static void note_accesses(cg *g, const cg_kernel *k) {
+    for (uint32_t i = 0; i < k->n_args; i++) {
+        if (k->args[i].kind != CG_ARG_VIEW) continue;
+        cg_buffer *b = k->args[i].view->buffer;
+        note_access(g, k->args[i].write ? &b->write : &b->read, k->units, k->args[i].rowwise);
+    }
+}
+
+/* ---- the call ------------------------------------------------------------------------------------------------- */
+
+static lp_value *argument(cg *g, const cg_kernel *k, uint32_t i) {
+    switch (k->args[i].kind) {
+    case CG_ARG_VIEW:
+        return cg_pointer(g, k->args[i].view);
+    case CG_ARG_DIM:
+        return cg_dim(g, k->args[i].dim);
+    case CG_ARG_VALUE:
+        return k->args[i].value;
+    case CG_ARG_FRAME:
+        return g->frame;
+    }
+    TL_UNREACHABLE();
+}
+
+static void emit_call(cg *g, const cg_kernel *k, const lp_func *f) {
+    lp_value *args[CG_MAX_KERNEL_ARGS + 2];
+    thread_share(g, k->units, args);
+    for (uint32_t i = 0; i < k->n_args; i++)
+        args[i + 2] = argument(g, k, i);
+    if (!k->serial) {
+        lp_call(&g->b, f->name, lp_scalar(LP_VOID), args, k->n_args + 2);
+        return;
+    }
+    lp_loop alone = lp_if_begin(&g->b, lp_bin(&g->b, LP_eq, g->tid, lp_index(&g->b, 0)), NULL, 0);
+    args[0] = lp_index(&g->b, 0);
+    args[1] = lp_index(&g->b, 1);
+    lp_call(&g->b, f->name, lp_scalar(LP_VOID), args, k->n_args + 2);
+    lp_if_end(&g->b, &alone, NULL);
+}
+
+void cg_kernel_end(cg_kernel *k, const char *summary, ...) {
+    cg *g = k->g;
+    tl_str text;
+    tl_str_init(&text, g->arena);
+    va_list args;
+    va_start(args, summary);
+    tl_str_vprintf(&text, summary, args);
+    va_end(args);
+    k->b.func->summary = text.data;
+    const lp_func *f = lp_module_merge(g->lp, k->b.func);
+    if (needs_barrier(g, k)) cg_barrier(g);
+    emit_call(g, k, f);
+    note_accesses(g, k);
+}

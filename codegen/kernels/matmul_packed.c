@@ -1,0 +1,299 @@
+/* The packed matrix product; see matmul_packed.h.
+ *
+ *   for blocks of rows                      (kept in the second-level cache)
+ *     for panels                            (a panel stays in the first-level cache over the block)
+ *       for tiles of 1 … max_rows rows:     acc[r][v] += a[r][k] * w[k][v]
+ *         store the tile, apply the epilogue to it while it is in the first-level cache */
+#include "codegen/kernels/matmul_packed.h"
+
+#include "ir/base/assert.h"
+
+enum { ROW_BLOCK = 96, K_UNROLL = 4, MAX_TILE_ROWS = 14, MAX_TILE_VECTORS = 8 };
+
+typedef struct matmul_state {
+    cg_matmul *mm;
+    cg_kernel k;
+    unsigned lanes, vectors;  /* per panel */
+    unsigned max_rows, group; /* group: panels done at once */
+    bool by_panels;           /* threads share the panels instead of the rows */
+    lp_value *a, *w, *y, *lda, *ldy, *scratch;
+    lp_value *extra[CG_MAX_NEST_VIEWS], *extra_row[CG_MAX_NEST_VIEWS],
+        *extra_col[CG_MAX_NEST_VIEWS];
+    int64_t n_panels, tail; /* tail: columns of the last panel, 0 = it is full */
+} matmul_state;
+
+/* ---- the register tile ------------------------------------------------------------------------------------------------ */
+
+/* One step of k: vectors of W once, each row's element of A broadcast. */
+static void tile_step(matmul_state *s, unsigned rows, unsigned vectors, lp_value *const *row_at,
+                      lp_value *const *panel_at, lp_value *kk, int64_t offset, lp_value **acc) {
+    lp_builder *b = &s->k.b;
+    lp_value *at = lp_bin(b, LP_add, kk, lp_index(b, offset)), *w[MAX_TILE_VECTORS];
+    for (unsigned v = 0; v < vectors; v++) {
+        unsigned panel = v / s->vectors, column = v % s->vectors * s->lanes;
+        lp_value *index = lp_bin(b, LP_add, lp_bin(b, LP_mul, at, lp_index(b, s->mm->panel)),
+                                 lp_index(b, column));
+        w[v] = lp_load(b, lp_vec(DT_f32, s->lanes), panel_at[panel], index);
+    }
+    for (unsigned r = 0; r < rows; r++) {
+        lp_value *x = lp_broadcast(
+            b, lp_load(b, lp_scalar(DT_f32), s->a, lp_bin(b, LP_add, row_at[r], at)), s->lanes);
+        for (unsigned v = 0; v < vectors; v++)
+            acc[r * vectors + v] = lp_fma(b, x, w[v], acc[r * vectors + v]);
+    }
+}
+
+static void tile_loop(matmul_state *s, unsigned rows, unsigned vectors, lp_value *const *row_at,
+                      lp_value *const *panel_at, int64_t lo, int64_t hi, int64_t step,
+                      lp_value **acc) {
+    if (lo >= hi) return;
+    lp_builder *b = &s->k.b;
+    lp_loop l = lp_for_begin(b, lp_index(b, lo), lp_index(b, hi), lp_index(b, step), acc,
+                             rows * vectors);
+    lp_value *next[MAX_TILE_ROWS * MAX_TILE_VECTORS];
+    memcpy(next, l.carried, rows * vectors * sizeof *next);
+    for (int64_t u = 0; u < step; u++)
+        tile_step(s, rows, vectors, row_at, panel_at, l.counter, u, next);
+    lp_for_end(b, &l, next);
+    memcpy(acc, l.results, rows * vectors * sizeof *acc);
+}
+
+/* rows x (panels * panel) results to `to` with row stride `ld`. */
+static void emit_tile(matmul_state *s, unsigned rows, unsigned panels, lp_value *row,
+                      lp_value *panel, lp_value *to, lp_value *ld) {
+    lp_builder *b = &s->k.b;
+    unsigned vectors = panels * s->vectors;
+    lp_value *acc[MAX_TILE_ROWS * MAX_TILE_VECTORS], *row_at[MAX_TILE_ROWS],
+        *panel_at[MAX_TILE_VECTORS];
+    int64_t k = s->mm->k, whole = k / K_UNROLL * K_UNROLL;
+    for (unsigned i = 0; i < rows * vectors; i++)
+        acc[i] = lp_const_f(b, lp_vec(DT_f32, s->lanes), 0);
+    for (unsigned r = 0; r < rows; r++)
+        row_at[r] = lp_bin(b, LP_mul, lp_bin(b, LP_add, row, lp_index(b, r)), s->lda);
+    for (unsigned p = 0; p < panels; p++) {
+        lp_value *bytes = lp_bin(b, LP_mul, lp_bin(b, LP_add, panel, lp_index(b, p)),
+                                 lp_index(b, k * s->mm->panel * 4));
+        panel_at[p] = lp_ptr_add(b, s->w, bytes);
+    }
+    tile_loop(s, rows, vectors, row_at, panel_at, 0, whole, K_UNROLL, acc);
+    tile_loop(s, rows, vectors, row_at, panel_at, whole, k, 1, acc);
+    for (unsigned r = 0; r < rows; r++)
+        for (unsigned v = 0; v < vectors; v++) {
+            lp_value *at = lp_bin(b, LP_add, lp_bin(b, LP_mul, ld, lp_index(b, r)),
+                                  lp_index(b, v * s->lanes));
+            lp_store(b, to, at, acc[r * vectors + v]);
+        }
+}
+
+/* Tiles of every height there may be: if height == 1 … else if height == 2 … */
+static void emit_tile_of(matmul_state *s, unsigned rows, unsigned panels, lp_value *height,
+                         lp_value *row, lp_value *panel, lp_value *to, lp_value *ld) {
+    lp_builder *b = &s->k.b;
+    if (rows == 1) {
+        emit_tile(s, rows, panels, row, panel, to, ld);
+        return;
+    }
+    lp_loop l = lp_if_begin(b, lp_bin(b, LP_eq, height, lp_index(b, rows)), NULL, 0);
+    emit_tile(s, rows, panels, row, panel, to, ld);
+    lp_if_else(b, &l, NULL);
+    emit_tile_of(s, rows - 1, panels, height, row, panel, to, ld);
+    lp_if_end(b, &l, NULL);
+}
+
+/* ---- epilogue ---------------------------------------------------------------------------------------------------------- */
+
+static void apply_epilogue(matmul_state *s, unsigned lanes, lp_value *row, lp_value *column,
+                           lp_value *sum, lp_value **result) {
+    cg_matmul *mm = s->mm;
+    lp_builder *b = &s->k.b;
+    lp_value *params[CG_MAX_NEST_VIEWS + 1] = {sum};
+    for (uint32_t i = 0; i < mm->n_extras; i++) {
+        if (!mm->extras[i]) {
+            params[i + 1] = cg_const_value(b, mm->extra_values[i], lanes);
+            continue;
+        }
+        lp_value *at = lp_bin(b, LP_add, lp_bin(b, LP_mul, row, s->extra_row[i]),
+                              lp_bin(b, LP_mul, column, s->extra_col[i]));
+        params[i + 1] = cg_load(b, mm->extras[i]->dtype, lanes, s->extra[i], at, s->extra_col[i]);
+    }
+    cg_emit_body(b, lanes, mm->g->arena, mm->epilogue, params, result);
+}
+
+/* One row of a panel: full vectors, then single columns up to `columns`. from: the raw sums. */
+static void epilogue_row(matmul_state *s, lp_value *row, lp_value *first_column, int64_t columns,
+                         lp_value *from, lp_value *from_at, lp_value *to_at) {
+    lp_builder *b = &s->k.b;
+    for (int64_t c = 0; c < columns;) {
+        unsigned lanes = columns - c >= s->lanes ? s->lanes : 1;
+        lp_value *offset = lp_index(b, c), *column = lp_bin(b, LP_add, first_column, offset);
+        lp_value *x = lp_load(b, lp_vec(DT_f32, lanes), from, lp_bin(b, LP_add, from_at, offset));
+        if (s->mm->epilogue) apply_epilogue(s, lanes, row, column, x, &x);
+        lp_store(b, s->y, lp_bin(b, LP_add, to_at, offset), x);
+        c += lanes;
+    }
+}
+
+static void epilogue_tile(matmul_state *s, lp_value *row, lp_value *height, lp_value *first_column,
+                          int64_t columns, lp_value *from, lp_value *ld) {
+    lp_builder *b = &s->k.b;
+    lp_loop l = lp_for_begin(b, lp_index(b, 0), height, lp_index(b, 1), NULL, 0);
+    lp_value *r = lp_bin(b, LP_add, row, l.counter);
+    lp_value *to_at = lp_bin(b, LP_add, lp_bin(b, LP_mul, r, s->ldy), first_column);
+    epilogue_row(s, r, first_column, columns, from, lp_bin(b, LP_mul, l.counter, ld), to_at);
+    lp_for_end(b, &l, NULL);
+}
+
+/* ---- loops over tiles ---------------------------------------------------------------------------------------------------- */
+
+static void full_tile(matmul_state *s, unsigned panels, lp_value *height, lp_value *row,
+                      lp_value *panel) {
+    lp_builder *b = &s->k.b;
+    lp_value *column = lp_bin(b, LP_mul, panel, lp_index(b, s->mm->panel));
+    lp_value *at = lp_bin(b, LP_add, lp_bin(b, LP_mul, row, s->ldy), column);
+    lp_value *to = lp_ptr_add(b, s->y, lp_bin(b, LP_mul, at, lp_index(b, 4)));
+    emit_tile_of(s, s->max_rows, panels, height, row, panel, to, s->ldy);
+    if (s->mm->epilogue) epilogue_tile(s, row, height, column, s->mm->panel * panels, to, s->ldy);
+}
+
+/* The last panel where N is no multiple of the panel: through a scratch tile. */
+static void tail_tile(matmul_state *s, lp_value *height, lp_value *row) {
+    lp_builder *b = &s->k.b;
+    lp_value *panel = lp_index(b, s->n_panels - 1), *ld = lp_index(b, s->mm->panel);
+    lp_value *column = lp_index(b, (s->n_panels - 1) * s->mm->panel);
+    emit_tile_of(s, s->max_rows, 1, height, row, panel, s->scratch, ld);
+    epilogue_tile(s, row, height, column, s->tail, s->scratch, ld);
+}
+
+typedef void tile_fn(matmul_state *s, lp_value *height, lp_value *row, void *data);
+
+/* Cuts rows [lo, hi) into tiles of nearly equal height <= max_rows. */
+static void for_tiles(matmul_state *s, lp_value *lo, lp_value *hi, tile_fn *fn, void *data) {
+    lp_builder *b = &s->k.b;
+    lp_value *one = lp_index(b, 1), *max = lp_index(b, s->max_rows), *n = lp_bin(b, LP_sub, hi, lo);
+    lp_value *tiles = lp_bin(b, LP_div, lp_bin(b, LP_add, n, lp_index(b, s->max_rows - 1)), max);
+    lp_loop l = lp_for_begin(b, lp_index(b, 0), tiles, one, &lo, 1);
+    lp_value *left = lp_bin(b, LP_sub, tiles, l.counter), *row = l.carried[0];
+    lp_value *rest = lp_bin(b, LP_add, lp_bin(b, LP_sub, hi, row), lp_bin(b, LP_sub, left, one));
+    lp_value *height = lp_bin(b, LP_div, rest, left);
+    fn(s, height, row, data);
+    lp_value *next = lp_bin(b, LP_add, row, height);
+    lp_for_end(b, &l, &next);
+}
+
+typedef struct panel_tile {
+    lp_value *panel;
+    unsigned panels;
+} panel_tile;
+
+static void full_tile_fn(matmul_state *s, lp_value *height, lp_value *row, void *data) {
+    const panel_tile *p = data;
+    full_tile(s, p->panels, height, row, p->panel);
+}
+
+static void tail_tile_fn(matmul_state *s, lp_value *height, lp_value *row, void *data) {
+    (void)data;
+    tail_tile(s, height, row);
+}
+
+static void for_panels(matmul_state *s, lp_value *lo, lp_value *hi, unsigned panels,
+                       lp_value *row_lo, lp_value *row_hi) {
+    lp_builder *b = &s->k.b;
+    lp_loop l = lp_for_begin(b, lo, hi, lp_index(b, panels), NULL, 0);
+    for_tiles(s, row_lo, row_hi, full_tile_fn, &(panel_tile){l.counter, panels});
+    lp_for_end(b, &l, NULL);
+}
+
+/* Panels [lo, hi) of rows [row_lo, row_hi): groups, single ones, the tail. */
+static void emit_block(matmul_state *s, lp_value *lo, lp_value *hi, lp_value *row_lo,
+                       lp_value *row_hi) {
+    lp_builder *b = &s->k.b;
+    lp_value *full = lp_index(b, s->n_panels - (s->tail != 0)), *end = lp_bin(b, LP_min, hi, full),
+             *mid = lo;
+    if (s->group > 1) {
+        lp_value *g = lp_index(b, s->group),
+                 *n = lp_bin(b, LP_max, lp_bin(b, LP_sub, end, lo), lp_index(b, 0));
+        mid = lp_bin(b, LP_add, lo, lp_bin(b, LP_mul, lp_bin(b, LP_div, n, g), g));
+        for_panels(s, lo, mid, s->group, row_lo, row_hi);
+    }
+    for_panels(s, mid, end, 1, row_lo, row_hi);
+    if (!s->tail) return;
+    lp_loop l = lp_if_begin(b, lp_bin(b, LP_gt, hi, full), NULL, 0);
+    for_tiles(s, row_lo, row_hi, tail_tile_fn, NULL);
+    lp_if_end(b, &l, NULL);
+}
+
+static void emit_row_blocks(matmul_state *s) {
+    lp_builder *b = &s->k.b;
+    lp_value *zero = lp_index(b, 0), *panels = lp_index(b, s->n_panels),
+             *block = lp_index(b, ROW_BLOCK);
+    int64_t m;
+    if (s->by_panels) {
+        emit_block(s, s->k.begin, s->k.end, zero, cg_kernel_dim(&s->k, s->mm->m));
+        return;
+    }
+    if (ir_dim_is_const(s->mm->m, &m) && m <= ROW_BLOCK) {
+        emit_block(s, zero, panels, s->k.begin, s->k.end);
+        return;
+    }
+    lp_loop l = lp_for_begin(b, s->k.begin, s->k.end, block, NULL, 0);
+    lp_value *end = lp_bin(b, LP_min, lp_bin(b, LP_add, l.counter, block), s->k.end);
+    emit_block(s, zero, panels, l.counter, end);
+    lp_for_end(b, &l, NULL);
+}
+
+/* ---- choice of the tile ---------------------------------------------------------------------------------------------------- */
+
+static void choose_tile(matmul_state *s) {
+    const cg_target *t = s->mm->g->target;
+    int64_t m;
+    s->lanes = t->lanes_f32;
+    while (s->lanes > s->mm->panel)
+        s->lanes /= 2;
+    s->vectors = (unsigned)(s->mm->panel / s->lanes);
+    unsigned accumulators = t->n_registers - s->vectors - 1;
+    s->max_rows = accumulators / s->vectors;
+    if (s->max_rows > MAX_TILE_ROWS) s->max_rows = MAX_TILE_ROWS;
+    if (s->max_rows < 1) s->max_rows = 1;
+    s->group = 1;
+    bool fixed = ir_dim_is_const(s->mm->m, &m);
+    s->by_panels = fixed && m < 8;
+    if (!fixed || m > s->max_rows) return;
+    s->max_rows = (unsigned)(m > 0 ? m : 1);
+    /* few rows: several panels at once, for enough independent chains to hide the latency of an FMA */
+    while (s->group < 4 && s->group * 2 * s->vectors <= MAX_TILE_VECTORS &&
+           s->max_rows * s->group * 2 * s->vectors <= accumulators)
+        s->group *= 2;
+}
+
+static void bind(matmul_state *s) {
+    cg_matmul *mm = s->mm;
+    bool rows = !s->by_panels;
+    s->a = cg_kernel_in(&s->k, mm->a, rows && cg_view_is_whole(mm->g, mm->a));
+    s->w = cg_kernel_in(&s->k, mm->w, false);
+    s->y = cg_kernel_out(&s->k, mm->y, rows && cg_view_is_whole(mm->g, mm->y));
+    s->lda = cg_kernel_dim(&s->k, mm->a->strides[0]);
+    s->ldy = cg_kernel_dim(&s->k, mm->y->strides[0]);
+    for (uint32_t i = 0; i < mm->n_extras; i++) {
+        const cg_view *e = mm->extras[i];
+        if (!e) continue;
+        s->extra[i] = cg_kernel_in(&s->k, e, rows && cg_view_is_whole(mm->g, e));
+        s->extra_row[i] = cg_kernel_dim(&s->k, e->strides[0]);
+        s->extra_col[i] = cg_kernel_dim(&s->k, e->strides[1]);
+    }
+    if (s->tail) s->scratch = lp_alloca(&s->k.b, (int64_t)s->max_rows * mm->panel * 4);
+}
+
+void cg_matmul_packed(cg_matmul *mm) {
+    matmul_state *s = TL_NEW(mm->g->arena, matmul_state);
+    s->mm = mm;
+    s->n_panels = (mm->n + mm->panel - 1) / mm->panel;
+    s->tail = mm->n % mm->panel;
+    choose_tile(s);
+    s->k = cg_kernel_begin(mm->g, mm->node, s->by_panels ? cg_dc(mm->g, s->n_panels) : mm->m);
+    bind(s);
+    emit_row_blocks(s);
+    int64_t m;
+    if (ir_dim_is_const(mm->m, &m)) mm->g->flops += 2.0 * (double)m * (double)mm->k * (double)mm->n;
+    cg_kernel_end(&s->k, "MatMulPacked %lldx%lld%s", (long long)mm->k, (long long)mm->n,
+                  mm->epilogue ? " + epilogue" : "");
+}

@@ -1,0 +1,28 @@
+/* Product of a row-major matrix with a packed constant. The weight W[K][N] is stored in panels of `panel` columns,
+ * [ceil(N/panel)][K][panel], zero padded. A register tile holds up to `max_rows` rows of one panel (or a few panels for very few rows);
+ * each element of the result is one chain of fused multiply-adds in the order of k, whatever the tile, the number of threads or the
+ * number of rows: that is what makes results the same bits in every arrangement.
+ *
+ * Roofline on AVX2: 6 rows x 16 columns are 12 accumulators; a step of k takes 12 FMAs (6 cycles), 2 loads of W, 6 broadcasts of A. */
+#ifndef TLBC_CODEGEN_KERNELS_MATMUL_PACKED_H
+#define TLBC_CODEGEN_KERNELS_MATMUL_PACKED_H
+
+#include "codegen/lower.h"
+
+typedef struct cg_matmul {
+    cg *g;
+    ir_node *node;
+    const ir_dim *m; /* rows */
+    int64_t k, n, panel;
+    const cg_view *a, *w,
+        *y; /* 2-D: [m,k] and [m,n], contiguous along the last axis; w as packed */
+    const ir_region *epilogue; /* parameters: the sum, then the extras; NULL = none */
+    uint32_t n_extras;
+    const cg_view
+        *extras[CG_MAX_NEST_VIEWS]; /* 2-D [m,n] with strides 0 where broadcast; NULL = literal */
+    ir_value *extra_values[CG_MAX_NEST_VIEWS];
+} cg_matmul;
+
+void cg_matmul_packed(cg_matmul *mm);
+
+#endif

@@ -1,0 +1,245 @@
+/* Lowering: graph IR to loop IR. Shared by the files of codegen/ that build kernels and the program; one function
+ * lower_<name>() per name in the lower column of ir/ops.def, grouped by family in codegen/lower/.
+ *
+ * Every value gets a *view*: a buffer, an offset and a stride per dimension. View operators (Reshape, Transpose, Slice, …) only make
+ * another view. All others build a *kernel*, a loop-IR function over pointers and sizes, and add a call to the *program*. Kernels that
+ * come out the same are kept once: code size follows the number of different layers.
+ *
+ *   cg_view *x = cg_read(g, ir_in(n, 0)), *y = cg_write(g, ir_out(n, 0));
+ *   cg_kernel k = cg_kernel_begin(g, n, rows);            // `rows` units of work, split among the threads
+ *   lp_value *px = cg_kernel_in(&k, x), *py = cg_kernel_out(&k, y);
+ *   ... build the body with k.b between k.begin and k.end ...
+ *   cg_kernel_end(&k);                                    // merged with its twin, call emitted, barrier before it where needed
+ *
+ * SPMD: all threads run the program; each kernel call works on its share of the units. A barrier is emitted before a kernel that reads
+ * what other threads may have written: everything but a row-wise read of something written in the same division of the same rows. */
+#ifndef TLBC_CODEGEN_LOWER_H
+#define TLBC_CODEGEN_LOWER_H
+
+#include "codegen/loop.h"
+#include "codegen/target.h"
+#include "ir/base/vec.h"
+#include "ir/build.h"
+#include "ir/ir.h"
+#include "ir/scalar.h"
+
+typedef enum cg_buffer_kind { CG_WORKSPACE, CG_INPUT, CG_OUTPUT, CG_WEIGHT } cg_buffer_kind;
+
+/* How a buffer was last read or written in an epoch (the time between two barriers): in which division among the threads. */
+typedef struct cg_access {
+    uint32_t epoch; /* 0 = never */
+    const ir_dim *units;
+    bool rowwise; /* unit u touched only the u-th of `units` equal pieces */
+} cg_access;
+
+/* A piece of memory. Workspace buffers get their place after lowering (plan_memory.c). */
+typedef struct cg_buffer {
+    cg_buffer_kind kind;
+    uint32_t number; /* of its kind: workspace buffer, input, output */
+    const ir_dim *bytes;
+    bool per_thread; /* workspace: one copy per thread */
+    int64_t offset;  /* weights: in the constants section; workspace: of static buffers */
+    const ir_tensor *tensor;
+    struct cg_buffer *next;
+    uint32_t first, last; /* workspace: epochs in which it is alive (plan_memory.c) */
+    int32_t slot;         /* workspace, symbolic size: its slot; -1 = at `offset` */
+    cg_access read, write;
+} cg_buffer;
+
+typedef struct cg_view {
+    cg_buffer *buffer;
+    ir_dtype dtype;
+    int32_t rank;
+    const ir_dim **dims;
+    const ir_dim **strides; /* elements */
+    const ir_dim *offset;   /* elements */
+} cg_view;
+
+typedef struct cg_scope cg_scope;
+typedef struct cg_loop cg_loop;
+typedef struct cg cg;
+struct cg {
+    ir_ctx *c;
+    tl_arena *arena;
+    ir_module *m;
+    const cg_target *target;
+    lp_module *lp;
+    lp_builder b; /* the program, under construction */
+    lp_value *frame, *tid, *n_threads;
+    lp_value *workspace, *weights, *inputs, *outputs, *slots, *symbols; /* members of the frame */
+    TL_VEC(const char *) symbol_names; /* the model's, in the order of the descriptor */
+    tl_map views;                      /* ir_value * -> cg_view *: what a value is read from */
+    tl_map dests;                      /* ir_value * -> cg_view *: where it must be written */
+    cg_scope *scope;                   /* symbols and dimension values known in the current block */
+    tl_map trips;                      /* ir_dim * of a loop's counter -> ir_dim * it stays below */
+    uint32_t n_loops;
+    cg_loop *loop; /* innermost loop being lowered */
+    cg_buffer *buffers, *last_buffer;
+    uint32_t n_buffers;
+    cg_buffer *weight_buffers, *last_weight;
+    int64_t weight_bytes;
+    uint32_t epoch; /* number of barriers so far, in program order */
+    TL_VEC(const char *) failures;
+    const ir_node *node; /* being lowered */
+    uint32_t demanded;   /* mark of the values that are needed at run time */
+    bool failed;
+    double flops;
+};
+
+typedef bool cg_lower_fn(cg *g, ir_node *n);
+#define OP(name, since, infer, eval, lower, traits, summary) cg_lower_fn lower_##lower;
+#include "ir/ops.def"
+#undef OP
+cg_lower_fn *cg_lower_get(op_id op); /* codegen/lower/table.c */
+
+/* ---- dimensions in the program (codegen/dim.c) ---------------------------------------------------------------- */
+lp_value *cg_dim(cg *g, const ir_dim *d); /* i64 in the program */
+lp_value *cg_dim_emit(lp_builder *b, const ir_dim *d,
+                      lp_value *(*symbol)(void *data, const char *name), void *data);
+/* Symbols and cached dims live in the block they were made in: begin/end around the blocks of loops and branches. */
+struct cg_scope {
+    cg_scope *outer;
+    tl_map symbols, dims, splits;
+};
+void cg_scope_begin(cg *g);
+void cg_scope_end(cg *g);
+void cg_symbol_set(cg *g, const char *name, lp_value *v);
+const ir_dim *cg_dc(cg *g, int64_t v);
+
+/* ---- views (codegen/view.c) ------------------------------------------------------------------------------------ */
+cg_view *cg_view_dense(cg *g, cg_buffer *b, const ir_type *t);
+cg_view *cg_view_copy(cg *g, const cg_view *v);
+bool cg_view_is_dense(cg *g, const cg_view *v);
+/* The reshaped view, or NULL where the elements do not lie so that strides can express it. */
+cg_view *cg_view_reshape(cg *g, const cg_view *v, int32_t rank, const ir_dim *const *dims);
+cg_view *cg_view_permute(cg *g, const cg_view *v, const int64_t *perm);
+/* Broadcast to a larger shape (numpy rules): stride 0 where stretched. */
+cg_view *cg_view_broadcast(cg *g, const cg_view *v, int32_t rank, const ir_dim *const *dims);
+/* x[..., start : start + n*step : step, ...] */
+cg_view *cg_view_slice(cg *g, const cg_view *v, int32_t axis, const ir_dim *start,
+                       const ir_dim *step, const ir_dim *n);
+cg_view *cg_view_drop_axis(cg *g, const cg_view *v,
+                           int32_t axis); /* axis has extent 1 or index 0 is meant */
+/* The view is all of its buffer, densely: equal pieces of its leading axes are equal pieces of the buffer. */
+bool cg_view_is_whole(cg *g, const cg_view *v);
+const ir_dim *cg_dims_product(cg *g, const ir_dim *const *d, int32_t n);
+
+/* ---- values (codegen/program.c) -------------------------------------------------------------------------------- */
+cg_buffer *cg_buffer_create(cg *g, const ir_dim *bytes);
+const cg_view *cg_read(cg *g, ir_value *v);       /* any strides */
+const cg_view *cg_read_dense(cg *g, ir_value *v); /* copied first where it is not dense */
+/* Innermost dimension contiguous (stride 1, or extent 1); copied where it is not. */
+const cg_view *cg_read_rows(cg *g, ir_value *v);
+const cg_view *cg_materialise(cg *g, const cg_view *v); /* a dense copy */
+const cg_view *
+cg_write(cg *g,
+         ir_value *v); /* its destination, or a fresh dense buffer; becomes the value's view */
+void cg_set_view(cg *g, ir_value *v, const cg_view *view);
+void cg_copy(cg *g, const cg_view *from, const cg_view *to); /* a nest that moves elements */
+bool cg_lower_region(cg *g, ir_region *r);
+/* The operand's data is read when n runs (false: only its known contents, at compile time). */
+bool cg_reads_data(const ir_node *n, uint32_t operand);
+lp_value *cg_pointer(cg *g, const cg_view *v); /* address of element [0, …, 0] in the program */
+/* All threads wait; needed before scalars are read by the program itself. */
+void cg_barrier(cg *g);
+lp_value *
+cg_load_scalar(cg *g,
+               ir_value *v); /* one element as a program value, after a barrier where needed */
+int64_t cg_failure(cg *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool cg_unsupported(cg *g, const ir_node *n, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- kernels (codegen/kernel.c) -------------------------------------------------------------------------------- */
+enum { CG_MAX_KERNEL_ARGS = 96 };
+typedef struct cg_kernel {
+    cg *g;
+    lp_builder b;          /* inside the kernel */
+    lp_value *begin, *end; /* this thread's units */
+    const ir_dim *units;
+    bool serial; /* one unit: thread 0 alone */
+    uint32_t n_args;
+    lp_value *params[CG_MAX_KERNEL_ARGS];
+    struct {
+        enum { CG_ARG_VIEW, CG_ARG_DIM, CG_ARG_VALUE, CG_ARG_FRAME } kind;
+        const cg_view *view;
+        const ir_dim *dim;
+        lp_value *value;
+        bool write, rowwise; /* view: how it is accessed */
+    } args[CG_MAX_KERNEL_ARGS];
+} cg_kernel;
+
+/* units: how many pieces of work there are; thread t does its contiguous share. */
+cg_kernel cg_kernel_begin(cg *g, const ir_node *n, const ir_dim *units);
+/* Pointer to the view's first element. rowwise: unit u reads (writes) only the u-th of `units` equal pieces of the buffer. */
+lp_value *cg_kernel_in(cg_kernel *k, const cg_view *v, bool rowwise);
+lp_value *cg_kernel_out(cg_kernel *k, const cg_view *v, bool rowwise);
+lp_value *cg_kernel_dim(cg_kernel *k,
+                        const ir_dim *d);             /* constant where static, else a parameter */
+lp_value *cg_kernel_value(cg_kernel *k, lp_value *v); /* a program value handed in */
+lp_value *cg_kernel_frame(cg_kernel *k);              /* for tlbc_rt_fail */
+void cg_kernel_end(cg_kernel *k, const char *summary, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- scalar code on vectors (codegen/scalar.c, codegen/vmath.c) -------------------------------------------------- */
+typedef struct cg_scalar {
+    sc_builder base;
+    lp_builder *b;
+    unsigned lanes;
+    tl_arena *arena;
+    TL_VEC(lp_value *) values;
+} cg_scalar;
+void cg_scalar_init(cg_scalar *s, lp_builder *b, unsigned lanes, tl_arena *a);
+sc_val cg_scalar_value(cg_scalar *s, lp_value *v);
+lp_value *cg_scalar_get(const cg_scalar *s, sc_val v);
+/* One elementwise node applied to operands in their compute types; result in the compute type of n's output. */
+lp_value *cg_scalar_node(lp_builder *b, unsigned lanes, tl_arena *a, const ir_node *n,
+                         lp_value *const *in);
+/* The nodes of a region of elementwise operators (Fused, an epilogue) on the region's parameters. */
+void cg_emit_body(lp_builder *b, unsigned lanes, tl_arena *a, const ir_region *r,
+                  lp_value *const *params, lp_value **results);
+/* A constant whose elements are all the same becomes a literal in the kernel. */
+bool cg_is_literal(const ir_value *v);
+lp_value *cg_const_value(lp_builder *b, const ir_value *v, unsigned lanes);
+/* Inlined maths on f32/f64 vectors; op is one of SC_EXP … SC_ERF, SC_POW, SC_ATAN2. */
+lp_value *cg_vmath(lp_builder *b, sc_op op, lp_value *const *x);
+
+/* ---- nests (codegen/nest.c) -------------------------------------------------------------------------------------- */
+/* A loop nest over an index space: rows split among threads, the innermost axis vectorised. The callback computes the outputs of one
+ * vector (lanes elements along the innermost axis) or one scalar (lanes 1, the tail). */
+enum { CG_MAX_NEST_VIEWS = 64, IR_MAX_RANK_NEST = 32 };
+typedef struct cg_nest cg_nest;
+typedef void cg_nest_fn(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value **out);
+struct cg_nest {
+    cg *g;
+    const ir_node *node;
+    int32_t rank; /* index space */
+    const ir_dim *dims[IR_MAX_RANK_NEST];
+    uint32_t n_in, n_out;
+    const cg_view
+        *in[CG_MAX_NEST_VIEWS]; /* broadcast to the index space by the caller: rank equal */
+    const cg_view *out[CG_MAX_NEST_VIEWS];
+    cg_nest_fn *fn;
+    void *data;
+    const char *summary;
+    /* for the callback: */
+    cg_kernel *k;
+    lp_value *index[IR_MAX_RANK_NEST]; /* of the first lane */
+    bool needs_index;                  /* callback uses index[]: dimensions are not merged */
+    bool scalar;                       /* one element at a time */
+};
+void cg_nest_run(cg_nest *s);
+
+/* An index from data: negative ones count from the end; one outside [0, n) fails the run and is brought inside. */
+lp_value *cg_checked_index(cg_kernel *k, lp_value *index, lp_value *n, int64_t failure);
+
+/* Loads lanes elements at `index` (elements) with `stride` between lanes, widened to the compute type; and the reverse. */
+lp_value *cg_load(lp_builder *b, ir_dtype t, unsigned lanes, lp_value *ptr, lp_value *index,
+                  lp_value *stride);
+void cg_store(lp_builder *b, ir_dtype t, unsigned lanes, lp_value *ptr, lp_value *index,
+              lp_value *stride, lp_value *x);
+/* Sum of index[i] * stride[i] over the given axes. */
+lp_value *cg_offset(cg_kernel *k, const cg_view *v, lp_value *const *index, int32_t rank);
+/* row -> index along each of dims[0..rank), last fastest. */
+void cg_unravel(cg_kernel *k, lp_value *row, const ir_dim *const *dims, int32_t rank,
+                lp_value **index);
+
+#endif

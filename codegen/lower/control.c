@@ -1,0 +1,360 @@
+/* If, Loop, Scan: structured control flow of the program. Carried values live in one buffer each, updated in place where the body has
+ * read the old value before the new one is made, copied at the end of the round otherwise. Outputs that are stacked over the rounds are
+ * written by the kernel that makes them straight into their slice.
+ *
+ *   %s, %ys = Loop(%n, _, %s0) { body(%i, %c, %s) { ... yield %c, %s1, %y } }
+ *   ->  copy s0 -> S
+ *       for %i = 0 to %n { kernels reading S, writing S (or S1 and copy), writing ys[%i] }  */
+#include "codegen/program.h"
+
+#include "ir/base/assert.h"
+#include "ir/limits.h"
+
+/* ---- carried values ------------------------------------------------------------------------------------------------ */
+
+typedef struct carried {
+    ir_value *param, *next, *out; /* in the body, its new value, the result behind the loop */
+    const cg_view *home;
+} carried;
+
+typedef struct loop_state {
+    cg *g;
+    ir_node *node;
+    ir_region *body;
+    carried *carry;
+    uint32_t n_carry;
+    const cg_view **stacked;           /* whole stacked outputs */
+    const cg_view **slices;            /* this round's part */
+    uint32_t n_stacked, first_stacked; /* body result number of the first stacked one */
+    cg_loop loop;
+} loop_state;
+
+static bool same_shape(const ir_type *a, const ir_type *b) {
+    if (!ir_type_is_known(a) || !ir_type_is_known(b) || a->rank != b->rank || a->dtype != b->dtype)
+        return false;
+    for (int32_t i = 0; i < a->rank; i++)
+        if (!ir_dim_equal(a->dims[i], b->dims[i])) return false;
+    return true;
+}
+
+static bool carry_init(loop_state *s, uint32_t i, ir_value *init, ir_value *param, ir_value *next,
+                       ir_value *out) {
+    cg *g = s->g;
+    if (!same_shape(init->type, param->type) || !same_shape(next->type, param->type))
+        return cg_unsupported(g, s->node, "carried value %u changes its shape from round to round",
+                              i);
+    carried *c = &s->carry[i];
+    *c = (carried){.param = param, .next = next, .out = out};
+    c->home = cg_write(g, out);
+    cg_copy(g, cg_read(g, init), c->home);
+    cg_set_view(g, param, c->home);
+    return true;
+}
+
+/* The node of region r that n is, or is nested in. */
+static const ir_node *ancestor_in(const ir_region *r, const ir_node *n) {
+    while (n && n->parent != r)
+        n = n->parent->owner;
+    return n;
+}
+
+static bool is_view(const ir_node *n) {
+    return op_is(n->op, OP_VIEW) || n->op == OP_Gather;
+}
+
+/* Every read of v, also through views of it, is by a node before `end` (numbers in scratch). */
+static bool reads_end_before(const ir_region *r, const ir_value *v, const ir_node *end, int depth) {
+    if (depth > 16) return false;
+    ir_for_each_use (u, v) {
+        const ir_node *n = ancestor_in(r, u->user);
+        if (!n || n->op == OP_Yield || n->scratch >= end->scratch) return false;
+        for (uint32_t i = 0; is_view(u->user) && i < u->user->n_out; i++)
+            if (!reads_end_before(r, &u->user->out[i], end, depth + 1)) return false;
+    }
+    return true;
+}
+
+/* A result of the body that a kernel can write where we want it: made by a node of the body itself, and not a view. */
+static bool is_produced(const loop_state *s, const ir_value *v) {
+    return v->def && v->def->parent == s->body && !is_view(v->def) &&
+           !tl_map_get_ptr(&s->g->dests, v);
+}
+
+static void number_nodes(const ir_region *r) {
+    uint64_t i = 0;
+    ir_for_each_node (n, r)
+        n->scratch = i++;
+}
+
+static void assign_destinations(loop_state *s) {
+    number_nodes(s->body);
+    for (uint32_t i = 0; i < s->n_carry; i++) {
+        carried *c = &s->carry[i];
+        if (is_produced(s, c->next) && reads_end_before(s->body, c->param, c->next->def, 0))
+            cg_set_dest(s->g, c->next, c->home);
+    }
+    for (uint32_t i = 0; i < s->n_stacked; i++) {
+        ir_value *v = ir_region_result(s->body, s->first_stacked + i);
+        if (is_produced(s, v)) cg_set_dest(s->g, v, s->slices[i]);
+    }
+}
+
+static bool is_home(const loop_state *s, const cg_view *v) {
+    for (uint32_t i = 0; i < s->n_carry; i++)
+        if (s->carry[i].home->buffer == v->buffer) return true;
+    return false;
+}
+
+/* The round's new values to their homes. A value read from another home is taken aside first: it may be overwritten. */
+static void finish_round(loop_state *s) {
+    cg *g = s->g;
+    const cg_view **from = TL_NEW_ARRAY(g->arena, const cg_view *, s->n_carry + 1);
+    for (uint32_t i = 0; i < s->n_stacked; i++) {
+        const cg_view *v = cg_read(g, ir_region_result(s->body, s->first_stacked + i));
+        if (v != s->slices[i]) cg_copy(g, v, s->slices[i]);
+    }
+    for (uint32_t i = 0; i < s->n_carry; i++) {
+        from[i] = cg_read(g, s->carry[i].next);
+        bool settled = from[i] == s->carry[i].home;
+        if (!settled && is_home(s, from[i])) from[i] = cg_materialise(g, from[i]);
+    }
+    for (uint32_t i = 0; i < s->n_carry; i++)
+        if (from[i] != s->carry[i].home) cg_copy(g, from[i], s->carry[i].home);
+}
+
+/* ---- stacked outputs -------------------------------------------------------------------------------------------------- */
+
+static bool stacked_init(loop_state *s, uint32_t i, ir_value *out, ir_value *element,
+                         const ir_dim *at, int32_t axis) {
+    cg *g = s->g;
+    if (!ir_type_is_known(element->type) || !ir_type_is_known(out->type))
+        return cg_unsupported(g, s->node, "stacked output %u has no known shape", i);
+    s->stacked[i] = cg_write(g, out);
+    cg_view *v = cg_view_slice(g, s->stacked[i], axis, at, cg_dc(g, 1), cg_dc(g, 1));
+    s->slices[i] = cg_view_drop_axis(g, v, axis);
+    return true;
+}
+
+static loop_state *loop_state_create(cg *g, ir_node *n, uint32_t n_carry, uint32_t n_stacked,
+                                     uint32_t first_stacked) {
+    loop_state *s = TL_NEW(g->arena, loop_state);
+    *s = (loop_state){
+        .g = g, .node = n, .body = n->regions[0], .n_carry = n_carry, .n_stacked = n_stacked};
+    s->first_stacked = first_stacked;
+    s->carry = TL_NEW_ARRAY(g->arena, carried, n_carry + 1);
+    s->stacked = TL_NEW_ARRAY(g->arena, const cg_view *, n_stacked + 1);
+    s->slices = TL_NEW_ARRAY(g->arena, const cg_view *, n_stacked + 1);
+    return s;
+}
+
+/* Types and shape contents of the body once the counter is a symbol: slices by the counter become views. */
+static bool infer_body(cg *g, ir_region *r) {
+    ir_for_each_node (n, r)
+        if (!ir_infer_node(g->c, n)) return false;
+    return true;
+}
+
+static const ir_dim *counter_symbol(cg *g) {
+    return ir_dim_symbol(g->c, tl_arena_printf(g->arena, "loop%u.i", ++g->n_loops));
+}
+
+static void set_known(cg *g, ir_value *v, const ir_dim *d) {
+    const ir_dim **dims = TL_NEW_ARRAY(g->arena, const ir_dim *, 1);
+    ir_known *k = TL_NEW(g->arena, ir_known);
+    dims[0] = d;
+    *k = (ir_known){1, dims};
+    v->known = k;
+}
+
+/* The counter also lies in memory for kernels that read it as data. */
+static void store_counter(cg *g, ir_value *v, lp_value *counter) {
+    if (!v->uses) return;
+    cg_buffer *b = cg_buffer_create(g, cg_dc(g, 8));
+    const cg_view *view = cg_view_dense(g, b, v->type);
+    cg_set_view(g, v, view);
+    lp_loop alone = lp_if_begin(&g->b, lp_bin(&g->b, LP_eq, g->tid, lp_index(&g->b, 0)), NULL, 0);
+    lp_store(&g->b, cg_pointer(g, view), lp_index(&g->b, 0), counter);
+    lp_if_end(&g->b, &alone, NULL);
+    b->write = (cg_access){.epoch = g->epoch};
+}
+
+static bool lower_rounds(loop_state *s, const char *symbol, lp_value *counter, ir_value *iter) {
+    cg *g = s->g;
+    cg_scope_begin(g);
+    cg_symbol_set(g, symbol, counter);
+    if (iter) store_counter(g, iter, counter);
+    assign_destinations(s);
+    if (!cg_lower_region(g, s->body)) return false;
+    g->node = s->node;
+    finish_round(s);
+    return true;
+}
+
+static void add_trip(cg *g, const ir_dim *symbol, const ir_dim *trip) {
+    tl_map_set_ptr(&g->trips, symbol, trip);
+}
+
+/* ---- Loop ---------------------------------------------------------------------------------------------------------------- */
+
+static bool is_true(const ir_value *v) {
+    int64_t x;
+    return !v || (ir_value_const_i64(v, &x) && x);
+}
+
+/* The condition never ends the loop: true at the start, and passed on or true in every round. */
+static bool is_counted(const ir_node *n) {
+    const ir_region *body = n->regions[0];
+    const ir_value *next = ir_region_result(body, 0);
+    return is_true(ir_in(n, 1)) && (next == body->params[1] || is_true(next));
+}
+
+static lp_value *trip_count(cg *g, ir_node *n, const ir_dim **dim) {
+    ir_value *m = ir_in(n, 0);
+    *dim = NULL;
+    if (!m) return lp_index(&g->b, INT64_MAX);
+    if (ir_value_known_dims(g->c, m, dim, 1) == 1)
+        return lp_bin(&g->b, LP_max, cg_dim(g, *dim), lp_index(&g->b, 0));
+    return cg_load_scalar(g, m);
+}
+
+static bool counted_rounds(loop_state *s, const char *symbol, lp_value *trip, ir_value *iter) {
+    cg *g = s->g;
+    cg_loop_begin(g, &s->loop);
+    lp_loop l = lp_for_begin(&g->b, lp_index(&g->b, 0), trip, lp_index(&g->b, 1), NULL, 0);
+    bool ok = lower_rounds(s, symbol, l.counter, iter);
+    cg_loop_end(g, &s->loop);
+    if (ok) cg_scope_end(g);
+    lp_for_end(&g->b, &l, NULL);
+    return ok;
+}
+
+/* while (i < trip && cond): the condition's new value is read by all threads at the end of each round. */
+static bool conditional_rounds(loop_state *s, const char *symbol, lp_value *trip, ir_value *iter,
+                               lp_value *cond) {
+    cg *g = s->g;
+    lp_builder *b = &g->b;
+    cg_loop_begin(g, &s->loop);
+    lp_loop l = lp_while_begin(b, (lp_value *[]){lp_index(b, 0), cond}, 2);
+    lp_while_do(b, &l, lp_bin(b, LP_and, lp_bin(b, LP_lt, l.carried[0], trip), l.carried[1]));
+    lp_value *counter = l.carried[0];
+    bool ok = lower_rounds(s, symbol, counter, iter);
+    lp_value *next = ok ? cg_load_scalar(g, ir_region_result(s->body, 0)) : cond;
+    cg_loop_end(g, &s->loop);
+    if (ok) cg_scope_end(g);
+    lp_while_end(b, &l, (lp_value *[]){lp_bin(b, LP_add, counter, lp_index(b, 1)), next});
+    return ok;
+}
+
+bool lower_loop(cg *g, ir_node *n) {
+    ir_region *body = n->regions[0];
+    uint32_t n_carry = body->n_params - 2, n_stacked = ir_region_n_results(body) - 1 - n_carry;
+    bool counted = is_counted(n);
+    if (!counted && n_stacked)
+        return cg_unsupported(g, n, "stacked outputs of a loop whose length depends on data");
+    loop_state *s = loop_state_create(g, n, n_carry, n_stacked, 1 + n_carry);
+    const ir_dim *symbol = counter_symbol(g), *trip_dim;
+    lp_value *trip = trip_count(g, n, &trip_dim);
+    if (trip_dim) add_trip(g, symbol, trip_dim);
+    set_known(g, body->params[0], symbol);
+    if (!infer_body(g, body)) return false;
+    for (uint32_t i = 0; i < n_carry; i++)
+        if (!carry_init(s, i, ir_in(n, 2 + i), body->params[2 + i], ir_region_result(body, 1 + i),
+                        ir_out(n, i)))
+            return false;
+    for (uint32_t i = 0; i < n_stacked; i++)
+        if (!stacked_init(s, i, ir_out(n, n_carry + i), ir_region_result(body, 1 + n_carry + i),
+                          symbol, 0))
+            return false;
+    const char *name = ir_dim_symbol_name(symbol);
+    if (counted && body->params[1]->uses && ir_in(n, 1))
+        cg_set_view(g, body->params[1], cg_read(g, ir_in(n, 1)));
+    if (counted) return counted_rounds(s, name, trip, body->params[0]);
+    lp_value *cond = ir_in(n, 1) ? cg_load_scalar(g, ir_in(n, 1))
+                                 : lp_const_i(&g->b, lp_scalar(DT_bool), 1);
+    return conditional_rounds(s, name, trip, body->params[0], cond);
+}
+
+/* ---- Scan ------------------------------------------------------------------------------------------------------------------ */
+
+static int64_t int_at(const ir_node *n, const char *attr, uint32_t i) {
+    uint32_t count;
+    const int64_t *v = ir_attr_ints(n, attr, &count);
+    return i < count ? v[i] : 0;
+}
+
+/* Position in a sequence of `trip` for this round: forward or reverse. */
+static const ir_dim *round_position(cg *g, const ir_dim *symbol, const ir_dim *trip, bool reverse) {
+    if (!reverse) return symbol;
+    return ir_dim_sub(g->c, ir_dim_sub(g->c, trip, cg_dc(g, 1)), symbol);
+}
+
+bool lower_scan(cg *g, ir_node *n) {
+    ir_region *body = n->regions[0];
+    uint32_t n_scan = (uint32_t)ir_attr_int(n, "num_scan_inputs", 0), n_carry = n->n_in - n_scan;
+    uint32_t n_stacked = ir_region_n_results(body) - n_carry;
+    loop_state *s = loop_state_create(g, n, n_carry, n_stacked, n_carry);
+    const ir_dim *symbol = counter_symbol(g), *trip = NULL;
+    for (uint32_t i = 0; i < n_scan; i++) {
+        const cg_view *x = cg_read(g, ir_in(n, n_carry + i));
+        int64_t axis = int_at(n, "scan_input_axes", i);
+        if (axis < 0) axis += x->rank;
+        trip = x->dims[axis];
+        const ir_dim *at = round_position(g, symbol, trip, int_at(n, "scan_input_directions", i));
+        cg_view *slice = cg_view_slice(g, x, (int32_t)axis, at, cg_dc(g, 1), cg_dc(g, 1));
+        cg_set_view(g, body->params[n_carry + i], cg_view_drop_axis(g, slice, (int32_t)axis));
+    }
+    for (uint32_t i = 0; i < n_carry; i++)
+        if (!carry_init(s, i, ir_in(n, i), body->params[i], ir_region_result(body, i),
+                        ir_out(n, i)))
+            return false;
+    for (uint32_t i = 0; i < n_stacked; i++) {
+        ir_value *out = ir_out(n, n_carry + i);
+        int64_t axis = int_at(n, "scan_output_axes", i);
+        if (axis < 0) axis += out->type->rank;
+        const ir_dim *at = round_position(g, symbol, trip, int_at(n, "scan_output_directions", i));
+        if (!stacked_init(s, i, out, ir_region_result(body, n_carry + i), at, (int32_t)axis))
+            return false;
+    }
+    add_trip(g, symbol, trip);
+    return counted_rounds(s, ir_dim_symbol_name(symbol), cg_dim(g, trip), NULL);
+}
+
+/* ---- If -------------------------------------------------------------------------------------------------------------------- */
+
+static bool lower_branch(cg *g, ir_node *n, ir_region *r, const cg_view *const *to) {
+    cg_scope_begin(g);
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        ir_value *v = ir_region_result(r, i);
+        if (!same_shape(v->type, n->out[i].type))
+            return cg_unsupported(g, n, "branches give result %u different shapes", i);
+        bool produced = v->def && v->def->parent == r && !is_view(v->def) &&
+                        !tl_map_get_ptr(&g->dests, v);
+        if (produced) cg_set_dest(g, v, to[i]);
+    }
+    if (!cg_lower_region(g, r)) return false;
+    g->node = n;
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        const cg_view *v = cg_read(g, ir_region_result(r, i));
+        if (v != to[i]) cg_copy(g, v, to[i]);
+    }
+    cg_barrier(g);
+    cg_scope_end(g);
+    return true;
+}
+
+bool lower_if(cg *g, ir_node *n) {
+    lp_value *cond = cg_load_scalar(g, ir_in(n, 0));
+    const cg_view **to = TL_NEW_ARRAY(g->arena, const cg_view *, n->n_out);
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        if (!ir_type_is_known(n->out[i].type))
+            return cg_unsupported(g, n, "branches give result %u different shapes", i);
+        to[i] = cg_write(g, &n->out[i]);
+    }
+    cg_barrier(g);
+    lp_loop branch = lp_if_begin(&g->b, cond, NULL, 0);
+    if (!lower_branch(g, n, ir_node_find_region(n, "then_branch"), to)) return false;
+    lp_if_else(&g->b, &branch, NULL);
+    if (!lower_branch(g, n, ir_node_find_region(n, "else_branch"), to)) return false;
+    lp_if_end(&g->b, &branch, NULL);
+    return true;
+}

@@ -1,0 +1,288 @@
+/* Reading and writing by index: Gather, GatherElements, GatherND, ScatterElements, ScatterND, OneHot. Indices are checked at run time;
+ * one outside its axis fails the run with the node's name and is brought inside, so that nothing is ever read out of bounds.
+ * Gather by a number known at compile time, or by a loop's counter, is a view. */
+#include "codegen/lower.h"
+
+#include "ir/base/assert.h"
+#include "ir/limits.h"
+
+static int64_t normalised_axis(const ir_node *n, int64_t fallback, int32_t rank) {
+    int64_t axis = ir_attr_int(n, "axis", fallback);
+    return axis < 0 ? axis + rank : axis;
+}
+
+static cg_nest *nest_over(cg *g, ir_node *n, const ir_type *t, cg_nest_fn *fn, void *data) {
+    cg_nest *s = TL_NEW(g->arena, cg_nest);
+    *s = (cg_nest){.g = g,
+                   .node = n,
+                   .rank = t->rank,
+                   .fn = fn,
+                   .data = data,
+                   .needs_index = true,
+                   .summary = op_get(n->op)->name};
+    for (int32_t i = 0; i < t->rank; i++)
+        s->dims[i] = t->dims[i];
+    return s;
+}
+
+static lp_value *load_index(cg_nest *s, const cg_view *v, lp_value *const *index) {
+    lp_builder *b = &s->k->b;
+    lp_value *at = cg_offset(s->k, v, index, v->rank), *ptr = cg_kernel_in(s->k, v, false);
+    return lp_cast(b, cg_load(b, v->dtype, 1, ptr, at, lp_index(b, 1)), DT_i64);
+}
+
+/* ---- Gather ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct gather {
+    const cg_view *x, *indices;
+    int32_t axis;
+    int64_t failure;
+    int32_t batch;
+} gather;
+
+static void gather_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value **out) {
+    (void)in;
+    const gather *d = s->data;
+    lp_builder *b = &s->k->b;
+    lp_value *i = load_index(s, d->indices, s->index + d->axis), *index[IR_MAX_RANK_NEST];
+    i = cg_checked_index(s->k, i, cg_kernel_dim(s->k, d->x->dims[d->axis]), d->failure);
+    for (int32_t a = 0; a < d->x->rank; a++) {
+        if (a < d->axis)
+            index[a] = s->index[a];
+        else
+            index[a] = a == d->axis ? i : s->index[a + d->indices->rank - 1];
+    }
+    lp_value *at = cg_offset(s->k, d->x, index, d->x->rank);
+    lp_value *stride = cg_kernel_dim(s->k, d->x->strides[d->x->rank - 1]);
+    out[0] = cg_load(b, d->x->dtype, lanes, cg_kernel_in(s->k, d->x, false), at, stride);
+}
+
+/* The position is proven to lie inside the axis: a constant below its extent, or the counter of a loop of that many rounds. */
+static bool is_inside(cg *g, const ir_dim *at, const ir_dim *extent) {
+    if (ir_dim_lower_bound(at) < 0) return false;
+    const ir_dim *trip = tl_map_get_ptr(&g->trips, at);
+    if (trip && ir_dim_equal(trip, extent)) return true;
+    return ir_dim_lower_bound(ir_dim_sub(g->c, extent, at)) >= 1;
+}
+
+static bool gather_as_view(cg *g, ir_node *n, int32_t axis) {
+    ir_value *indices = ir_in(n, 1);
+    const ir_dim *at;
+    if (indices->type->rank != 0 || ir_value_known_dims(g->c, indices, &at, 1) != 1) return false;
+    const cg_view *x = cg_read(g, ir_in(n, 0));
+    int64_t v;
+    if (ir_dim_is_const(at, &v) && v < 0) at = ir_dim_add(g->c, x->dims[axis], at);
+    if (!is_inside(g, at, x->dims[axis])) return false;
+    cg_view *slice = cg_view_slice(g, x, axis, at, cg_dc(g, 1), cg_dc(g, 1));
+    cg_set_view(g, &n->out[0], cg_view_drop_axis(g, slice, axis));
+    return true;
+}
+
+bool lower_gather(cg *g, ir_node *n) {
+    int32_t rank = ir_in(n, 0)->type->rank;
+    int32_t axis = (int32_t)normalised_axis(n, 0, rank);
+    bool dest = tl_map_get_ptr(&g->dests, &n->out[0]);
+    if (!dest && gather_as_view(g, n, axis)) return true;
+    gather *d = TL_NEW(g->arena, gather);
+    *d = (gather){.x = cg_read(g, ir_in(n, 0)), .indices = cg_read(g, ir_in(n, 1)), .axis = axis};
+    d->failure = cg_failure(g, "input 1: index %%lld is outside the axis of %%lld");
+    cg_nest *s = nest_over(g, n, n->out[0].type, gather_point, d);
+    s->scalar = axis == rank - 1;
+    s->out[s->n_out++] = cg_write(g, &n->out[0]);
+    cg_nest_run(s);
+    return true;
+}
+
+/* ---- GatherElements ------------------------------------------------------------------------------------------------------ */
+
+static void gather_elements_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value **out) {
+    (void)in;
+    const gather *d = s->data;
+    lp_value *index[IR_MAX_RANK_NEST], *i = load_index(s, d->indices, s->index);
+    memcpy(index, s->index, sizeof index);
+    index[d->axis] = cg_checked_index(s->k, i, cg_kernel_dim(s->k, d->x->dims[d->axis]),
+                                      d->failure);
+    lp_value *at = cg_offset(s->k, d->x, index, d->x->rank);
+    out[0] = cg_load(&s->k->b, d->x->dtype, lanes, cg_kernel_in(s->k, d->x, false), at,
+                     lp_index(&s->k->b, 1));
+}
+
+bool lower_gather_elements(cg *g, ir_node *n) {
+    gather *d = TL_NEW(g->arena, gather);
+    *d = (gather){.x = cg_read(g, ir_in(n, 0)), .indices = cg_read(g, ir_in(n, 1))};
+    d->axis = (int32_t)normalised_axis(n, 0, d->x->rank);
+    d->failure = cg_failure(g, "input 1: index %%lld is outside the axis of %%lld");
+    cg_nest *s = nest_over(g, n, n->out[0].type, gather_elements_point, d);
+    s->scalar = true;
+    s->out[s->n_out++] = cg_write(g, &n->out[0]);
+    cg_nest_run(s);
+    return true;
+}
+
+/* ---- GatherND -------------------------------------------------------------------------------------------------------------- */
+
+static bool tuple_length(cg *g, const ir_node *n, const cg_view *indices, int64_t *length) {
+    if (ir_dim_is_const(indices->dims[indices->rank - 1], length)) return true;
+    return cg_unsupported(g, n, "length of the index tuples is not constant");
+}
+
+/* The position that a tuple of `length` indices means: x's axes [first, first+length) replaced. */
+static void load_tuple(cg_nest *s, const gather *d, lp_value *const *at, int32_t first,
+                       int64_t length, lp_value **index) {
+    lp_value *place[IR_MAX_RANK_NEST];
+    memcpy(place, at, (size_t)(d->indices->rank - 1) * sizeof *place);
+    for (int64_t i = 0; i < length; i++) {
+        place[d->indices->rank - 1] = lp_index(&s->k->b, i);
+        lp_value *v = load_index(s, d->indices, place);
+        int32_t axis = first + (int32_t)i;
+        index[axis] = cg_checked_index(s->k, v, cg_kernel_dim(s->k, d->x->dims[axis]), d->failure);
+    }
+}
+
+static void gather_nd_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value **out) {
+    (void)in;
+    const gather *d = s->data;
+    lp_value *index[IR_MAX_RANK_NEST];
+    int64_t length = 0;
+    ir_dim_is_const(d->indices->dims[d->indices->rank - 1], &length);
+    for (int32_t a = 0; a < d->batch; a++)
+        index[a] = s->index[a];
+    load_tuple(s, d, s->index, d->batch, length, index);
+    int32_t taken = d->batch + (int32_t)length;
+    for (int32_t a = taken; a < d->x->rank; a++)
+        index[a] = s->index[d->indices->rank - 1 + a - taken];
+    lp_value *at = cg_offset(s->k, d->x, index, d->x->rank);
+    lp_value *stride = cg_kernel_dim(s->k, d->x->strides[d->x->rank - 1]);
+    out[0] = cg_load(&s->k->b, d->x->dtype, lanes, cg_kernel_in(s->k, d->x, false), at, stride);
+}
+
+bool lower_gather_nd(cg *g, ir_node *n) {
+    gather *d = TL_NEW(g->arena, gather);
+    int64_t length;
+    *d = (gather){.x = cg_read(g, ir_in(n, 0)),
+                  .indices = cg_read(g, ir_in(n, 1)),
+                  .batch = (int32_t)ir_attr_int(n, "batch_dims", 0)};
+    if (!tuple_length(g, n, d->indices, &length)) return false;
+    d->failure = cg_failure(g, "input 1: index %%lld is outside the axis of %%lld");
+    cg_nest *s = nest_over(g, n, n->out[0].type, gather_nd_point, d);
+    s->scalar = d->batch + length == d->x->rank;
+    s->out[s->n_out++] = cg_write(g, &n->out[0]);
+    cg_nest_run(s);
+    return true;
+}
+
+/* ---- ScatterElements, ScatterND: a copy, then updates in order ------------------------------------------------------------------- */
+
+static lp_value *combined(cg *g, lp_builder *b, const ir_node *n, lp_value *old, lp_value *update) {
+    (void)g;
+    const char *how = ir_attr_string(n, "reduction", "none");
+    if (strcmp(how, "add") == 0) return lp_bin(b, LP_add, old, update);
+    if (strcmp(how, "mul") == 0) return lp_bin(b, LP_mul, old, update);
+    if (strcmp(how, "max") == 0) return lp_bin(b, LP_max, old, update);
+    if (strcmp(how, "min") == 0) return lp_bin(b, LP_min, old, update);
+    return update;
+}
+
+typedef struct scatter {
+    gather base; /* x: the result */
+    const cg_view *updates;
+    int64_t length;
+} scatter;
+
+/* for every element of the updates, in order, on one thread: duplicates must not race */
+static void run_updates(cg *g, ir_node *n, const scatter *d,
+                        void (*place)(cg_nest *, const scatter *, lp_value *const *, lp_value **)) {
+    const cg_view *u = d->updates, *y = d->base.x;
+    cg_kernel k = cg_kernel_begin(g, n, cg_dc(g, 1));
+    cg_nest s = {.g = g, .node = n, .k = &k};
+    lp_builder *b = &k.b;
+    lp_value *pu = cg_kernel_in(&k, u, false), *py = cg_kernel_out(&k, y, false),
+             *one = lp_index(b, 1);
+    lp_loop l = lp_for_begin(b, lp_index(b, 0),
+                             cg_kernel_dim(&k, cg_dims_product(g, u->dims, u->rank)), one, NULL, 0);
+    lp_value *at[IR_MAX_RANK_NEST], *index[IR_MAX_RANK_NEST];
+    cg_unravel(&k, l.counter, u->dims, u->rank, at);
+    place(&s, d, at, index);
+    lp_value *to = cg_offset(&k, y, index, y->rank);
+    lp_value *x = cg_load(b, u->dtype, 1, pu, cg_offset(&k, u, at, u->rank), one),
+             *old = cg_load(b, y->dtype, 1, py, to, one);
+    cg_store(b, y->dtype, 1, py, to, one, combined(g, b, n, old, x));
+    lp_for_end(b, &l, NULL);
+    cg_kernel_end(&k, "%s", op_get(n->op)->name);
+}
+
+static void place_element(cg_nest *s, const scatter *d, lp_value *const *at, lp_value **index) {
+    memcpy(index, at, (size_t)d->updates->rank * sizeof *index);
+    lp_value *i = load_index(s, d->base.indices, at),
+             *n = cg_kernel_dim(s->k, d->base.x->dims[d->base.axis]);
+    index[d->base.axis] = cg_checked_index(s->k, i, n, d->base.failure);
+}
+
+static void place_slice(cg_nest *s, const scatter *d, lp_value *const *at, lp_value **index) {
+    load_tuple(s, &d->base, at, 0, d->length, index);
+    int32_t tuple_axes = d->base.indices->rank - 1;
+    for (int32_t a = (int32_t)d->length; a < d->base.x->rank; a++)
+        index[a] = at[tuple_axes + a - (int32_t)d->length];
+}
+
+static scatter *scatter_begin(cg *g, ir_node *n) {
+    scatter *d = TL_NEW(g->arena, scatter);
+    const cg_view *y = cg_write(g, &n->out[0]);
+    cg_copy(g, cg_read(g, ir_in(n, 0)), y);
+    d->base = (gather){.x = y, .indices = cg_read(g, ir_in(n, 1))};
+    d->updates = cg_read(g, ir_in(n, 2));
+    d->base.failure = cg_failure(g, "input 1: index %%lld is outside the axis of %%lld");
+    return d;
+}
+
+bool lower_scatter_elements(cg *g, ir_node *n) {
+    scatter *d = scatter_begin(g, n);
+    d->base.axis = (int32_t)normalised_axis(n, 0, d->base.x->rank);
+    run_updates(g, n, d, place_element);
+    return true;
+}
+
+bool lower_scatter_nd(cg *g, ir_node *n) {
+    scatter *d = scatter_begin(g, n);
+    if (!tuple_length(g, n, d->base.indices, &d->length)) return false;
+    run_updates(g, n, d, place_slice);
+    return true;
+}
+
+/* ---- OneHot ---------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct one_hot {
+    const cg_view *indices, *values;
+    const ir_dim *depth;
+    int32_t axis;
+} one_hot;
+
+static void one_hot_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value **out) {
+    (void)lanes;
+    (void)in;
+    const one_hot *d = s->data;
+    lp_builder *b = &s->k->b;
+    lp_value *at[IR_MAX_RANK_NEST], *zero = lp_index(b, 0), *one = lp_index(b, 1);
+    for (int32_t a = 0; a < d->indices->rank; a++)
+        at[a] = s->index[a < d->axis ? a : a + 1];
+    lp_value *i = load_index(s, d->indices, at), *depth = cg_kernel_dim(s->k, d->depth);
+    i = lp_select(b, lp_bin(b, LP_lt, i, zero), lp_bin(b, LP_add, i, depth), i);
+    lp_value *values = cg_kernel_in(s->k, d->values, false);
+    lp_value *off = cg_load(b, d->values->dtype, 1, values, zero, one),
+             *on = cg_load(b, d->values->dtype, 1, values, one, one);
+    out[0] = lp_select(b, lp_bin(b, LP_eq, i, s->index[d->axis]), on, off);
+}
+
+bool lower_one_hot(cg *g, ir_node *n) {
+    const ir_type *t = n->out[0].type;
+    if (!ir_type_is_known(t)) return cg_unsupported(g, n, "depth depends on data");
+    one_hot *d = TL_NEW(g->arena, one_hot);
+    *d = (one_hot){.indices = cg_read(g, ir_in(n, 0)), .values = cg_read_dense(g, ir_in(n, 2))};
+    d->axis = (int32_t)normalised_axis(n, -1, t->rank);
+    d->depth = t->dims[d->axis];
+    cg_nest *s = nest_over(g, n, t, one_hot_point, d);
+    s->scalar = true;
+    s->out[s->n_out++] = cg_write(g, &n->out[0]);
+    cg_nest_run(s);
+    return true;
+}

@@ -1,0 +1,117 @@
+/* LayerNormalization and RMSNormalization over trailing axes, one row at a time:
+ *   y = (x - mean) / sqrt(mean((x - mean)^2) + epsilon) * scale + bias,      RMS: without mean and bias */
+#include "codegen/rows.h"
+
+typedef struct norm {
+    uint32_t x, y, scale, bias;
+    bool has_scale, has_bias, centred;
+    lp_value *mean, *inverse;
+} norm;
+
+static void sum_pass(cg_rows *r, unsigned lanes, lp_value *j, lp_value **acc, void *data) {
+    norm *s = data;
+    acc[0] = lp_bin(&r->k.b, LP_add, acc[0], cg_row_load(r, s->x, lanes, j));
+}
+
+static lp_value *centred(cg_rows *r, norm *s, unsigned lanes, lp_value *j) {
+    lp_value *x = cg_row_load(r, s->x, lanes, j);
+    return s->centred ? lp_bin(&r->k.b, LP_sub, x, lp_broadcast(&r->k.b, s->mean, lanes)) : x;
+}
+
+static void square_pass(cg_rows *r, unsigned lanes, lp_value *j, lp_value **acc, void *data) {
+    lp_value *d = centred(r, data, lanes, j);
+    acc[0] = lp_fma(&r->k.b, d, d, acc[0]);
+}
+
+static void write_pass(cg_rows *r, unsigned lanes, lp_value *j, lp_value **acc, void *data) {
+    (void)acc;
+    norm *s = data;
+    lp_builder *b = &r->k.b;
+    lp_value *y = lp_bin(b, LP_mul, centred(r, s, lanes, j), lp_broadcast(b, s->inverse, lanes));
+    if (s->has_scale && s->has_bias)
+        y = lp_fma(b, y, cg_row_load(r, s->scale, lanes, j), cg_row_load(r, s->bias, lanes, j));
+    else if (s->has_scale)
+        y = lp_bin(b, LP_mul, y, cg_row_load(r, s->scale, lanes, j));
+    else if (s->has_bias)
+        y = lp_bin(b, LP_add, y, cg_row_load(r, s->bias, lanes, j));
+    cg_row_store(r, s->y, lanes, j, y);
+}
+
+static void norm_row(cg_rows *r, norm *s, double epsilon) {
+    lp_builder *b = &r->k.b;
+    unsigned lanes = cg_rows_lanes(r);
+    lp_type t = lp_scalar(ir_dtype_compute(r->views[s->x].view->dtype));
+    lp_value *n = lp_cast(b, r->length, t.elem);
+    if (s->centred) {
+        s->mean = lp_const_f(b, t, 0);
+        cg_row_pass(r, lanes, LP_reduce_add, &s->mean, 1, sum_pass, s);
+        s->mean = lp_bin(b, LP_div, s->mean, n);
+    }
+    lp_value *sum = lp_const_f(b, t, 0);
+    cg_row_pass(r, lanes, LP_reduce_add, &sum, 1, square_pass, s);
+    lp_value *variance = lp_bin(b, LP_add, lp_bin(b, LP_div, sum, n), lp_const_f(b, t, epsilon));
+    s->inverse = lp_bin(b, LP_div, lp_const_f(b, t, 1), lp_un(b, LP_sqrt, variance));
+    cg_row_pass(r, lanes, LP_reduce_add, NULL, 0, write_pass, s);
+}
+
+/* The view with its axes from `axis` on joined into one; copied where they do not step evenly. */
+static const cg_view *join_tail(cg *g, const cg_view *v, int32_t axis) {
+    const ir_dim *dims[IR_MAX_RANK_NEST];
+    for (int32_t i = 0; i < axis; i++)
+        dims[i] = v->dims[i];
+    dims[axis] = cg_dims_product(g, v->dims + axis, v->rank - axis);
+    const cg_view *joined = cg_view_reshape(g, v, axis + 1, dims);
+    if (joined) return joined;
+    const cg_view *copy = cg_materialise(g, v);
+    return cg_view_reshape(g, copy, axis + 1, dims);
+}
+
+static const cg_view *parameter(cg *g, ir_value *v, const ir_type *t, int32_t axis) {
+    return join_tail(g, cg_view_broadcast(g, cg_read(g, v), t->rank, t->dims), axis);
+}
+
+/* One number per row: Mean and InvStdDev, which keep the reduced axes as 1. */
+static void store_statistic(cg_rows *r, uint32_t view, lp_value *x) {
+    cg_row_store(r, view, 1, lp_index(&r->k.b, 0), x);
+}
+
+static const cg_view *statistic(cg *g, ir_node *n, uint32_t i, int32_t axis) {
+    ir_value *v = ir_out(n, i);
+    if (!v || !v->uses) return NULL;
+    return join_tail(g, cg_write(g, v), axis);
+}
+
+static bool lower_norm(cg *g, ir_node *n, bool centred) {
+    const ir_type *t = ir_in(n, 0)->type;
+    int64_t axis = ir_attr_int(n, "axis", -1);
+    if (axis < 0) axis += t->rank;
+    int32_t a = (int32_t)axis;
+    const cg_view *x = join_tail(g, cg_read(g, ir_in(n, 0)), a),
+                  *y = join_tail(g, cg_write(g, ir_out(n, 0)), a);
+    const cg_view *scale = ir_in(n, 1) ? parameter(g, ir_in(n, 1), t, a) : NULL;
+    const cg_view *bias = ir_in(n, 2) ? parameter(g, ir_in(n, 2), t, a) : NULL;
+    const cg_view *mean = centred ? statistic(g, n, 1, a) : NULL,
+                  *inverse = centred ? statistic(g, n, 2, a) : NULL;
+    cg_rows r;
+    norm s = {.centred = centred, .has_scale = scale, .has_bias = bias};
+    cg_rows_begin(&r, g, n, a + 1, x->dims, a);
+    s.x = cg_rows_add(&r, x, false);
+    s.y = cg_rows_add(&r, y, true);
+    if (scale) s.scale = cg_rows_add(&r, scale, false);
+    if (bias) s.bias = cg_rows_add(&r, bias, false);
+    uint32_t m = mean ? cg_rows_add(&r, mean, true) : 0,
+             v = inverse ? cg_rows_add(&r, inverse, true) : 0;
+    cg_rows_loop(&r);
+    norm_row(&r, &s, (double)ir_attr_float(n, "epsilon", 1e-5f));
+    if (mean) store_statistic(&r, m, s.mean);
+    if (inverse) store_statistic(&r, v, s.inverse);
+    cg_rows_end(&r, op_get(n->op)->name);
+    return true;
+}
+
+bool lower_layer_norm(cg *g, ir_node *n) {
+    return lower_norm(g, n, true);
+}
+bool lower_rms_norm(cg *g, ir_node *n) {
+    return lower_norm(g, n, false);
+}

@@ -1,0 +1,197 @@
+/* Sharing of workspace memory; see plan_memory.h. Best fit over lifetimes is O(buffers * buffers alive at once). */
+#include "codegen/plan_memory.h"
+
+#include "ir/base/assert.h"
+
+#include <stdlib.h>
+
+static int64_t round_up(int64_t n) {
+    return (n + 63) & ~(int64_t)63;
+}
+
+static bool is_static(const cg_buffer *b, int64_t *bytes) {
+    return !b->per_thread && ir_dim_is_const(b->bytes, bytes);
+}
+
+/* ---- static buffers ---------------------------------------------------------------------------------------------- */
+
+static int by_first(const void *a, const void *b) {
+    const cg_buffer *x = *(cg_buffer *const *)a, *y = *(cg_buffer *const *)b;
+    if (x->first != y->first) return x->first < y->first ? -1 : 1;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static int by_offset(const void *a, const void *b) {
+    const cg_buffer *x = *(cg_buffer *const *)a, *y = *(cg_buffer *const *)b;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+static int64_t static_bytes(const cg_buffer *b) {
+    int64_t n = 0;
+    ir_dim_is_const(b->bytes, &n);
+    return round_up(n);
+}
+
+/* The smallest gap between the live buffers (sorted by offset) that holds `need`, else behind the last. */
+static int64_t best_gap(cg_buffer *const *live, uint32_t n, int64_t need) {
+    int64_t end = 0, best = -1, best_size = INT64_MAX;
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t gap = live[i]->offset - end;
+        if (gap >= need && gap < best_size) best = end, best_size = gap;
+        int64_t behind = live[i]->offset + static_bytes(live[i]);
+        if (behind > end) end = behind;
+    }
+    return best >= 0 ? best : end;
+}
+
+static uint32_t drop_dead(cg_buffer **live, uint32_t n, uint32_t epoch) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (live[i]->last >= epoch) live[kept++] = live[i];
+    return kept;
+}
+
+static void place_static(cg_memory_plan *plan, cg_buffer **buffers, uint32_t n, cg_buffer **live) {
+    qsort(buffers, n, sizeof *buffers, by_first);
+    uint32_t n_live = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        cg_buffer *b = buffers[i];
+        n_live = drop_dead(live, n_live, b->first);
+        b->offset = best_gap(live, n_live, static_bytes(b));
+        int64_t end = b->offset + static_bytes(b);
+        if (end > plan->static_bytes) plan->static_bytes = end;
+        plan->total_static += static_bytes(b);
+        live[n_live++] = b;
+        qsort(live, n_live, sizeof *live, by_offset);
+    }
+}
+
+/* ---- symbolic buffers -------------------------------------------------------------------------------------------- */
+
+static const ir_dim *rounded(cg *g, const ir_dim *bytes) {
+    const ir_dim *line = cg_dc(g, 64);
+    return ir_dim_mul(g->c, ir_dim_ceildiv(g->c, bytes, line), line);
+}
+
+static bool fits(cg *g, const cg_slot *s, const cg_buffer *b) {
+    if (s->last >= b->first || s->per_thread != b->per_thread) return false;
+    const ir_dim *need = rounded(g, b->bytes);
+    return ir_dim_equal(s->bytes, need) ||
+           ir_dim_lower_bound(ir_dim_sub(g->c, s->bytes, need)) >= 0;
+}
+
+static void place_in_slot(cg *g, cg_memory_plan *plan, cg_buffer *b) {
+    for (uint32_t i = 0; i < plan->n_slots; i++) {
+        if (!fits(g, &plan->slots[i], b)) continue;
+        b->slot = (int32_t)i;
+        plan->slots[i].last = b->last;
+        return;
+    }
+    b->slot = (int32_t)plan->n_slots;
+    plan->slots[plan->n_slots++] = (cg_slot){
+        .bytes = rounded(g, b->bytes), .per_thread = b->per_thread, .last = b->last};
+}
+
+void cg_plan_memory(cg *g, cg_memory_plan *plan) {
+    *plan = (cg_memory_plan){.n_buffers = g->n_buffers};
+    cg_buffer **fixed = TL_NEW_ARRAY(g->arena, cg_buffer *, g->n_buffers + 1),
+              **live = TL_NEW_ARRAY(g->arena, cg_buffer *, g->n_buffers + 1);
+    uint32_t n_fixed = 0;
+    int64_t bytes;
+    plan->slots = TL_NEW_ARRAY(g->arena, cg_slot, g->n_buffers + 1);
+    for (cg_buffer *b = g->buffers; b; b = b->next) {
+        b->slot = -1;
+        if (is_static(b, &bytes))
+            fixed[n_fixed++] = b;
+        else
+            place_in_slot(g, plan, b); /* made in the order of their first epochs */
+    }
+    place_static(plan, fixed, n_fixed, live);
+}
+
+/* ---- addresses in the program ---------------------------------------------------------------------------------------- */
+
+typedef struct placer {
+    cg *g;
+    cg_buffer **buffers; /* by number */
+} placer;
+
+/* buffer 7  ->  ptr_add %workspace, 4096        or, of symbolic size:  ptr_add %workspace, (load %slots[2]) */
+static void turn_into_address(placer *p, lp_instr *i) {
+    const cg_buffer *b = p->buffers[i->imm];
+    lp_builder at = {.m = p->g->lp, .func = i->parent->func, .block = i->parent, .before = i};
+    lp_value **args = TL_NEW_ARRAY(p->g->arena, lp_value *, 2);
+    args[0] = p->g->workspace;
+    if (b->slot < 0)
+        args[1] = lp_index(&at, b->offset);
+    else
+        args[1] = lp_load(&at, LP_I64, p->g->slots, lp_index(&at, b->slot));
+    i->op = LP_ptr_add;
+    i->args = args;
+    i->n_args = 2;
+}
+
+static void place_block(placer *p, lp_block *block) {
+    if (!block) return;
+    for (lp_instr *i = block->first; i; i = i->next) {
+        if (i->op == LP_buffer) turn_into_address(p, i);
+        place_block(p, i->blocks[0]);
+        place_block(p, i->blocks[1]);
+    }
+}
+
+void cg_place_buffers(cg *g) {
+    placer p = {.g = g, .buffers = TL_NEW_ARRAY(g->arena, cg_buffer *, g->n_buffers + 1)};
+    for (cg_buffer *b = g->buffers; b; b = b->next)
+        p.buffers[b->number] = b;
+    place_block(&p, g->b.func->body);
+}
+
+/* ---- plan() -------------------------------------------------------------------------------------------------------------- */
+
+typedef struct plan_symbols {
+    cg *g;
+    lp_builder *b;
+    lp_value *symbols;
+} plan_symbols;
+
+static lp_value *load_symbol(void *data, const char *name) {
+    plan_symbols *p = data;
+    for (uint32_t i = 0; i < p->g->symbol_names.len; i++)
+        if (strcmp(p->g->symbol_names.data[i], name) == 0)
+            return lp_load(p->b, LP_I64, p->symbols, lp_index(p->b, i));
+    cg_unsupported(p->g, NULL,
+                   "the size of a buffer depends on '%s', which is not known before the run", name);
+    return lp_index(p->b, 0);
+}
+
+/* total += bytes, where a negative or absurd size (more than 2^46 bytes) makes the total -1 for good. */
+static lp_value *add_size(lp_builder *b, lp_value *total, lp_value *bytes) {
+    lp_value *limit = lp_index(b, (int64_t)1 << 46), *zero = lp_index(b, 0);
+    lp_value *bad = lp_bin(b, LP_or, lp_bin(b, LP_lt, bytes, zero), lp_bin(b, LP_gt, bytes, limit));
+    bad = lp_bin(b, LP_or, bad, lp_bin(b, LP_lt, total, zero));
+    return lp_select(b, bad, lp_index(b, -1), lp_bin(b, LP_add, total, bytes));
+}
+
+void cg_emit_plan(cg *g, const cg_memory_plan *plan, const char *name, const ir_dim *const *exprs,
+                  uint32_t n_exprs) {
+    lp_func *f = lp_func_create(g->lp, name);
+    f->external = true;
+    f->result = LP_I64;
+    lp_value *symbols = lp_func_add_param(f, lp_scalar(LP_PTR), "symbols", LP_READONLY);
+    lp_value *out = lp_func_add_param(f, lp_scalar(LP_PTR), "exprs", 0),
+             *slots = lp_func_add_param(f, lp_scalar(LP_PTR), "slots", 0);
+    lp_value *n_threads = lp_func_add_param(f, LP_I64, "n_threads", 0);
+    lp_builder b = lp_build_in(f);
+    plan_symbols p = {.g = g, .b = &b, .symbols = symbols};
+    for (uint32_t i = 0; i < n_exprs; i++)
+        lp_store(&b, out, lp_index(&b, i), cg_dim_emit(&b, exprs[i], load_symbol, &p));
+    lp_value *total = lp_index(&b, plan->static_bytes);
+    for (uint32_t i = 0; i < plan->n_slots; i++) {
+        lp_value *bytes = cg_dim_emit(&b, plan->slots[i].bytes, load_symbol, &p);
+        lp_store(&b, slots, lp_index(&b, i), total);
+        if (plan->slots[i].per_thread) bytes = lp_bin(&b, LP_mul, bytes, n_threads);
+        total = add_size(&b, total, bytes);
+    }
+    lp_return(&b, total);
+}

@@ -1,0 +1,341 @@
+/* The program: where values live, in which order kernels are called, where threads meet; see lower.h.
+ *
+ * Epochs number the stretches between barriers in program order. A workspace buffer is alive from the first to the last epoch that
+ * touches it; inside a loop everything made before the loop stays alive to the loop's end, because the next round reads it again. */
+#include "codegen/program.h"
+
+#include "ir/base/assert.h"
+#include "runtime/abi.h"
+
+#include <stdarg.h>
+
+/* ---- failures and refusals ------------------------------------------------------------------------------------- */
+
+bool cg_unsupported(cg *g, const ir_node *n, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    tl_str s;
+    tl_str_init(&s, g->arena);
+    tl_str_vprintf(&s, format, args);
+    va_end(args);
+    g->failed = true;
+    return diag_error(&g->c->diag, n ? n->loc : NULL, "%s: %s", n ? op_get(n->op)->name : "model",
+                      s.data);
+}
+
+int64_t cg_failure(cg *g, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    tl_str s;
+    tl_str_init(&s, g->arena);
+    const ir_loc *loc = g->node ? g->node->loc : NULL;
+    if (loc && loc->op) tl_str_printf(&s, "node '%s' (%s), ", loc->node ? loc->node : "", loc->op);
+    tl_str_vprintf(&s, format, args);
+    va_end(args);
+    for (uint32_t i = 0; i < g->failures.len; i++)
+        if (strcmp(g->failures.data[i], s.data) == 0) return i;
+    tl_vec_push(g->arena, &g->failures, s.data);
+    return g->failures.len - 1;
+}
+
+/* ---- buffers --------------------------------------------------------------------------------------------------- */
+
+cg_buffer *cg_buffer_create(cg *g, const ir_dim *bytes) {
+    cg_buffer *b = TL_NEW(g->arena, cg_buffer);
+    *b = (cg_buffer){.kind = CG_WORKSPACE,
+                     .number = g->n_buffers++,
+                     .bytes = bytes,
+                     .first = g->epoch,
+                     .last = g->epoch};
+    if (g->last_buffer)
+        g->last_buffer->next = b;
+    else
+        g->buffers = b;
+    g->last_buffer = b;
+    return b;
+}
+
+static const ir_dim *type_bytes(cg *g, const ir_type *t) {
+    uint32_t bits = ir_dtype_bits(t->dtype);
+    if (bits < 8) {
+        cg_unsupported(g, g->node, "element type %s is not compiled yet", ir_dtype_name(t->dtype));
+        bits = 8;
+    }
+    return ir_dim_mul(g->c, ir_type_elements(g->c, t), cg_dc(g, bits / 8));
+}
+
+static const cg_view *weight_view(cg *g, ir_value *v) {
+    cg_buffer *b = TL_NEW(g->arena, cg_buffer);
+    *b = (cg_buffer){.kind = CG_WEIGHT, .offset = g->weight_bytes, .tensor = v->tensor};
+    b->bytes = type_bytes(g, v->type);
+    g->weight_bytes += (int64_t)((v->tensor->bytes + 63) & ~(size_t)63);
+    if (g->last_weight)
+        g->last_weight->next = b;
+    else
+        g->weight_buffers = b;
+    g->last_weight = b;
+    return cg_view_dense(g, b, v->type);
+}
+
+/* Keeps the buffer alive now, and to the end of every loop around us that began after it was made. */
+static void touch(cg *g, cg_buffer *b) {
+    if (b->kind != CG_WORKSPACE) return;
+    if (b->last < g->epoch) b->last = g->epoch;
+    for (cg_loop *l = g->loop; l; l = l->outer)
+        if (b->first < l->first_epoch) tl_vec_push(g->arena, &l->survivors, b);
+}
+
+void cg_loop_begin(cg *g, cg_loop *l) {
+    *l = (cg_loop){.outer = g->loop};
+    cg_barrier(g);
+    l->first_epoch = g->epoch;
+    g->loop = l;
+}
+
+void cg_loop_end(cg *g, cg_loop *l) {
+    for (uint32_t i = 0; i < l->survivors.len; i++) {
+        cg_buffer *b = l->survivors.data[i];
+        if (b->last < g->epoch) b->last = g->epoch;
+    }
+    g->loop = l->outer;
+    cg_barrier(g);
+}
+
+void cg_barrier(cg *g) {
+    lp_call(&g->b, "tlbc_rt_barrier", lp_scalar(LP_VOID), &g->frame, 1);
+    g->epoch++;
+}
+
+/* ---- values ---------------------------------------------------------------------------------------------------- */
+
+void cg_set_view(cg *g, ir_value *v, const cg_view *view) {
+    tl_map_set_ptr(&g->views, v, view);
+}
+void cg_set_dest(cg *g, ir_value *v, const cg_view *view) {
+    tl_map_set_ptr(&g->dests, v, view);
+}
+
+const cg_view *cg_read(cg *g, ir_value *v) {
+    const cg_view *view = tl_map_get_ptr(&g->views, v);
+    if (view) return view;
+    TL_ASSERT(v->tensor); /* everything else has been lowered before it is read */
+    view = weight_view(g, v);
+    cg_set_view(g, v, view);
+    return view;
+}
+
+static const cg_view *fresh_dense(cg *g, const ir_type *t) {
+    return cg_view_dense(g, cg_buffer_create(g, type_bytes(g, t)), t);
+}
+
+const cg_view *cg_write(cg *g, ir_value *v) {
+    const cg_view *view = tl_map_get_ptr(&g->dests, v);
+    if (!view) view = fresh_dense(g, v->type);
+    cg_set_view(g, v, view);
+    return view;
+}
+
+static const ir_type *view_type(cg *g, const cg_view *v) {
+    return ir_type_tensor(g->c, v->dtype, v->rank, v->dims);
+}
+
+const cg_view *cg_materialise(cg *g, const cg_view *v) {
+    const cg_view *copy = fresh_dense(g, view_type(g, v));
+    cg_copy(g, v, copy);
+    return copy;
+}
+
+const cg_view *cg_read_dense(cg *g, ir_value *v) {
+    const cg_view *view = cg_read(g, v);
+    return cg_view_is_dense(g, view) ? view : cg_materialise(g, view);
+}
+
+const cg_view *cg_read_rows(cg *g, ir_value *v) {
+    const cg_view *view = cg_read(g, v);
+    int32_t last = view->rank - 1;
+    if (last < 0 || ir_dim_is(view->strides[last], 1) || ir_dim_is(view->dims[last], 1))
+        return view;
+    return cg_materialise(g, view);
+}
+
+/* ---- addresses ------------------------------------------------------------------------------------------------- */
+
+static lp_value *buffer_base(cg *g, const cg_buffer *b) {
+    switch (b->kind) {
+    case CG_WEIGHT:
+        return lp_ptr_add(&g->b, g->weights, lp_index(&g->b, b->offset));
+    case CG_INPUT:
+        return lp_load(&g->b, lp_scalar(LP_PTR), g->inputs, lp_index(&g->b, b->number));
+    case CG_OUTPUT:
+        return lp_load(&g->b, lp_scalar(LP_PTR), g->outputs, lp_index(&g->b, b->number));
+    case CG_WORKSPACE:
+        return lp_buffer(&g->b, b->number);
+    }
+    TL_UNREACHABLE();
+}
+
+lp_value *cg_pointer(cg *g, const cg_view *v) {
+    touch(g, v->buffer);
+    lp_value *base = buffer_base(g, v->buffer);
+    if (v->buffer->per_thread)
+        base = lp_ptr_add(&g->b, base, lp_bin(&g->b, LP_mul, g->tid, cg_dim(g, v->buffer->bytes)));
+    if (ir_dim_is(v->offset, 0)) return base;
+    const ir_dim *bytes = ir_dim_mul(g->c, v->offset, cg_dc(g, ir_dtype_bits(v->dtype) / 8));
+    return lp_ptr_add(&g->b, base, cg_dim(g, bytes));
+}
+
+lp_value *cg_load_scalar(cg *g, ir_value *v) {
+    const cg_view *view = cg_read(g, v);
+    cg_buffer *b = view->buffer;
+    if (b->kind != CG_WEIGHT && b->kind != CG_INPUT && b->write.epoch == g->epoch) cg_barrier(g);
+    lp_value *x = lp_load(&g->b, lp_scalar(view->dtype), cg_pointer(g, view), lp_index(&g->b, 0));
+    /* the next kernel may overwrite it while another thread has not read it yet */
+    b->read = (cg_access){.epoch = g->epoch};
+    return x;
+}
+
+/* ---- which nodes run ------------------------------------------------------------------------------------------- */
+
+bool cg_reads_data(const ir_node *n, uint32_t i) {
+    const ir_value *v = ir_in(n, i);
+    bool known = v && (v->known || v->tensor);
+    switch (n->op) {
+    case OP_Shape:
+    case OP_Size:
+    case OP_EyeLike:
+        return false;
+    case OP_Reshape:
+    case OP_Expand:
+    case OP_Tile:
+    case OP_Squeeze:
+    case OP_Unsqueeze:
+    case OP_Split:
+        return i == 0;
+    case OP_Slice:
+        return i == 0 || !known;
+    case OP_Pad:
+        return i == 0 || i == 2 || !known;
+    case OP_ConstantOfShape:
+        return false;
+    case OP_Range:
+    case OP_Trilu:
+    case OP_CumSum:
+    case OP_CumProd:
+        return i == 0 || !known;
+    default:
+        return true;
+    }
+}
+
+static void mark_value(ir_value *v, uint32_t mark) {
+    if (v) v->mark = mark;
+}
+
+static bool is_demanded(const ir_node *n, uint32_t mark) {
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (n->out[i].mark == mark) return true;
+    return false;
+}
+
+static void demand_region(ir_region *r, uint32_t mark) {
+    for (uint32_t i = 0; i < r->yield->n_in; i++)
+        mark_value(r->yield->in[i].value, mark);
+    for (ir_node *n = r->last; n; n = n->prev) {
+        if (!is_demanded(n, mark)) continue;
+        for (uint32_t i = 0; i < n->n_in; i++)
+            if (cg_reads_data(n, i)) mark_value(n->in[i].value, mark);
+        for (uint32_t i = 0; i < n->n_regions; i++)
+            demand_region(n->regions[i], mark);
+    }
+}
+
+bool cg_lower_region(cg *g, ir_region *r) {
+    ir_for_each_node (n, r) {
+        if (!is_demanded(n, g->demanded)) continue;
+        g->node = n;
+        g->b.loc = n->loc;
+        g->b.line++;
+        cg_lower_fn *lower = cg_lower_get(n->op);
+        if (!lower(g, n) || g->failed) {
+            if (!g->failed) cg_unsupported(g, n, "cannot be compiled");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- the whole graph ------------------------------------------------------------------------------------------- */
+
+static lp_value *frame_member(cg *g, size_t offset) {
+    return lp_load(&g->b, lp_scalar(LP_PTR),
+                   lp_ptr_add(&g->b, g->frame, lp_index(&g->b, (int64_t)offset)),
+                   lp_index(&g->b, 0));
+}
+
+static void begin_program(cg *g) {
+    lp_func *f = lp_func_create(g->lp, "program");
+    f->external = true;
+    g->frame = lp_func_add_param(f, lp_scalar(LP_PTR), "frame", LP_READONLY);
+    g->tid = lp_func_add_param(f, LP_I64, "tid", 0);
+    g->n_threads = lp_func_add_param(f, LP_I64, "n_threads", 0);
+    g->b = lp_build_in(f);
+    g->workspace = frame_member(g, offsetof(tlbc_frame, workspace));
+    g->weights = frame_member(g, offsetof(tlbc_frame, weights));
+    g->inputs = frame_member(g, offsetof(tlbc_frame, inputs));
+    g->outputs = frame_member(g, offsetof(tlbc_frame, outputs));
+    g->slots = frame_member(g, offsetof(tlbc_frame, slots));
+    g->symbols = frame_member(g, offsetof(tlbc_frame, symbols));
+    cg_scope_begin(g);
+    for (uint32_t i = 0; i < g->symbol_names.len; i++) {
+        lp_value *v = lp_load(&g->b, LP_I64, g->symbols, lp_index(&g->b, i));
+        cg_symbol_set(g, g->symbol_names.data[i], v);
+    }
+}
+
+static bool bind_inputs(cg *g, const ir_region *body) {
+    for (uint32_t i = 0; i < body->n_params; i++) {
+        ir_value *v = body->params[i];
+        if (!ir_type_is_known(v->type))
+            return cg_unsupported(g, NULL, "input '%s' has no known rank or is not a tensor",
+                                  v->name);
+        cg_buffer *b = TL_NEW(g->arena, cg_buffer);
+        *b = (cg_buffer){.kind = CG_INPUT, .number = i};
+        cg_set_view(g, v, cg_view_dense(g, b, v->type));
+    }
+    return true;
+}
+
+/* Results are written to the caller's memory by the kernel that makes them, where one does. */
+static const cg_view **assign_outputs(cg *g, const ir_region *body) {
+    uint32_t n = ir_region_n_results(body);
+    const cg_view **views = TL_NEW_ARRAY(g->arena, const cg_view *, n);
+    for (uint32_t i = 0; i < n; i++) {
+        ir_value *v = ir_region_result(body, i);
+        if (!ir_type_is_known(v->type)) {
+            cg_unsupported(g, v->def, "output '%s' has no known shape", body->graph->outputs[i]);
+            return NULL;
+        }
+        cg_buffer *b = TL_NEW(g->arena, cg_buffer);
+        *b = (cg_buffer){.kind = CG_OUTPUT, .number = i};
+        views[i] = cg_view_dense(g, b, v->type);
+        bool produced = v->def && !op_is(v->def->op, OP_VIEW) && !tl_map_get_ptr(&g->dests, v);
+        if (produced) cg_set_dest(g, v, views[i]);
+    }
+    return views;
+}
+
+bool cg_lower_graph(cg *g, ir_graph *graph) {
+    g->epoch = 1;
+    g->demanded = ir_new_mark(g->c);
+    demand_region(graph->body, g->demanded);
+    begin_program(g);
+    if (!bind_inputs(g, graph->body)) return false;
+    const cg_view **outputs = assign_outputs(g, graph->body);
+    if (!outputs || !cg_lower_region(g, graph->body)) return false;
+    for (uint32_t i = 0; i < ir_region_n_results(graph->body); i++) {
+        const cg_view *from = cg_read(g, ir_region_result(graph->body, i));
+        if (from->buffer != outputs[i]->buffer) cg_copy(g, from, outputs[i]);
+    }
+    cg_scope_end(g);
+    return !g->failed;
+}
