@@ -149,6 +149,35 @@ ir_value *ir_module_const(ir_module *m, const ir_tensor *t, const char *name) {
     }
 }
 
+/* Enters a constant known to be new. */
+static void const_enter(ir_module *m, ir_const *k) {
+    bool added = false;
+    for (uint64_t key = k->value.tensor->hash; !added; key++) {
+        uint64_t *slot = tl_map_insert(&m->const_by_hash, key, &added);
+        if (added) *slot = (uint64_t)(uintptr_t)k;
+    }
+}
+
+uint32_t ir_module_sweep_consts(ir_module *m) {
+    uint32_t dropped = 0;
+    ir_const **link = &m->consts, *last = NULL;
+    for (ir_const *k = m->consts; k; k = k->next) {
+        if (!k->value.uses) {
+            dropped++;
+            continue;
+        }
+        *link = last = k;
+        link = &k->next;
+    }
+    *link = NULL;
+    m->last_const = last;
+    if (!dropped) return 0;
+    tl_map_clear(&m->const_by_hash);
+    for (ir_const *k = m->consts; k; k = k->next)
+        const_enter(m, k);
+    return dropped;
+}
+
 /* ---- nodes -------------------------------------------------------------------------------------------------- */
 
 static void init_results(ir_node *n, ir_value *out, uint32_t n_out) {

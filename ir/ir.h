@@ -155,6 +155,8 @@ bool ir_region_is_inside(const ir_region *r,
 
 /* The module's constant with this content; made where absent. The first name given wins. */
 ir_value *ir_module_const(ir_module *m, const ir_tensor *t, const char *name);
+/* Drops the constants nobody uses; returns their number. */
+uint32_t ir_module_sweep_consts(ir_module *m);
 
 /* ---- nodes -------------------------------------------------------------------------------------------------- */
 /* Unlinked; results untyped; operands may be NULL. Give it a place with ir_node_insert_*. */

@@ -7,8 +7,11 @@
 #ifndef TLBC_PASSES_PASS_H
 #define TLBC_PASSES_PASS_H
 
+#include "ir/base/debug.h"
 #include "ir/build.h"
 #include "ir/ir.h"
+
+#include <stdio.h>
 
 typedef enum pass_result { PASS_SAME, PASS_CHANGED, PASS_FAILED } pass_result;
 
@@ -18,26 +21,7 @@ typedef enum pass_math {
     PASS_MATH_FAST     /* all */
 } pass_math;
 
-/* Zero = defaults. */
-typedef struct pass_options {
-    pass_math math_plus_one; /* 0 = PASS_MATH_DEFAULT; else 1 + pass_math: see pass_get_math */
-    uint32_t panel;          /* columns of a packed weight panel; 0 = 16 */
-    const char *skip;        /* comma separated pass names */
-    int64_t bisect;          /* stop after this many changes; 0 = no limit */
-    bool verify, print, print_changed, roundtrip, eval, time, stats;
-    const char *print_only;   /* name of the pass to print after; NULL = all */
-    const char *reproducer;   /* file for the IR before a failing pass; NULL = tlbc-repro.tl */
-    const char *command_line; /* first comment of the reproducer */
-} pass_options;
-
-typedef struct pass_ctx {
-    ir_ctx *c;
-    ir_module *m;
-    tl_arena *scratch; /* reset by the manager after each pass */
-    const pass_options *options;
-    struct pass_manager *manager;
-} pass_ctx;
-
+typedef struct pass_ctx pass_ctx;
 typedef pass_result pass_fn(pass_ctx *ctx, ir_graph *g);
 
 typedef struct pass_info {
@@ -46,11 +30,48 @@ typedef struct pass_info {
     pass_fn *fn;
 } pass_info;
 
+/* Zero = defaults. */
+typedef struct pass_options {
+    pass_math math_plus_one; /* 0 = PASS_MATH_DEFAULT; else 1 + pass_math: see pass_get_math */
+    uint32_t panel;          /* columns of a packed weight panel; 0 = 16 */
+    const char *skip; /* comma separated names: passes, or "pass.what" for one kind of change */
+    int64_t bisect;   /* stop after this many changes; 0 = no limit, -1 = allow none */
+    bool verify, print, print_changed, roundtrip, eval, time, stats;
+    const char *print_only;   /* name of the pass to print after; NULL = all */
+    const char *reproducer;   /* file for the IR before a failing pass; NULL = tlbc-repro.tl */
+    const char *command_line; /* first comment of the reproducer */
+    FILE *log;                /* for everything printed; NULL = stderr */
+    const pass_info
+        *extra; /* passes beyond passes.def: tests, and tools with passes of their own */
+    uint32_t n_extra;
+} pass_options;
+
+pass_math pass_get_math(const pass_options *o);
+
+/* Adds what TLBC_DEBUG asks for to the options. */
+void pass_options_add_debug(pass_options *o, const debug_flags *d);
+
+struct pass_ctx {
+    ir_ctx *c;
+    ir_module *m;
+    tl_arena *scratch; /* reset by the manager after each pass */
+    const pass_options *options;
+    struct pass_manager *manager;
+};
+
 const pass_info *pass_find(const char *name); /* NULL where absent */
 const pass_info *pass_list(uint32_t *count);
 
-/* Adds to a statistic of the running pass ("folded"). */
+/* Asks leave for one change and counts it in the statistics: false where `skip` names it or bisect has run out. A pass that makes
+ * several changes a run asks before each; one that does not is counted as one change. */
+bool ctx_take(pass_ctx *ctx, const char *what);
+/* Whether ctx_take would give leave. */
+bool ctx_may(const pass_ctx *ctx, const char *what);
+/* Adds to a statistic of the running pass ("folded") without asking. */
 void ctx_count(pass_ctx *ctx, const char *what, uint32_t by);
+
+/* Replaces all uses of old by its equal new_value, which inherits what old's type knew better, and its name where it has none. */
+void pass_replace(pass_ctx *ctx, ir_value *old, ir_value *new_value);
 
 /* A peephole pass in one line: calls cb for every node of g, regions included, in order; nodes may be removed or inserted
  * before the current one. */
@@ -58,7 +79,10 @@ typedef pass_result pass_node_fn(pass_ctx *ctx, ir_node *n);
 pass_result pass_each_node(pass_ctx *ctx, ir_graph *g, pass_node_fn *cb);
 
 /* Runs "a,b,fix(c,d),..." on every graph of the module; "default" stands for the whole pipeline of pipeline.c.
- * false after reporting to the module's diagnostics. */
+ * false after reporting to the module's diagnostics. o may be NULL. */
 bool pass_run(ir_module *m, const char *passes, const pass_options *o);
+
+/* The order of the default pipeline, in the notation of pass_run. */
+extern const char pipeline_default[];
 
 #endif

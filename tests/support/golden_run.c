@@ -5,7 +5,7 @@
 #include "passes/pass.h"
 
 static bool run_passes(ir_module *m, const char *passes) {
-    pass_options o = {.verify = true, .roundtrip = true};
+    pass_options o = {.verify = true, .roundtrip = true, .eval = true};
     return pass_run(m, passes, &o);
 }
 #else

@@ -1,0 +1,11 @@
+/* Operators in terms of simpler ones. */
+#ifndef TLBC_PASSES_DECOMPOSE_H
+#define TLBC_PASSES_DECOMPOSE_H
+
+#include "ir/build.h"
+
+/* Builds n's definition at b, and makes users of n's results read it; n itself stays, without users. false, with nothing built,
+ * where n's operator is not defined by others or the case is not covered (a rank that is not known). */
+bool decompose_node(ir_builder *b, ir_node *n);
+
+#endif

@@ -1,0 +1,45 @@
+/* Loop and Scan seen alike: carried values, outputs collected per step, a body.
+ *
+ *            operands               body parameters         body results              results
+ *   Loop     M, cond, carried       iter, cond, carried     cond, carried, stacked    carried, stacked
+ *   Scan     carried, sliced        carried, sliced         carried, stacked          carried, stacked
+ */
+#ifndef TLBC_PASSES_LOOP_LIKE_H
+#define TLBC_PASSES_LOOP_LIKE_H
+
+#include "passes/pass.h"
+
+typedef struct loop_like {
+    ir_node *node;
+    ir_region *body;
+    uint32_t n_carried, n_stacked;
+    uint32_t first_in, first_param,
+        first_result; /* of the carried values; results of the node start with them */
+} loop_like;
+
+/* false where n is neither, or is malformed. */
+bool loop_like_get(ir_node *n, loop_like *l);
+
+static inline ir_value *loop_initial(const loop_like *l, uint32_t i) {
+    return l->node->in[l->first_in + i].value;
+}
+static inline ir_value *loop_param(const loop_like *l, uint32_t i) {
+    return l->body->params[l->first_param + i];
+}
+/* What the body hands to the next step. */
+static inline ir_value *loop_update(const loop_like *l, uint32_t i) {
+    return ir_region_result(l->body, l->first_result + i);
+}
+static inline ir_value *loop_stacked(const loop_like *l, uint32_t i) {
+    return ir_region_result(l->body, l->first_result + l->n_carried + i);
+}
+
+/* Replaces the node by one without the carried values and stacked outputs whose keep[] is false (n_carried + n_stacked of them).
+ * Their results and parameters must be unused. Returns the new node. */
+ir_node *loop_like_shrink(pass_ctx *ctx, const loop_like *l, const bool *keep);
+
+/* A copy of n with these operands, and with its regions moved there; results whose keep[] is false are left out. Takes n's place. */
+ir_node *node_rebuild(pass_ctx *ctx, ir_node *n, ir_value *const *in, uint32_t n_in,
+                      const bool *keep);
+
+#endif

@@ -1,0 +1,13 @@
+/* The default order of passes. One line per stage, with what holds after it. */
+#include "passes/pass.h"
+
+const char pipeline_default[] =
+    /* what the importer could not know: types and the contents of shape tensors */
+    "infer_shapes,"
+    /* fewer operators to know: Gemm, batch normalisation, variadic sums... in simpler terms */
+    "decompose,"
+    /* constants computed, shape arithmetic reduced to expressions over the model's dimensions, noise gone */
+    "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce),"
+    /* sequences that loops append to become stacked outputs */
+    "loop_lists,"
+    "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce)";

@@ -1,0 +1,247 @@
+/* Rules about shapes and views; listed in simplify_rules.def, conventions in simplify.h. */
+#include "ir/base/vec.h"
+#include "ir/limits.h"
+#include "passes/simplify.h"
+
+#define RULE_FN(name) ir_value *rule_##name(ir_builder *b, ir_node *n)
+
+static ir_node *operand_node(const ir_node *n, op_id op) {
+    ir_node *def = n->in[0].value ? n->in[0].value->def : NULL;
+    return def && def->op == op ? def : NULL;
+}
+
+/* All of n integers equal x. */
+static bool all_are(const int64_t *v, int32_t n, int64_t x) {
+    for (int32_t i = 0; i < n; i++)
+        if (v[i] != x) return false;
+    return n >= 0;
+}
+
+/* ---- Transpose ---------------------------------------------------------------------------------------------- */
+
+static bool is_identity(const int64_t *perm, uint32_t rank) {
+    for (uint32_t i = 0; i < rank; i++)
+        if (perm[i] != i) return false;
+    return true;
+}
+
+RULE_FN(transpose_none) {
+    (void)b;
+    int64_t perm[IR_MAX_RANK];
+    uint32_t rank;
+    return get_perm(n, perm, &rank) && is_identity(perm, rank) ? n->in[0].value : NULL;
+}
+
+RULE_FN(transpose_twice) {
+    ir_node *inner = operand_node(n, OP_Transpose);
+    int64_t p[IR_MAX_RANK], q[IR_MAX_RANK], both[IR_MAX_RANK];
+    uint32_t rank, inner_rank;
+    if (!inner || !get_perm(n, p, &rank) || !get_perm(inner, q, &inner_rank)) return NULL;
+    for (uint32_t i = 0; i < rank; i++)
+        both[i] = q[p[i]];
+    ir_value *x = inner->in[0].value;
+    return is_identity(both, rank) ? x : build_transpose(b, x, both, rank);
+}
+
+/* Dimensions other than 1 keep their order. */
+static bool keeps_order(const int64_t *perm, const ir_type *t) {
+    int64_t last = -1;
+    for (int32_t i = 0; i < t->rank; i++) {
+        if (ir_dim_is(t->dims[perm[i]], 1)) continue;
+        if (perm[i] < last) return false;
+        last = perm[i];
+    }
+    return true;
+}
+
+RULE_FN(transpose_ones) {
+    ir_value *x = n->in[0].value;
+    int64_t perm[IR_MAX_RANK];
+    uint32_t rank;
+    if (!get_perm(n, perm, &rank) || !keeps_order(perm, x->type)) return NULL;
+    return build_reshape_to(b, x, n->out[0].type);
+}
+
+/* ---- nodes that change nothing ------------------------------------------------------------------------------ */
+
+RULE_FN(same_shape) {
+    (void)b;
+    return same_type(&n->out[0], n->in[0].value) ? n->in[0].value : NULL;
+}
+
+RULE_FN(tile_none) {
+    (void)b;
+    int64_t repeats[IR_MAX_RANK];
+    int32_t count = optional_ints(n->in[1].value, repeats, IR_MAX_RANK);
+    return all_are(repeats, count, 1) ? n->in[0].value : NULL;
+}
+
+RULE_FN(pad_none) {
+    (void)b;
+    int64_t pads[2 * IR_MAX_RANK];
+    int32_t count = optional_ints(n->in[1].value, pads, 2 * IR_MAX_RANK);
+    return all_are(pads, count, 0) ? n->in[0].value : NULL;
+}
+
+/* Step 1 and as many elements as there are: all of them, in order. */
+RULE_FN(slice_all) {
+    (void)b;
+    int64_t steps[IR_MAX_RANK];
+    int32_t count = optional_ints(ir_in(n, 4), steps, IR_MAX_RANK);
+    if (!all_are(steps, count, 1) || !same_type(&n->out[0], n->in[0].value)) return NULL;
+    return n->in[0].value;
+}
+
+/* ---- Reshape and its kin ------------------------------------------------------------------------------------ */
+
+RULE_FN(reshape_twice) {
+    ir_value *x = n->in[0].value;
+    if (!x->def || !is_reshape_like(x->def->op)) return NULL;
+    return build_reshape_to(b, x->def->in[0].value, n->out[0].type);
+}
+
+static bool same_ints(const ir_value *a, const ir_value *b) {
+    int64_t x[IR_MAX_RANK], y[IR_MAX_RANK];
+    if (a == b) return a;
+    int32_t n = optional_ints(a, x, IR_MAX_RANK), k = optional_ints(b, y, IR_MAX_RANK);
+    return n > 0 && n == k && memcmp(x, y, (size_t)n * sizeof *x) == 0;
+}
+
+RULE_FN(squeeze_undone) {
+    (void)b;
+    ir_node *inner = operand_node(n, n->op == OP_Squeeze ? OP_Unsqueeze : OP_Squeeze);
+    if (!inner || !same_ints(ir_in(n, 1), ir_in(inner, 1))) return NULL;
+    return inner->in[0].value;
+}
+
+RULE_FN(to_reshape) {
+    return build_reshape_to(b, n->in[0].value, n->out[0].type);
+}
+
+/* The shape operand is a constant that holds 0 (copy) or -1 (the rest), or zeros could be meant either way. */
+static bool is_inexact(const ir_node *n) {
+    int64_t dims[IR_MAX_RANK];
+    int32_t count = ir_value_const_ints(n->in[1].value, dims, IR_MAX_RANK);
+    bool inexact = !ir_attr_int(n, "allowzero", 0);
+    for (int32_t i = 0; i < count; i++)
+        inexact |= dims[i] < 0;
+    return inexact && ir_value_is_const(n->in[1].value);
+}
+
+RULE_FN(reshape_exact) {
+    if (!ir_type_is_static(n->out[0].type) || !is_inexact(n)) return NULL;
+    return build_reshape_to(b, n->in[0].value, n->out[0].type);
+}
+
+/* ---- Concat and Split --------------------------------------------------------------------------------------- */
+
+RULE_FN(concat_one) {
+    (void)b;
+    return n->n_in == 1 ? n->in[0].value : NULL;
+}
+
+static ir_value *build_concat(ir_builder *b, const ir_node *like, ir_value *const *in, uint32_t n) {
+    return build_node(b, OP_Concat, in, n, 1, like->attrs, like->n_attrs)->out;
+}
+
+static bool is_empty_part(const ir_value *v, int64_t axis) {
+    if (!ir_type_is_ranked(v->type)) return false;
+    int32_t a = normal_axis(axis, v->type->rank);
+    return a >= 0 && ir_dim_is(v->type->dims[a], 0);
+}
+
+RULE_FN(concat_empty) {
+    int64_t axis = ir_attr_int(n, "axis", 0);
+    ir_value **in = TL_NEW_ARRAY(b->m->arena, ir_value *, n->n_in);
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (!is_empty_part(n->in[i].value, axis)) in[left++] = n->in[i].value;
+    return left && left < n->n_in ? build_concat(b, n, in, left) : NULL;
+}
+
+/* An operand that is a Concat along the same axis which nobody else reads. */
+static ir_node *inner_concat(const ir_node *n, uint32_t i) {
+    ir_value *v = n->in[i].value;
+    if (!v->def || v->def->op != OP_Concat || !ir_value_has_one_use(v)) return NULL;
+    if (!ir_type_is_ranked(v->type)) return NULL;
+    int32_t a = normal_axis(ir_attr_int(n, "axis", 0), v->type->rank);
+    return a == normal_axis(ir_attr_int(v->def, "axis", 0), v->type->rank) ? v->def : NULL;
+}
+
+RULE_FN(concat_concat) {
+    TL_VEC(ir_value *) in = {0};
+    bool any = false;
+    for (uint32_t i = 0; i < n->n_in && !any; i++)
+        any = inner_concat(n, i);
+    if (!any) return NULL;
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        ir_node *inner = inner_concat(n, i);
+        if (!inner) tl_vec_push(b->m->arena, &in, n->in[i].value);
+        for (uint32_t k = 0; inner && k < inner->n_in; k++)
+            tl_vec_push(b->m->arena, &in, inner->in[k].value);
+    }
+    return build_concat(b, n, in.data, in.len);
+}
+
+RULE_FN(split_one) {
+    (void)b;
+    return same_type(&n->out[0], n->in[0].value) ? n->in[0].value : NULL;
+}
+
+/* ---- Gather ------------------------------------------------------------------------------------------------- */
+
+/* i, i+1, i+2, ... */
+static bool is_run(const int64_t *index, int32_t count) {
+    for (int32_t i = 1; i < count; i++)
+        if (index[i] != index[0] + i) return false;
+    return count > 0;
+}
+
+/* The indices as a start in [0, size); false where one is out of range, which must stay an error, or size is not constant. */
+static bool run_start(const int64_t *index, int32_t count, const ir_dim *size, int64_t *start) {
+    int64_t n;
+    if (!is_run(index, count) || !ir_dim_is_const(size, &n)) return false;
+    *start = index[0] < 0 ? index[0] + n : index[0];
+    return *start >= 0 && count <= n && *start <= n - count;
+}
+
+RULE_FN(gather_slice) {
+    ir_value *x = n->in[0].value, *which = n->in[1].value;
+    int64_t index[IR_MAX_KNOWN], start;
+    if (!ir_value_is_const(which) || which->type->rank > 1 || !ir_type_is_ranked(x->type))
+        return NULL;
+    int32_t count = ir_value_const_ints(which, index, IR_MAX_KNOWN);
+    int32_t axis = normal_axis(ir_attr_int(n, "axis", 0), x->type->rank);
+    if (axis < 0 || x->known || !run_start(index, count, x->type->dims[axis], &start)) return NULL;
+    ir_value *in[] = {x, build_i64s(b, &start, 1), build_i64s(b, (int64_t[]){start + count}, 1),
+                      build_i64s(b, (int64_t[]){axis}, 1)};
+    ir_value *part = build_node(b, OP_Slice, in, 4, 1, NULL, 0)->out;
+    return which->type->rank ? part : build_op2(b, OP_Squeeze, part, in[3]);
+}
+
+/* ---- reductions --------------------------------------------------------------------------------------------- */
+
+/* The axes of a reduction; false where they are not constants. None given: all, or none with noop_with_empty_axes. */
+static bool reduced_axes(const ir_node *n, const ir_type *t, bool *reduced) {
+    int64_t axes[IR_MAX_RANK];
+    int32_t count = optional_ints(ir_in(n, 1), axes, IR_MAX_RANK);
+    bool all = count == 0 && !ir_attr_int(n, "noop_with_empty_axes", 0);
+    for (int32_t i = 0; i < t->rank; i++)
+        reduced[i] = all;
+    for (int32_t i = 0; i < count; i++) {
+        int32_t axis = normal_axis(axes[i], t->rank);
+        if (axis < 0) return false;
+        reduced[axis] = true;
+    }
+    return count >= 0;
+}
+
+RULE_FN(reduce_none) {
+    ir_value *x = n->in[0].value;
+    bool reduced[IR_MAX_RANK];
+    if (!ir_type_is_ranked(x->type) || !reduced_axes(n, x->type, reduced)) return NULL;
+    for (int32_t i = 0; i < x->type->rank; i++)
+        if (reduced[i] && !ir_dim_is(x->type->dims[i], 1)) return NULL;
+    if (same_type(x, &n->out[0])) return x;
+    return build_reshape_to(b, x, n->out[0].type);
+}

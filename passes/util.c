@@ -1,0 +1,97 @@
+/* See util.h. */
+#include "passes/util.h"
+
+#include "ir/base/assert.h"
+#include "ir/limits.h"
+
+bool same_type(const ir_value *a, const ir_value *b) {
+    return a && b && a->type && a->type == b->type && ir_type_is_known(a->type);
+}
+
+bool same_dims(const ir_type *a, const ir_type *b) {
+    if (!ir_type_is_known(a) || !ir_type_is_known(b) || a->rank != b->rank) return false;
+    for (int32_t i = 0; i < a->rank; i++)
+        if (!ir_dim_equal(a->dims[i], b->dims[i])) return false;
+    return true;
+}
+
+typedef struct symbol_search {
+    const ir_graph *graph;
+    bool all_found;
+} symbol_search;
+
+static bool is_input_dim(const ir_graph *g, const char *symbol) {
+    for (uint32_t p = 0; p < g->body->n_params; p++) {
+        const ir_type *t = g->body->params[p]->type;
+        if (!ir_type_is_ranked(t)) continue;
+        for (int32_t i = 0; i < t->rank; i++)
+            if (ir_dim_is_symbol(t->dims[i]) && ir_dim_symbol_name(t->dims[i]) == symbol)
+                return true;
+    }
+    return false;
+}
+
+static void look_for_symbol(void *data, const char *symbol) {
+    symbol_search *s = data;
+    s->all_found = s->all_found && is_input_dim(s->graph, symbol);
+}
+
+bool dims_are_computable(const ir_graph *g, const ir_dim *const *dims, uint32_t n) {
+    symbol_search s = {g, true};
+    for (uint32_t i = 0; i < n && s.all_found; i++) {
+        if (ir_dim_is_unknown(dims[i])) return false;
+        ir_dim_each_symbol(dims[i], look_for_symbol, &s);
+    }
+    return s.all_found;
+}
+
+bool type_is_computable(const ir_graph *g, const ir_type *t) {
+    return ir_type_is_ranked(t) && dims_are_computable(g, t->dims, (uint32_t)t->rank);
+}
+
+/* False where a reshape would have to rely on dims being related (N = 1) that only the rest of the model implies. */
+static bool same_elements(ir_ctx *c, const ir_type *a, const ir_type *b) {
+    const ir_dim *n = ir_type_elements(c, a), *k = ir_type_elements(c, b);
+    return ir_dim_is_unknown(n) || ir_dim_equal(n, k);
+}
+
+ir_value *build_reshape_to(ir_builder *b, ir_value *x, const ir_type *t) {
+    if (!type_is_computable(b->region->graph, t) || !same_elements(b->m->ctx, x->type, t))
+        return NULL;
+    return build_reshape(b, x, t->dims, (uint32_t)t->rank);
+}
+
+bool is_reshape_like(op_id op) {
+    return op == OP_Reshape || op == OP_Squeeze || op == OP_Unsqueeze || op == OP_Flatten;
+}
+
+int32_t normal_axis(int64_t axis, int32_t rank) {
+    if (axis < 0) axis += rank;
+    return axis >= 0 && axis < rank ? (int32_t)axis : -1;
+}
+
+bool get_perm(const ir_node *transpose, int64_t *perm, uint32_t *rank) {
+    const ir_type *t = transpose->in[0].value->type;
+    if (!ir_type_is_ranked(t)) return false;
+    *rank = (uint32_t)t->rank;
+    uint32_t n;
+    const int64_t *given = ir_attr_ints(transpose, "perm", &n);
+    if (given && n != *rank) return false;
+    for (uint32_t i = 0; i < *rank; i++)
+        perm[i] = given ? given[i] : *rank - 1 - i;
+    return true;
+}
+
+int32_t optional_ints(const ir_value *v, int64_t *out, uint32_t max) {
+    return v ? ir_value_const_ints(v, out, max) : 0;
+}
+
+void move_regions(ir_node *from, ir_node *to) {
+    TL_ASSERT(to->n_regions == 0);
+    to->regions = from->regions;
+    to->n_regions = from->n_regions;
+    for (uint32_t i = 0; i < to->n_regions; i++)
+        to->regions[i]->owner = to;
+    from->regions = NULL;
+    from->n_regions = 0;
+}

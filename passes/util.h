@@ -1,0 +1,28 @@
+/* Small questions that several passes ask. */
+#ifndef TLBC_PASSES_UTIL_H
+#define TLBC_PASSES_UTIL_H
+
+#include "passes/pass.h"
+
+/* Both have the same type, and it is known completely ("?" equals nothing). */
+bool same_type(const ir_value *a, const ir_value *b);
+/* Type known completely, but for the same element type: the same dims. */
+bool same_dims(const ir_type *a, const ir_type *b);
+/* True where the dims can be computed anywhere in the graph: all their symbols are dimensions of its inputs. Symbols that stand
+ * for data (the number of nonzeros) or for what a loop makes are not. */
+bool dims_are_computable(const ir_graph *g, const ir_dim *const *dims, uint32_t n);
+bool type_is_computable(const ir_graph *g, const ir_type *t);
+/* Reshape of x to exactly the dims of t; NULL where they are not computable, or not clearly of as many elements. */
+ir_value *build_reshape_to(ir_builder *b, ir_value *x, const ir_type *t);
+/* Reshape, Squeeze, Unsqueeze, Flatten: the same elements in the same order under other dims. */
+bool is_reshape_like(op_id op);
+/* Axis in [0, rank), or -1. */
+int32_t normal_axis(int64_t axis, int32_t rank);
+/* The node's perm, or the reversal that is its default; false where the rank is not known. */
+bool get_perm(const ir_node *transpose, int64_t *perm, uint32_t *rank);
+/* The operand's integers: as ir_value_const_ints, with an omitted operand giving none (0). */
+int32_t optional_ints(const ir_value *v, int64_t *out, uint32_t max);
+/* Moves all regions of one node to another of the same kind, which must have none. */
+void move_regions(ir_node *from, ir_node *to);
+
+#endif

@@ -1,0 +1,42 @@
+/* Fuzz target: the default pipeline on random graphs (tests/support/random_graph.c). After every pass the IR must verify, survive
+ * the round trip through text, and compute what it computed before; only rewrites that keep every bit are on, so that comparisons
+ * and casts in the graph do not turn a rounding into a difference. */
+#include "passes/pass.h"
+#include "tests/support/random_graph.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void fail_with(ir_ctx *c, tl_arena *a) {
+    tl_str text;
+    tl_str_init(&text, a);
+    diag_render(&c->diag, &text);
+    fputs(text.data, stderr);
+    abort();
+}
+
+static void run(ir_ctx *c, tl_arena *a, const uint8_t *data, size_t size) {
+    ir_module *m = random_module(c, a, data, size);
+    if (!ir_module_verify(m)) fail_with(c, a);
+    pass_options o = {.verify = true,
+                      .roundtrip = true,
+                      .eval = true,
+                      .math_plus_one = PASS_MATH_STRICT + 1,
+                      .reproducer = "fuzz_passes.tl",
+                      .command_line = "fuzz_passes"};
+    if (!pass_run(m, "default", &o)) fail_with(c, a);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    tl_fail fail = {0};
+    ir_ctx c;
+    tl_arena a;
+    ir_ctx_init(&c, &fail);
+    tl_arena_init(&a, &fail);
+    if (setjmp(fail.jump) == 0) run(&c, &a, data, size);
+    ir_ctx_release(&c);
+    tl_arena_release(&a);
+    return 0;
+}
