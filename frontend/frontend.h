@@ -1,0 +1,54 @@
+/* The front end: ONNX files in, graph IR out; and the .pb files of ONNX test data.
+ *
+ *   ir_module *m = fe_import_file(ctx, &arena, "model.onnx", NULL);
+ *   if (!m) return report(&ctx->diag);
+ *
+ * Every operator of the module is in the one form that ir/ops.def names: older opsets are upgraded,
+ * model-local functions inlined, Constant nodes and initializers are constants of the module, and
+ * every value has the type inference gave it. Everything a file says is checked: a hostile one
+ * ends in a message, within bounded time and memory.
+ *
+ * Files are mapped for as long as the context lives; large constants point into the mapping. */
+#ifndef TLBC_FRONTEND_FRONTEND_H
+#define TLBC_FRONTEND_FRONTEND_H
+
+#include "ir/eval.h"
+#include "ir/ir.h"
+
+/* `--dim batch=1`: a symbol of the graph's inputs becomes this constant. */
+typedef struct fe_pin {
+    const char *symbol;
+    int64_t value;
+} fe_pin;
+
+typedef struct fe_options {
+    const fe_pin *pins;
+    uint32_t n_pins;
+    /* Names that are both a graph input and an initializer: by default (since IR 4 with a warning)
+     * they become constants and leave the list of inputs. True: since IR 4 they stay inputs, and
+     * the value in the file is ignored. */
+    bool keep_initialized_inputs;
+    /* Every dimension of every input becomes a symbol of its own, "<input>.d<axis>", whatever the file
+     * says: for tests. */
+    bool symbolic_inputs;
+    uint64_t max_nodes; /* 0 = IR_MAX_NODES */
+} fe_options;
+
+/* NULL after reporting to c->diag. `o` may be NULL. External data is looked for below the folder of
+ * `path` and nowhere else. */
+ir_module *fe_import_file(ir_ctx *c, tl_arena *a, const char *path, const fe_options *o);
+/* `data` is borrowed and must live as long as the context. `name` stands for the file in messages.
+ * External data is refused. */
+ir_module *fe_import_buffer(ir_ctx *c, tl_arena *a, const char *name, const void *data, size_t size,
+                            const fe_options *o);
+
+/* One value of test data. The file holds a TensorProto, SequenceProto or OptionalProto, whichever
+ * `expected` is (the declared type of the graph's input or output). Element types must agree,
+ * shapes are not compared. false after reporting. */
+bool fe_read_value_pb(ir_ctx *c, tl_arena *a, const char *path, const ir_type *expected,
+                      ir_datum *out);
+bool fe_read_tensor_pb(ir_ctx *c, tl_arena *a, const char *path, const ir_tensor **out);
+/* Writes t as a TensorProto; `name` may be NULL. false after reporting. */
+bool fe_write_tensor_pb(ir_ctx *c, const char *path, const char *name, const ir_tensor *t);
+
+#endif

@@ -1,0 +1,107 @@
+/* Normalisations and dropout. */
+#include "frontend/upgrade.h"
+
+/* ---- Dropout ---------------------------------------------------------------------------------- */
+
+/* All true, in the shape of x; before opset 10 of its type. */
+static ir_value *full_mask(fe_node *n, ir_value *x) {
+    ir_dtype dtype = n->opset < 10 ? x->type->dtype : DT_bool;
+    int64_t one = 1;
+    ir_tensor *t = ir_tensor_alloc(n->im->s->arena,
+                                   ir_type_tensor_static(n->im->c, dtype, 1, &one));
+    ir_tensor_set_i64(t, 0, 1);
+    ir_tensor_seal(t);
+    ir_value *shape = fe_shape(n, x);
+    ir_attr value = {.name = "value", .kind = ATTR_TENSOR, .v.t = t};
+    return fe_build(n, OP_ConstantOfShape, &shape, 1, &value, 1);
+}
+
+/* The flag is an input since opset 12; before that, a model for inference simply has no random
+ * numbers in mind, whatever is_test says. */
+static bool drops_nothing(const fe_node *n) {
+    double training, ratio;
+    if (!fe_in(n, 2)) return true;
+    if (ir_value_const_f64(fe_in(n, 2), &training) && training == 0) return true;
+    return fe_in(n, 1) && ir_value_const_f64(fe_in(n, 1), &ratio) && ratio == 0;
+}
+
+static bool dropout(fe_node *n) {
+    if (!drops_nothing(n)) return fe_error(n, "training mode is not supported");
+    if (fe_wants(n, 1) && !(n->out[1] = full_mask(n, fe_in(n, 0)))) return false;
+    return fe_finish(n, fe_in(n, 0));
+}
+
+/* ---- BatchNormalization ----------------------------------------------------------------------- */
+
+/* spatial=0: statistics per element instead of per channel, so plain broadcasting does it:
+ *   (x - mean) / sqrt(var + epsilon) * scale + bias */
+static bool batch_norm_per_element(fe_node *n) {
+    ir_dtype dtype = fe_in(n, 4)->type->dtype;
+    ir_value *epsilon = fe_scalar(n, dtype, (double)fe_attr_float(n, "epsilon", 1e-5f));
+    ir_value *deviation = fe_build1(n, OP_Sqrt, fe_build2(n, OP_Add, fe_in(n, 4), epsilon));
+    ir_value *centred = fe_build2(n, OP_Sub, fe_in(n, 0), fe_in(n, 3));
+    ir_value *y = fe_build2(n, OP_Div, centred, deviation);
+    y = fe_build2(n, OP_Mul, y, fe_in(n, 1));
+    return fe_finish(n, fe_build2(n, OP_Add, y, fe_in(n, 2)));
+}
+
+/* Whether it trains was told by is_test, then by the number of results, then by an attribute.
+ * Saved statistics have no counterpart: define_results refuses them. */
+static bool batch_norm(fe_node *n) {
+    bool more = false;
+    for (uint32_t i = 1; i < n->n_out; i++)
+        more = more || fe_wants(n, i);
+    bool training = more && !fe_attr_int(n, "is_test", 0);
+    bool per_element = !fe_attr_int(n, "spatial", 1);
+    fe_remove_attr(n, "is_test");
+    fe_remove_attr(n, "spatial");
+    if (per_element && more) return fe_error(n, "training with spatial=0 is not supported");
+    if (per_element) return batch_norm_per_element(n);
+    if (training) fe_set_attr_int(n, "training_mode", 1);
+    for (uint32_t i = 3; i < n->n_out; i++)
+        if (fe_wants(n, i)) return fe_error(n, "saved statistics are not supported");
+    n->n_out = !training ? 1 : n->n_out > 3 ? 3 : n->n_out;
+    return true;
+}
+
+/* ---- GroupNormalization ----------------------------------------------------------------------- */
+
+/* One factor per group becomes one per channel: [G] -> [G,1] -> [G,C/G] -> [C]. */
+static ir_value *per_channel(fe_node *n, ir_value *v, ir_value *sizes, ir_value *channels) {
+    ir_value *column = fe_unsqueeze(n, v, (int64_t[]){1}, 1);
+    return fe_build2(n, OP_Reshape, fe_build2(n, OP_Expand, column, sizes), channels);
+}
+
+/* The number of channels as a 1-D tensor of one element. */
+static ir_value *count_channels(fe_node *n, ir_value *x) {
+    ir_attr attrs[] = {{.name = "start", .kind = ATTR_INT, .v.i = 1},
+                       {.name = "end", .kind = ATTR_INT, .v.i = 2}};
+    int64_t c;
+    if (fe_rank(x) > 1 && ir_dim_is_const(x->type->dims[1], &c)) return fe_i64s(n, &c, 1);
+    return fe_build(n, OP_Shape, &x, 1, attrs, 2);
+}
+
+static bool group_norm_channels(fe_node *n) {
+    int64_t groups = fe_attr_int(n, "num_groups", 0), one = 1;
+    if (groups < 1) return fe_error(n, "attribute 'num_groups' is %lld", (long long)groups);
+    ir_value *channels = count_channels(n, fe_in(n, 0));
+    if (!channels) return false;
+    ir_value *size = fe_build2(n, OP_Div, channels, fe_i64s(n, &groups, 1));
+    ir_value *sizes = fe_build(n, OP_Concat, (ir_value *[]){fe_i64s(n, &one, 1), size}, 2,
+                               &(ir_attr){.name = "axis", .kind = ATTR_INT}, 1);
+    ir_value *scale = per_channel(n, fe_in(n, 1), sizes, channels);
+    ir_value *bias = per_channel(n, fe_in(n, 2), sizes, channels);
+    if (!scale || !bias) return false;
+    fe_set_in(n, 1, scale);
+    fe_set_in(n, 2, bias);
+    return true;
+}
+
+/* clang-format off */
+const fe_rule fe_rules_norm[] = {
+    {"", "Dropout", FE_ALWAYS, dropout, "Identity"},
+    {"", "BatchNormalization", 14, batch_norm, NULL},
+    {"", "GroupNormalization", 21, group_norm_channels, NULL},
+    {0},
+};
+/* clang-format on */
