@@ -171,14 +171,22 @@ static LLVMValueRef int_to_float(emitter *e, LLVMValueRef x, int from, LLVMTypeR
                                 : LLVMBuildUIToFP(e->b, x, type, "");
 }
 
+/* Integers that f32 would round go to bf16 through f64. (f16 ends at 65504, where f32 is still exact.) */
+static LLVMValueRef to_small_float(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes) {
+    bool rounds = !emit_is_float(from) && ir_dtype_bits((ir_dtype)from) > 24;
+    if (to == DT_bf16 && rounds) {
+        x = emit_cast(e, x, from, DT_f64, lanes);
+        from = DT_f64;
+    }
+    x = from == DT_f64 ? f64_to_odd_f32(e, x, lanes) : emit_cast(e, x, from, DT_f32, lanes);
+    return f32_to_small(e, x, to, lanes);
+}
+
 LLVMValueRef emit_cast(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes) {
     if (from == to) return x;
     if (is_small_float(from))
         return emit_cast(e, small_to_f32(e, x, from, lanes), DT_f32, to, lanes);
-    if (is_small_float(to)) {
-        x = from == DT_f64 ? f64_to_odd_f32(e, x, lanes) : emit_cast(e, x, from, DT_f32, lanes);
-        return f32_to_small(e, x, to, lanes);
-    }
+    if (is_small_float(to)) return to_small_float(e, x, from, to, lanes);
     if (to == DT_bool) return to_bool(e, x, from);
     LLVMTypeRef type = emit_type(e, lp_vec(to, lanes));
     if (emit_is_float(from) && emit_is_float(to)) return LLVMBuildFPCast(e->b, x, type, "");

@@ -11,12 +11,24 @@ struct cg_jit {
     ir_ctx *ctx;
     LLVMOrcLLJITRef lljit;
     uint32_t n_objects;
+    char session_error
+        [512]; /* what the linker inside LLVM said: it names the symbol that the error proper leaves out */
 };
+
+/* Called from inside LLVM: no allocation. */
+static void on_session_error(void *data, LLVMErrorRef error) {
+    cg_jit *j = data;
+    char *text = LLVMGetErrorMessage(error);
+    snprintf(j->session_error, sizeof j->session_error, "%s", text);
+    LLVMDisposeErrorMessage(text);
+}
 
 static bool report(cg_jit *j, const char *doing, LLVMErrorRef error) {
     if (!error) return true;
     char *text = LLVMGetErrorMessage(error);
-    diag_error(&j->ctx->diag, NULL, "LLVM JIT: %s: %s", doing, text);
+    diag_error(&j->ctx->diag, NULL, "LLVM JIT: %s: %s", doing,
+               j->session_error[0] ? j->session_error : text);
+    j->session_error[0] = 0;
     LLVMDisposeErrorMessage(text);
     return false;
 }
@@ -49,6 +61,8 @@ cg_jit *cg_jit_create(ir_ctx *c, const cg_symbol *symbols, uint32_t n) {
     ir_ctx_add_cleanup(c, release, j);
     j->ctx = c;
     if (!report(j, "start", LLVMOrcCreateLLJIT(&j->lljit, NULL))) return NULL;
+    LLVMOrcExecutionSessionSetErrorReporter(LLVMOrcLLJITGetExecutionSession(j->lljit),
+                                            on_session_error, j);
     return n == 0 || define_symbols(j, symbols, n) ? j : NULL;
 }
 
