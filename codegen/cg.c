@@ -20,6 +20,7 @@ static void begin_variant(cg *g, cg_model *model, uint32_t i, const cg_interface
     v->main_name = ir_name(m->ctx, tl_arena_printf(m->arena, "tlbc_main_%u", i));
     v->plan_name = ir_name(m->ctx, tl_arena_printf(m->arena, "tlbc_plan_%u", i));
     *g = (cg){.c = m->ctx, .arena = m->arena, .m = m, .target = v->target, .lp = v->lp};
+    g->lines = model->options->lines;
     tl_map_init(&g->views, m->arena);
     tl_map_init(&g->dests, m->arena);
     tl_map_init(&g->trips, m->arena);
@@ -34,7 +35,7 @@ static bool lower_variant(cg *g, cg_variant *v, ir_graph *graph, const cg_interf
     cg_place_buffers(g);
     cg_emit_plan(g, &v->plan, v->plan_name, io->exprs.data, io->exprs.len);
     if (g->failed) return false;
-    return true;
+    return lp_module_verify(v->lp, &g->c->diag);
 }
 
 /* ---- weights --------------------------------------------------------------------------------------------------------- */

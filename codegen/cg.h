@@ -17,7 +17,9 @@ typedef struct cg_options {
     uint32_t n_targets;
     const char *name;         /* of the model: a C identifier; prefix of its symbols */
     const char *command_line; /* recorded in the descriptor; may be NULL */
-    const char *graph_path;   /* printed graph IR for debug information, or NULL */
+    const char
+        *graph_path; /* file that holds the printed graph IR, for debug information; NULL = none */
+    const tl_map *lines;      /* node -> its line in that file (ir_print_options.lines) */
     const char *weights_file; /* name of a side file; NULL = weights inside the object */
 } cg_options;
 

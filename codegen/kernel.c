@@ -37,6 +37,7 @@ cg_kernel cg_kernel_begin(cg *g, const ir_node *n, const ir_dim *units) {
     cg_kernel k = {.g = g, .units = units, .serial = ir_dim_is(units, 1)};
     k.b = lp_build_in(f);
     k.b.loc = n ? n->loc : NULL;
+    k.b.line = f->line = cg_line(g, n);
     k.begin = lp_func_add_param(f, LP_I64, "begin", 0);
     k.end = lp_func_add_param(f, LP_I64, "end", 0);
     return k;

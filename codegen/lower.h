@@ -81,6 +81,7 @@ struct cg {
     uint32_t epoch; /* number of barriers so far, in program order */
     TL_VEC(const char *) failures;
     const ir_node *node; /* being lowered */
+    const tl_map *lines; /* node -> line of the printed graph; NULL = no debug information */
     uint32_t demanded;   /* mark of the values that are needed at run time */
     bool failed;
     double flops;
@@ -137,6 +138,7 @@ cg_write(cg *g,
 void cg_set_view(cg *g, ir_value *v, const cg_view *view);
 void cg_copy(cg *g, const cg_view *from, const cg_view *to); /* a nest that moves elements */
 bool cg_lower_region(cg *g, ir_region *r);
+uint32_t cg_line(const cg *g, const ir_node *n); /* of n in the printed graph, 0 = none */
 /* The operand's data is read when n runs (false: only its known contents, at compile time). */
 bool cg_reads_data(const ir_node *n, uint32_t operand);
 lp_value *cg_pointer(cg *g, const cg_view *v); /* address of element [0, …, 0] in the program */

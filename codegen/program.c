@@ -249,12 +249,17 @@ static void demand_region(ir_region *r, uint32_t mark) {
     }
 }
 
+uint32_t cg_line(const cg *g, const ir_node *n) {
+    const uint64_t *line = g->lines && n ? tl_map_find(g->lines, (uint64_t)(uintptr_t)n) : NULL;
+    return line ? (uint32_t)*line : 0;
+}
+
 bool cg_lower_region(cg *g, ir_region *r) {
     ir_for_each_node (n, r) {
         if (!is_demanded(n, g->demanded)) continue;
         g->node = n;
         g->b.loc = n->loc;
-        g->b.line++;
+        g->b.line = cg_line(g, n);
         cg_lower_fn *lower = cg_lower_get(n->op);
         if (!lower(g, n) || g->failed) {
             if (!g->failed) cg_unsupported(g, n, "cannot be compiled");

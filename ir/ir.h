@@ -244,6 +244,7 @@ uint32_t ir_region_count_nodes(const ir_region *r); /* nested ones included */
 typedef struct ir_print_options {
     enum { IR_CONSTANTS_HASH, IR_CONSTANTS_FULL, IR_CONSTANTS_NONE } constants;
     bool locations; /* append // "node name" */
+    tl_map *lines;  /* where not NULL: filled with node -> number of its line, from 1 */
 } ir_print_options;
 void ir_module_print(const ir_module *m, const ir_print_options *o,
                      tl_str *out);                 /* o may be NULL */

@@ -28,6 +28,8 @@ typedef struct printer {
         taken; /* interned name -> next suffix to try; of the current graph, or of the constants */
     uint32_t next_number;
     uint32_t indent;
+    size_t counted;    /* text in which lines have been counted: record_line */
+    uint32_t n_lines;  /* in it */
     bool headers_only; /* regions as {...} */
     const ir_note *notes;
     uint32_t n_notes;
@@ -327,7 +329,16 @@ static void print_location(printer *p, const ir_node *n) {
     lex_print_string(p->out, tl_sv_from(n->loc->node));
 }
 
+/* Lines are counted from where the last count ended: linear over the whole module. */
+static void record_line(printer *p, const ir_node *n) {
+    if (!p->o.lines) return;
+    for (; p->counted < p->out->len; p->counted++)
+        if (p->out->data[p->counted] == '\n') p->n_lines++;
+    *tl_map_insert(p->o.lines, (uint64_t)(uintptr_t)n, NULL) = p->n_lines + 1;
+}
+
 static void print_node(printer *p, const ir_node *n) {
+    record_line(p, n);
     print_indent(p);
     print_header(p, n);
     if (n->n_regions) tl_str_puts(p->out, " {");
@@ -379,7 +390,7 @@ static void print_consts(printer *p, const ir_module *m) {
 }
 
 static void init_printer(printer *p, const ir_module *m, const ir_print_options *o, tl_str *out) {
-    *p = (printer){.out = out, .arena = out->arena, .c = m->ctx};
+    *p = (printer){.out = out, .arena = out->arena, .c = m->ctx, .counted = out->len};
     if (o) p->o = *o;
     tl_map_init(&p->names, p->arena);
     start_names(p);
