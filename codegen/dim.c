@@ -26,10 +26,6 @@ static lp_value *emit_atom(lp_builder *b, const ir_dim_atom *a, symbol_fn *symbo
         return emit_floordiv(b, x, y, may_be_zero);
     case DIM_CEILDIV:
         return lp_un(b, LP_neg, emit_floordiv(b, lp_un(b, LP_neg, x), y, may_be_zero));
-    case DIM_MOD: {
-        lp_value *q = emit_floordiv(b, x, y, may_be_zero);
-        return lp_bin(b, LP_sub, x, lp_bin(b, LP_mul, q, y));
-    }
     case DIM_MAX:
         return lp_bin(b, LP_max, x, y);
     case DIM_MIN:

@@ -177,7 +177,10 @@ static const ir_dim_atom *atom_intern(ir_ctx *c, const ir_dim_atom *a) {
         uint64_t *slot = tl_map_insert(&c->dim_atoms, h, &added);
         if (!added) {
             const ir_dim_atom *old = (const ir_dim_atom *)(uintptr_t)*slot;
-            if (old->op == a->op && old->symbol == a->symbol && old->a == a->a && old->b == a->b)
+            bool symbol = a->op ==
+                          DIM_SYMBOL; /* what a counter's a and b say is no part of its identity */
+            if (old->op == a->op && old->symbol == a->symbol &&
+                (symbol || (old->a == a->a && old->b == a->b)))
                 return old;
             continue;
         }
@@ -207,6 +210,31 @@ const ir_dim *ir_dim_const(ir_ctx *c, int64_t value) {
 const ir_dim *ir_dim_symbol(ir_ctx *c, const char *name) {
     return dim_of_atom(
         c, atom_intern(c, &(ir_dim_atom){.op = DIM_SYMBOL, .symbol = ir_name(c, name)}));
+}
+
+/* What is known of a counter hangs on the one atom of its name: set once, never changed. */
+const ir_dim *ir_dim_counter(ir_ctx *c, const char *name, const ir_dim *last) {
+    for (;; name = tl_arena_printf(&c->arena, "%s'", name)) {
+        const ir_dim *d = ir_dim_symbol(c, name);
+        ir_dim_atom *atom = (ir_dim_atom *)(uintptr_t)d->terms[0].atoms[0];
+        if (last && last->unknown) last = NULL;
+        if (atom->a && atom->b == last) return d;
+        if (atom->a) continue;
+        atom->a = ir_dim_const(c, 0);
+        atom->b = last;
+        return d;
+    }
+}
+
+bool ir_dim_has_counter(const ir_dim *d) {
+    for (uint32_t i = 0; i < d->n_terms; i++)
+        for (uint32_t j = 0; j < d->terms[i].n_atoms; j++) {
+            const ir_dim_atom *a = d->terms[i].atoms[j];
+            bool symbol = a->op == DIM_SYMBOL;
+            if (symbol ? a->a != NULL : ir_dim_has_counter(a->a) || ir_dim_has_counter(a->b))
+                return true;
+        }
+    return false;
 }
 
 const ir_dim *ir_dim_unknown(ir_ctx *c) {

@@ -22,13 +22,15 @@ typedef enum ir_dim_op {
     DIM_SYMBOL,
     DIM_FLOORDIV,
     DIM_CEILDIV,
-    DIM_MOD, /* reserved: remainders are written with DIM_FLOORDIV */
     DIM_MAX,
     DIM_MIN
 } ir_dim_op;
 
 const ir_dim *ir_dim_const(ir_ctx *c, int64_t value);
 const ir_dim *ir_dim_symbol(ir_ctx *c, const char *name); /* interned by name */
+/* A symbol whose value runs from 0 to `last` (NULL = no upper limit): the counter of a loop. Where the name is taken by a
+ * counter with another limit, one like it is made. */
+const ir_dim *ir_dim_counter(ir_ctx *c, const char *name, const ir_dim *last);
 const ir_dim *ir_dim_unknown(ir_ctx *c); /* "?": equal to nothing, not even itself */
 const ir_dim *ir_dim_add(ir_ctx *c, const ir_dim *a, const ir_dim *b);
 const ir_dim *ir_dim_sub(ir_ctx *c, const ir_dim *a, const ir_dim *b);
@@ -45,6 +47,7 @@ bool ir_dim_is(const ir_dim *d, int64_t value);
 bool ir_dim_is_symbol(const ir_dim *d); /* exactly one symbol; its name: ir_dim_symbol_name */
 const char *ir_dim_symbol_name(const ir_dim *d);
 bool ir_dim_is_unknown(const ir_dim *d);
+bool ir_dim_has_counter(const ir_dim *d); /* mentions one */
 bool ir_dim_equal(const ir_dim *a,
                   const ir_dim *b); /* provably equal for all values of the symbols */
 /* a/b where it is exact for all values (4*s / s, (2*s+4)/2), else NULL. */
@@ -64,7 +67,7 @@ void ir_dim_each_symbol(const ir_dim *d, void (*fn)(void *data, const char *symb
 typedef struct ir_dim_atom {
     ir_dim_op op;
     const char *symbol;  /* DIM_SYMBOL */
-    const ir_dim *a, *b; /* the other ops */
+    const ir_dim *a, *b; /* the other ops; of a counter: 0 and the last value (or NULL) */
     uint32_t id;
 } ir_dim_atom;
 typedef struct ir_dim_term {

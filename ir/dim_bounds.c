@@ -58,7 +58,7 @@ static range divide_range(range a, range b, bool ceil) {
 }
 
 static range atom_range(const ir_dim_atom *a) {
-    if (a->op == DIM_SYMBOL) return (range){0, INT64_MAX};
+    if (a->op == DIM_SYMBOL) return (range){0, a->b ? dim_range(a->b).hi : INT64_MAX};
     range x = dim_range(a->a), y = dim_range(a->b);
     switch (a->op) {
     case DIM_MAX:
@@ -116,6 +116,7 @@ static int64_t lower_by_split(const poly *rest, int64_t coef, const ir_dim_atom 
                 y = lower_with(rest, 1, coef, a->b, 0, splits);
         return (a->op == DIM_MAX) == (coef > 0) ? max64(x, y) : min64(x, y);
     }
+    if (a->op == DIM_SYMBOL) return lower_with(rest, 1, coef, a->b, 0, splits);
     return lower_by_division(rest, coef, a, splits);
 }
 
@@ -135,10 +136,11 @@ static int64_t lower_by_multiple(const poly *rest, const ir_dim_term *t, uint32_
     return INT64_MIN;
 }
 
-/* What can be split off: an atom that is no symbol, alone or times its own divisor. */
+/* What can be split off: an atom that is no symbol, alone or times its own divisor; a counter that is subtracted. */
 static bool is_candidate(const ir_dim_term *t) {
     if (t->coef == INT64_MIN) return false;
-    return t->n_atoms == 2 || (t->n_atoms == 1 && t->atoms[0]->op != DIM_SYMBOL);
+    if (t->n_atoms != 1 || t->atoms[0]->op != DIM_SYMBOL) return t->n_atoms == 1 || t->n_atoms == 2;
+    return t->atoms[0]->b && t->coef < 0; /* a counter is at most its last value */
 }
 
 static int64_t poly_lower(const poly *p, uint32_t splits) {

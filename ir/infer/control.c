@@ -315,6 +315,7 @@ bool infer_loop(ir_ctx *c, ir_node *n) {
     if (!check_region(c, n, body, s.count + 2, n->n_out + 1)) return false;
     body->params[0]->type = ir_type_scalar(c, DT_i64);
     body->params[1]->type = ir_type_scalar(c, DT_bool);
+    infer_loop_values(c, n, body);
     if (!infer_carried(c, &s)) return false;
     scope_init(c, &inner, body);
     if (!set_carried(c, &s, &inner)) return false;

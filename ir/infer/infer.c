@@ -142,10 +142,12 @@ const ir_dim *infer_data_dim(ir_ctx *c, const ir_node *n, uint32_t result, uint3
 }
 
 const ir_type *infer_name_dims(ir_ctx *c, const ir_type *t, const char *name) {
-    if (!name || !ir_type_is_ranked(t) || ir_type_is_known(t)) return t;
     const ir_dim *dims[IR_MAX_RANK];
-    for (int32_t i = 0; i < t->rank; i++)
-        dims[i] = ir_dim_is_unknown(t->dims[i]) ? named_dim(c, name, (uint32_t)i) : t->dims[i];
+    if (!ir_type_is_ranked(t)) return t;
+    for (int32_t i = 0; i < t->rank; i++) {
+        bool data = ir_dim_is_unknown(t->dims[i]) || ir_dim_has_counter(t->dims[i]);
+        dims[i] = data ? named_dim(c, name, (uint32_t)i) : t->dims[i];
+    }
     return ir_type_tensor(c, t->dtype, t->rank, dims);
 }
 

@@ -58,7 +58,7 @@ bool infer_set_rank(ir_ctx *c, ir_node *n, uint32_t i, ir_dtype t, int64_t rank)
 bool infer_push(ir_ctx *c, const ir_node *n, ir_shape *s, const ir_dim *d);
 /* A dimension that only the data tells: the symbol "<result name>.d<axis>"; "?" for a result without a name. */
 const ir_dim *infer_data_dim(ir_ctx *c, const ir_node *n, uint32_t result, uint32_t axis);
-/* The type with its "?" dims replaced by data dims of the value of this name. */
+/* The type with its "?" dims, and those that depend on a loop's counter, replaced by data dims of the value of this name. */
 const ir_type *infer_name_dims(ir_ctx *c, const ir_type *t, const char *name);
 
 /* Error at n about operand i: "input 1 'W': " + text; the operand's type follows as a note. */
@@ -74,6 +74,8 @@ const char *infer_dim_text(ir_ctx *c, const ir_dim *d);
 bool infer_broadcast_with(ir_ctx *c, const ir_node *n, uint32_t i, ir_shape *a, const ir_shape *b);
 bool infer_broadcast_dims(ir_ctx *c, ir_node *n, const ir_type *a, const ir_type *b, int32_t *rank,
                           const ir_dim **out);
+/* Contents of a Loop body's parameters: the counter, what grows evenly (loop_values.c). */
+void infer_loop_values(ir_ctx *c, const ir_node *n, ir_region *body);
 /* The region's nodes, in order. Parameters have types. */
 bool infer_region(ir_ctx *c, ir_region *r);
 

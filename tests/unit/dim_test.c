@@ -195,6 +195,21 @@ static void test_substitute(ir_ctx *c) {
     CHECK(ir_dim_is_unknown(ir_dim_substitute(c, d, replace_s, (void *)ir_dim_unknown(c))));
 }
 
+/* The counter of a loop over time/4 chunks. */
+static void test_counter(ir_ctx *c) {
+    const ir_dim *i = ir_dim_counter(c, "k.i", parse(c, "time/4 - 1")), *zero = ir_dim_const(c, 0);
+    CHECK(ir_dim_counter(c, "k.i", parse(c, "time/4 - 1")) == i);
+    CHECK(ir_dim_counter(c, "k.i", parse(c, "time - 1")) != i);
+    CHECK(ir_dim_has_counter(parse(c, "4*k.i + 1")));
+    CHECK(!ir_dim_has_counter(parse(c, "4*time")));
+    CHECK(ir_dim_min(c, parse(c, "4*k.i + 4"), parse(c, "time")) == parse(c, "4*k.i + 4"));
+    CHECK(ir_dim_min(c, parse(c, "4*k.i + 5"), parse(c, "time")) != parse(c, "4*k.i + 5"));
+    CHECK(ir_dim_max(c, parse(c, "4*k.i - 1"), zero) != parse(c, "4*k.i - 1"));
+    const ir_dim *five = ir_dim_counter(c, "five", ir_dim_const(c, 4));
+    CHECK(ir_dim_max(c, five, ir_dim_const(c, 4)) == ir_dim_const(c, 4));
+    CHECK(ir_dim_floordiv(c, five, ir_dim_const(c, 5)) == zero);
+}
+
 /* Expressions that double in size with every step must end in "?", not in exponential text. */
 static void test_size_limit(ir_ctx *c) {
     const ir_dim *d = parse(c, "s");
@@ -330,6 +345,7 @@ int main(void) {
     test_bounds(&c);
     test_exact_division(&c);
     test_substitute(&c);
+    test_counter(&c);
     test_size_limit(&c);
     test_random(&c);
     ir_ctx_release(&c);
