@@ -226,6 +226,13 @@ const ir_dim *ir_dim_counter(ir_ctx *c, const char *name, const ir_dim *last) {
     }
 }
 
+const ir_dim *ir_dim_bounded(ir_ctx *c, const char *name, int64_t max) {
+    const ir_dim *d = ir_dim_symbol(c, name);
+    ir_dim_atom *atom = (ir_dim_atom *)(uintptr_t)d->terms[0].atoms[0];
+    atom->b = ir_dim_const(c, max);
+    return d;
+}
+
 bool ir_dim_has_counter(const ir_dim *d) {
     for (uint32_t i = 0; i < d->n_terms; i++)
         for (uint32_t j = 0; j < d->terms[i].n_atoms; j++) {

@@ -18,19 +18,15 @@
 typedef struct ir_ctx ir_ctx;
 typedef struct ir_dim ir_dim;
 
-typedef enum ir_dim_op {
-    DIM_SYMBOL,
-    DIM_FLOORDIV,
-    DIM_CEILDIV,
-    DIM_MAX,
-    DIM_MIN
-} ir_dim_op;
+typedef enum ir_dim_op { DIM_SYMBOL, DIM_FLOORDIV, DIM_CEILDIV, DIM_MAX, DIM_MIN } ir_dim_op;
 
 const ir_dim *ir_dim_const(ir_ctx *c, int64_t value);
 const ir_dim *ir_dim_symbol(ir_ctx *c, const char *name); /* interned by name */
 /* A symbol whose value runs from 0 to `last` (NULL = no upper limit): the counter of a loop. Where the name is taken by a
  * counter with another limit, one like it is made. */
 const ir_dim *ir_dim_counter(ir_ctx *c, const char *name, const ir_dim *last);
+/* A symbol that is never above `max`, which its name must say: it is a promise about every use of the name. */
+const ir_dim *ir_dim_bounded(ir_ctx *c, const char *name, int64_t max);
 const ir_dim *ir_dim_unknown(ir_ctx *c); /* "?": equal to nothing, not even itself */
 const ir_dim *ir_dim_add(ir_ctx *c, const ir_dim *a, const ir_dim *b);
 const ir_dim *ir_dim_sub(ir_ctx *c, const ir_dim *a, const ir_dim *b);
@@ -54,6 +50,7 @@ bool ir_dim_equal(const ir_dim *a,
 const ir_dim *ir_dim_div_exact(ir_ctx *c, const ir_dim *a, const ir_dim *b);
 /* Lower bound, given that symbols are >= 0 (>= 1 is not assumed). INT64_MIN where nothing is known. */
 int64_t ir_dim_lower_bound(const ir_dim *d);
+int64_t ir_dim_upper_bound(const ir_dim *d); /* INT64_MAX where nothing is known */
 
 /* Replaces symbols: the callback gives a symbol's replacement or NULL to keep it. */
 typedef const ir_dim *ir_dim_subst_fn(void *data, const char *symbol);
@@ -66,8 +63,9 @@ void ir_dim_each_symbol(const ir_dim *d, void (*fn)(void *data, const char *symb
 /* The inside view, for code that emits the expression: a sum of terms, each coef * product of atoms. */
 typedef struct ir_dim_atom {
     ir_dim_op op;
-    const char *symbol;  /* DIM_SYMBOL */
-    const ir_dim *a, *b; /* the other ops; of a counter: 0 and the last value (or NULL) */
+    const char *symbol; /* DIM_SYMBOL */
+    const ir_dim *a,
+        *b; /* the other ops; symbols: a = 0 for counters, b = the upper bound or NULL */
     uint32_t id;
 } ir_dim_atom;
 typedef struct ir_dim_term {

@@ -136,11 +136,12 @@ static int64_t lower_by_multiple(const poly *rest, const ir_dim_term *t, uint32_
     return INT64_MIN;
 }
 
-/* What can be split off: an atom that is no symbol, alone or times its own divisor; a counter that is subtracted. */
+/* What can be split off: an atom that is no symbol, alone or times its own divisor; a symbol
+ * with an upper bound that is subtracted. */
 static bool is_candidate(const ir_dim_term *t) {
     if (t->coef == INT64_MIN) return false;
     if (t->n_atoms != 1 || t->atoms[0]->op != DIM_SYMBOL) return t->n_atoms == 1 || t->n_atoms == 2;
-    return t->atoms[0]->b && t->coef < 0; /* a counter is at most its last value */
+    return t->atoms[0]->b && t->coef < 0; /* a symbol with an upper bound */
 }
 
 static int64_t poly_lower(const poly *p, uint32_t splits) {
@@ -183,4 +184,8 @@ bool dim_at_least(const ir_dim *a, const ir_dim *b) {
 
 int64_t ir_dim_lower_bound(const ir_dim *d) {
     return dim_lower(d);
+}
+
+int64_t ir_dim_upper_bound(const ir_dim *d) {
+    return dim_upper(d);
 }

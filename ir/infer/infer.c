@@ -141,12 +141,24 @@ const ir_dim *infer_data_dim(ir_ctx *c, const ir_node *n, uint32_t result, uint3
     return named_dim(c, n->out[result].name, axis);
 }
 
+/* What depends on a loop's counter changes from step to step, but often has a limit: the chunk from 4*i to at most 4*i + 4
+ * has 4 rows or fewer. The symbol says so in its name. */
+static const ir_dim *counted_dim(ir_ctx *c, const ir_dim *d, const char *name, uint32_t axis) {
+    int64_t max = ir_dim_upper_bound(d);
+    if (!name || max == INT64_MAX) return named_dim(c, name, axis);
+    return ir_dim_bounded(
+        c, tl_arena_printf(&c->arena, "%s.d%u.max%lld", name, axis, (long long)max), max);
+}
+
 const ir_type *infer_name_dims(ir_ctx *c, const ir_type *t, const char *name) {
     const ir_dim *dims[IR_MAX_RANK];
     if (!ir_type_is_ranked(t)) return t;
     for (int32_t i = 0; i < t->rank; i++) {
-        bool data = ir_dim_is_unknown(t->dims[i]) || ir_dim_has_counter(t->dims[i]);
-        dims[i] = data ? named_dim(c, name, (uint32_t)i) : t->dims[i];
+        dims[i] = t->dims[i];
+        if (ir_dim_is_unknown(t->dims[i]))
+            dims[i] = named_dim(c, name, (uint32_t)i);
+        else if (ir_dim_has_counter(t->dims[i]))
+            dims[i] = counted_dim(c, t->dims[i], name, (uint32_t)i);
     }
     return ir_type_tensor(c, t->dtype, t->rank, dims);
 }
@@ -203,6 +215,16 @@ bool infer_push(ir_ctx *c, const ir_node *n, ir_shape *s, const ir_dim *d) {
 
 /* ---- broadcasting -------------------------------------------------------------------------------------------- */
 
+/* b = min(a, k) with k above 1, as in x[:, :k]: it is 1 only where a is, so where the two broadcast they are equal. */
+static bool is_part_of(const ir_dim *b, const ir_dim *a) {
+    const ir_dim_term *t = b->terms;
+    if (b->n_terms != 1 || t->n_atoms != 1 || t->coef != 1 || t->atoms[0]->op != DIM_MIN)
+        return false;
+    const ir_dim *x = t->atoms[0]->a, *y = t->atoms[0]->b;
+    return (ir_dim_equal(x, a) && ir_dim_lower_bound(y) >= 2) ||
+           (ir_dim_equal(y, a) && ir_dim_lower_bound(x) >= 2);
+}
+
 /* NULL where they cannot be broadcast. Symbols that differ: one of them may be 1, so only the data tells, unless one is
  * surely larger than 1. */
 static const ir_dim *broadcast_dim(ir_ctx *c, const ir_dim *a, const ir_dim *b) {
@@ -212,7 +234,8 @@ static const ir_dim *broadcast_dim(ir_ctx *c, const ir_dim *a, const ir_dim *b) 
     bool a_const = ir_dim_is_const(a, &x), b_const = ir_dim_is_const(b, &y);
     if (a_const && b_const) return NULL;
     if (a_const || b_const) return a_const ? a : b;
-    if (ir_dim_lower_bound(a) >= 2) return a;
+    if (ir_dim_lower_bound(a) >= 2 || is_part_of(b, a)) return a;
+    if (is_part_of(a, b)) return b;
     return ir_dim_lower_bound(b) >= 2 ? b : ir_dim_unknown(c);
 }
 

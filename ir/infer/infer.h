@@ -58,7 +58,8 @@ bool infer_set_rank(ir_ctx *c, ir_node *n, uint32_t i, ir_dtype t, int64_t rank)
 bool infer_push(ir_ctx *c, const ir_node *n, ir_shape *s, const ir_dim *d);
 /* A dimension that only the data tells: the symbol "<result name>.d<axis>"; "?" for a result without a name. */
 const ir_dim *infer_data_dim(ir_ctx *c, const ir_node *n, uint32_t result, uint32_t axis);
-/* The type with its "?" dims, and those that depend on a loop's counter, replaced by data dims of the value of this name. */
+/* The type with its "?" dims, and those that depend on a loop's counter, replaced by data dims of the value of this name
+ * ("x.d1", or "x.d1.max4" where 4 is an upper bound). */
 const ir_type *infer_name_dims(ir_ctx *c, const ir_type *t, const char *name);
 
 /* Error at n about operand i: "input 1 'W': " + text; the operand's type follows as a note. */

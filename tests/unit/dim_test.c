@@ -205,6 +205,12 @@ static void test_counter(ir_ctx *c) {
     CHECK(ir_dim_min(c, parse(c, "4*k.i + 4"), parse(c, "time")) == parse(c, "4*k.i + 4"));
     CHECK(ir_dim_min(c, parse(c, "4*k.i + 5"), parse(c, "time")) != parse(c, "4*k.i + 5"));
     CHECK(ir_dim_max(c, parse(c, "4*k.i - 1"), zero) != parse(c, "4*k.i - 1"));
+    const ir_dim *d = ir_dim_bounded(c, "x.d0.max4", 4);
+    CHECK(ir_dim_min(c, d, ir_dim_const(c, 4)) == d && ir_dim_min(c, d, ir_dim_const(c, 3)) != d);
+    CHECK_EQ(ir_dim_upper_bound(parse(c, "2*x.d0.max4 + 1")), 9);
+    CHECK(!ir_dim_has_counter(d));
+    CHECK_EQ(ir_dim_upper_bound(parse(c, "min(4*k.i + 4, time) - 4*k.i")), 4);
+    CHECK_EQ(ir_dim_upper_bound(parse(c, "time")), INT64_MAX);
     const ir_dim *five = ir_dim_counter(c, "five", ir_dim_const(c, 4));
     CHECK(ir_dim_max(c, five, ir_dim_const(c, 4)) == ir_dim_const(c, 4));
     CHECK(ir_dim_floordiv(c, five, ir_dim_const(c, 5)) == zero);
