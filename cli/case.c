@@ -150,6 +150,7 @@ void case_run(cli *c, const test_case *t, const case_options *o) {
     bool opened = open_subject(c, t, o, &s);
     const char *why = opened ? NULL : cli_take_report(c);
     for (uint32_t i = 0; i < sets.n; i++) {
+        if (why && i > 0) why = "as the first";
         const char *label = tl_arena_printf(c->arena, "%s/%s", t->folder, sets.items[i]);
         bool ok = opened && (s.graph ? evaluate_set(c, label, s.graph, o)
                                      : run_set(c, label, s.session, s.model.model, o));

@@ -4,7 +4,7 @@
 #include "codegen/descriptor.h"
 #include "codegen/program.h"
 #include "ir/base/assert.h"
-#include "ir/base/hash.h"
+#include "ir/cost.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,8 +17,8 @@ static void begin_variant(cg *g, cg_model *model, uint32_t i, const cg_interface
     cg_variant *v = &model->variants[i];
     *v = (cg_variant){.target = &model->options->targets[i],
                       .lp = lp_module_create(m->ctx, m->arena)};
-    v->main_name = ir_name(m->ctx, tl_arena_printf(m->arena, "tlbc_main_%u", i));
-    v->plan_name = ir_name(m->ctx, tl_arena_printf(m->arena, "tlbc_plan_%u", i));
+    v->main_name = ir_name(m->ctx, tl_arena_printf(m->arena, "%s_main_%u", model->name, i));
+    v->plan_name = ir_name(m->ctx, tl_arena_printf(m->arena, "%s_plan_%u", model->name, i));
     *g = (cg){.c = m->ctx, .arena = m->arena, .m = m, .target = v->target, .lp = v->lp};
     g->lines = model->options->lines;
     tl_map_init(&g->views, m->arena);
@@ -46,13 +46,23 @@ static void collect_weights(cg_model *model, const cg *g) {
         n++;
     cg_weight *w = TL_NEW_ARRAY(model->m->arena, cg_weight, n);
     n = 0;
-    for (cg_buffer *b = g->weight_buffers; b; b = b->next) {
+    for (cg_buffer *b = g->weight_buffers; b; b = b->next)
         w[n++] = (cg_weight){b->offset, b->tensor};
-        model->weights_hash = tl_hash_mix(model->weights_hash, b->tensor->hash);
-    }
     model->weights = w;
     model->n_weights = n;
     model->weight_bytes = g->weight_bytes;
+    if (!model->options->weights_file) return;
+    cg_weights block = cg_model_weights(model);
+    model->weights_hash = cg_weights_hash(&block);
+}
+
+cg_weights cg_model_weights(const cg_model *model) {
+    cg_span *spans = TL_NEW_ARRAY(model->m->arena, cg_span, model->n_weights);
+    for (uint32_t i = 0; i < model->n_weights; i++) {
+        const cg_weight *w = &model->weights[i];
+        spans[i] = (cg_span){(uint64_t)w->offset, w->tensor->data, w->tensor->bytes};
+    }
+    return (cg_weights){spans, model->n_weights, (uint64_t)model->weight_bytes};
 }
 
 /* All variants must read the same constants at the same offsets; they do, since they lower the same graph in the same order. */
@@ -71,6 +81,9 @@ cg_model *cg_lower(ir_module *m, const cg_options *o) {
     if (!cg_interface_collect(m, graph, m->arena, &io)) return NULL;
     cg_model *model = TL_NEW(m->arena, cg_model);
     *model = (cg_model){.m = m, .options = o, .n_variants = o->n_targets};
+    model->name = o->name ? o->name : "model";
+    model->symbol = tl_arena_printf(m->arena, "%s_model", model->name);
+    model->weights_symbol = tl_arena_printf(m->arena, "%s_weights", model->name);
     model->variants = TL_NEW_ARRAY(m->arena, cg_variant, o->n_targets);
     cg *g = TL_NEW(m->arena, cg);
     for (uint32_t i = 0; i < o->n_targets; i++) {
@@ -81,8 +94,8 @@ cg_model *cg_lower(ir_module *m, const cg_options *o) {
         else
             TL_ASSERT(same_weights(model, g));
     }
-    model->flops = g->flops;
-    cg_descriptor_build(model, graph, &io, "tlbc_model", g->failures.data, g->failures.len);
+    model->flops = ir_graph_flops_const(m->ctx, graph);
+    cg_descriptor_build(model, graph, &io, g->failures.data, g->failures.len);
     return model;
 }
 
@@ -102,7 +115,7 @@ cg_unit **cg_model_units(const cg_model *model, cg_form form, uint32_t *n) {
     }
     cg_unit *data = cg_unit_create_empty(m->ctx, model->variants[0].target);
     if (!data) return NULL;
-    cg_unit_add_data(data, "tlbc_model", model->descriptor, model->descriptor_bytes, model->relocs,
+    cg_unit_add_data(data, model->symbol, model->descriptor, model->descriptor_bytes, model->relocs,
                      model->n_relocs, CG_DATA_EXTERNAL);
     cg_unit_compile(data, form);
     units[(*n)++] = data;
@@ -125,7 +138,7 @@ static const void *weights_in_memory(const cg_model *model) {
 
 const tlbc_model *cg_load_model(const cg_model *model) {
     ir_ctx *c = model->m->ctx;
-    const cg_symbol symbols[] = {{CG_WEIGHTS_SYMBOL, weights_in_memory(model)},
+    const cg_symbol symbols[] = {{model->weights_symbol, weights_in_memory(model)},
                                  {"tlbc_rt_api", &tlbc_rt_api},
                                  FUNCTION(tlbc_rt_barrier),
                                  FUNCTION(tlbc_rt_fail),
@@ -163,5 +176,5 @@ const tlbc_model *cg_load_model(const cg_model *model) {
     if (!j) return NULL;
     for (uint32_t i = 0; i < n; i++)
         if (!cg_jit_add(j, units[i])) return NULL;
-    return cg_jit_find(j, "tlbc_model");
+    return cg_jit_find(j, model->symbol);
 }

@@ -9,13 +9,15 @@
 
 #include "codegen/object.h"
 #include "codegen/plan_memory.h"
+#include "codegen/weights.h"
 #include "ir/ir.h"
 #include "runtime/abi.h"
 
 typedef struct cg_options {
     const cg_target *targets; /* in the order a machine should try them: best first */
     uint32_t n_targets;
-    const char *name;         /* of the model: a C identifier; prefix of its symbols */
+    const char *
+        name; /* of the model: a C identifier; prefix of its symbols (NAME_model, …); NULL = "model" */
     const char *command_line; /* recorded in the descriptor; may be NULL */
     const char
         *graph_path; /* file that holds the printed graph IR, for debug information; NULL = none */
@@ -39,6 +41,7 @@ typedef struct cg_variant {
 typedef struct cg_model {
     ir_module *m;
     const cg_options *options;
+    const char *name, *symbol, *weights_symbol; /* NAME, NAME_model, NAME_weights */
     cg_variant *variants;
     uint32_t n_variants;
     const cg_weight *weights;
@@ -53,12 +56,12 @@ typedef struct cg_model {
     double flops;
 } cg_model;
 
-#define CG_WEIGHTS_SYMBOL "tlbc_weights"
-
 /* NULL after reporting. Everything lives in the module's arena. */
 cg_model *cg_lower(ir_module *m, const cg_options *o);
-/* Code for every variant and the descriptor as compiled units (descriptor last). Weights are not in them: symbol tlbc_weights. */
+/* Code for every variant and the descriptor as compiled units (descriptor last). Weights are not in them: symbol NAME_weights. */
 cg_unit **cg_model_units(const cg_model *model, cg_form form, uint32_t *n);
+/* The constants as one block, in the module's arena. */
+cg_weights cg_model_weights(const cg_model *model);
 /* Compiles into this process. The model lives until the context is released. NULL after reporting. */
 const tlbc_model *cg_load_model(const cg_model *model);
 

@@ -208,7 +208,7 @@ static void put_program(block *b, const cg_model *model, const cg_interface *io,
     if (model->options->weights_file)
         put_string(b, at + offsetof(tlbc_program, weights_file), model->options->weights_file);
     else if (model->weight_bytes)
-        point_to(b, at + offsetof(tlbc_program, weights), CG_WEIGHTS_SYMBOL, 0);
+        point_to(b, at + offsetof(tlbc_program, weights), model->weights_symbol, 0);
     put_strings(b, at + offsetof(tlbc_program, failures), failures, n_failures);
 }
 
@@ -226,9 +226,9 @@ static int by_offset(const void *x, const void *y) {
 }
 
 void cg_descriptor_build(cg_model *model, const ir_graph *g, const cg_interface *io,
-                         const char *symbol, const char *const *failures, uint32_t n_failures) {
+                         const char *const *failures, uint32_t n_failures) {
     ir_module *m = model->m;
-    block b = {.arena = m->arena, .symbol = symbol};
+    block b = {.arena = m->arena, .symbol = model->symbol};
     tlbc_model d = {
         .abi_version = TLBC_ABI_VERSION, .struct_size = sizeof d, .n_inputs = g->body->n_params};
     d.n_outputs = ir_region_n_results(g->body);
@@ -239,7 +239,7 @@ void cg_descriptor_build(cg_model *model, const ir_graph *g, const cg_interface 
     size_t at = reserve(&b, sizeof d);
     TL_ASSERT(at == 0);
     memcpy(b.data, &d, sizeof d);
-    put_string(&b, offsetof(tlbc_model, name), model->options->name);
+    put_string(&b, offsetof(tlbc_model, name), model->name);
     put_string(&b, offsetof(tlbc_model, compiler), COMPILER_NAME);
     put_string(&b, offsetof(tlbc_model, target), target_names(model, m->arena));
     put_string(&b, offsetof(tlbc_model, options),

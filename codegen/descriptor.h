@@ -12,6 +12,6 @@ typedef struct cg_interface {
 
 bool cg_interface_collect(ir_module *m, const ir_graph *g, tl_arena *a, cg_interface *out);
 void cg_descriptor_build(cg_model *model, const ir_graph *g, const cg_interface *io,
-                         const char *symbol, const char *const *failures, uint32_t n_failures);
+                         const char *const *failures, uint32_t n_failures);
 
 #endif

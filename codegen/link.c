@@ -154,6 +154,7 @@ static bool add_shared_arguments(link_job *j) {
         add(j, flags[i]);
     add(j, "-soname");
     add(j, base_name(j->o->output));
+    if (j->o->alias) add(j, tl_arena_printf(&j->c->arena, "--defsym=%s", j->o->alias));
     if (!add_exports(j)) return false;
     return add_input(j, "", cg_runtime_archive()) && add_libraries(j);
 }

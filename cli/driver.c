@@ -1,0 +1,356 @@
+/* The compile API (include/tlbc/tlbc.h): reads as the pipeline. Everything a call makes lives in its context; memory that runs out
+ * anywhere lands in driver_guarded, which drops the context. */
+#include "tlbc/tlbc.h"
+
+#include "cli/options.h"
+#include "codegen/cg.h"
+#include "codegen/header.h"
+#include "codegen/link.h"
+#include "codegen/output.h"
+#include "frontend/frontend.h"
+#include "passes/pass.h"
+
+#include <stdlib.h>
+
+typedef struct driver {
+    tl_fail fail;
+    ir_ctx ctx;
+    tl_arena arena; /* the module's */
+    const char *onnx, *output;
+    tlbc_compile_options options;
+    const char *name; /* C identifier */
+    ir_module *m;
+    cg_options cg;
+    cg_target targets[CG_MAX_TARGETS];
+    cg_model *model;
+    const tlbc_model *loaded;
+    tlbc_status status; /* of a failure that is not the model's fault */
+} driver;
+
+struct tlbc_loaded {
+    driver d;
+};
+
+static void stage(const driver *d, const char *name) {
+    if (d->options.progress) d->options.progress(d->options.progress_data, name);
+}
+
+static bool fail_with(driver *d, tlbc_status status) {
+    d->status = status;
+    return false;
+}
+
+/* ---- options -------------------------------------------------------------------------------------------------- */
+
+static void copy_options(driver *d, const tlbc_compile_options *o) {
+    size_t size = o ? o->struct_size : 0;
+    if (o) memcpy(&d->options, o, size < sizeof d->options ? size : sizeof d->options);
+    if (!d->options.emit) d->options.emit = TLBC_EMIT_SO;
+    if (!d->options.cpu) d->options.cpu = "native";
+    if (!d->options.passes) d->options.passes = "default";
+    d->fail.countdown = d->options.fail_allocation;
+}
+
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* The path without the extension of its last part. */
+static const char *path_stem(driver *d, const char *path) {
+    const char *base = base_name(path), *dot = strrchr(base, '.');
+    size_t n = dot && dot > base ? (size_t)(dot - path) : strlen(path);
+    return tl_arena_strndup(&d->ctx.arena, path, n);
+}
+
+/* "my-model" -> "my_model", "3d" -> "m3d" */
+static const char *identifier(driver *d, const char *text) {
+    bool digit = text[0] >= '0' && text[0] <= '9';
+    char *s = tl_arena_printf(&d->ctx.arena, "%s%s", digit || !text[0] ? "m" : "", text);
+    for (char *p = s; *p; p++) {
+        bool ok = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
+        if (!ok) *p = '_';
+    }
+    return s;
+}
+
+static bool parse_pins(driver *d, fe_options *o) {
+    fe_pin *pins = TL_NEW_ARRAY(&d->ctx.arena, fe_pin, d->options.n_dims);
+    for (uint32_t i = 0; i < d->options.n_dims; i++) {
+        const char *text = d->options.dims[i], *value;
+        size_t n;
+        if (!cli_split(text, &value, &n) || !cli_parse_int(value, &pins[i].value)) {
+            diag_error(&d->ctx.diag, NULL, "dimension '%s': expected NAME=SIZE", text);
+            return fail_with(d, TLBC_ERROR_ARGUMENT);
+        }
+        pins[i].symbol = tl_arena_strndup(&d->ctx.arena, text, n);
+    }
+    o->pins = pins;
+    o->n_pins = d->options.n_dims;
+    return true;
+}
+
+/* ---- stages --------------------------------------------------------------------------------------------------- */
+
+static bool import(driver *d) {
+    fe_options o = {0};
+    stage(d, "import");
+    if (!parse_pins(d, &o)) return false;
+    d->m = fe_import_file(&d->ctx, &d->arena, d->onnx, &o);
+    return d->m != NULL;
+}
+
+static bool optimise(driver *d) {
+    static const pass_math math[] = {[TLBC_MATH_DEFAULT] = PASS_MATH_DEFAULT,
+                                     [TLBC_MATH_STRICT] = PASS_MATH_STRICT,
+                                     [TLBC_MATH_FAST] = PASS_MATH_FAST};
+    pass_options o = {.math_plus_one = math[d->options.math] + 1,
+                      .skip = d->options.skip,
+                      .command_line = d->options.command_line};
+    stage(d, "passes");
+    return pass_run(d->m, d->options.passes, &o);
+}
+
+static bool lower(driver *d) {
+    stage(d, "codegen");
+    if (!cg_target_parse_list(&d->ctx, d->options.cpu, d->targets, &d->cg.n_targets))
+        return fail_with(d, TLBC_ERROR_ARGUMENT);
+    d->cg.targets = d->targets;
+    d->cg.name = d->name;
+    d->cg.command_line = d->options.command_line;
+    d->model = cg_lower(d->m, &d->cg);
+    return d->model != NULL;
+}
+
+static bool compile(driver *d) {
+    if (d->options.math > TLBC_MATH_FAST || d->options.weights > TLBC_WEIGHTS_FILE) {
+        diag_error(&d->ctx.diag, NULL, "unknown value of an option");
+        return fail_with(d, TLBC_ERROR_ARGUMENT);
+    }
+    return import(d) && optimise(d) && lower(d);
+}
+
+/* ---- files ---------------------------------------------------------------------------------------------------- */
+
+static const struct emit_kind {
+    unsigned bit;
+    const char *extension;
+} emit_kinds[] = {
+    {TLBC_EMIT_SO, ".so"},    {TLBC_EMIT_OBJ, ".o"},   {TLBC_EMIT_HEADER, ".h"},
+    {TLBC_EMIT_ASM, ".s"},    {TLBC_EMIT_LLVM, ".ll"}, {TLBC_EMIT_LOOP, ".loop"},
+    {TLBC_EMIT_GRAPH, ".tl"},
+};
+
+enum { N_KINDS = sizeof emit_kinds / sizeof emit_kinds[0] };
+
+/* Where one kind goes: the output itself where it is the only one. */
+static const char *emit_path(driver *d, const struct emit_kind *k) {
+    if (d->options.emit == k->bit) return d->output;
+    return tl_arena_printf(&d->ctx.arena, "%s%s", path_stem(d, d->output), k->extension);
+}
+
+static bool write_text(driver *d, const char *path, const tl_str *text) {
+    return cg_file_write(&d->ctx, path, (tl_sv){text->data, text->len}) ||
+           fail_with(d, TLBC_ERROR_IO);
+}
+
+/* The bytes of all units in one form; NULL after reporting. */
+static tl_sv *unit_results(driver *d, cg_form form, uint32_t *n) {
+    stage(d, "llvm");
+    cg_unit **units = cg_model_units(d->model, form, n);
+    if (!units) return NULL;
+    tl_sv *out = TL_NEW_ARRAY(&d->arena, tl_sv, *n);
+    for (uint32_t i = 0; i < *n; i++)
+        if (!cg_unit_get_result(units[i], &out[i])) return NULL;
+    return out;
+}
+
+static bool emit_linked(driver *d, unsigned kind, const char *path) {
+    static const char *const exports[] = {"tlbc_model"};
+    uint32_t n;
+    cg_weights w = cg_model_weights(d->model);
+    tl_sv *objects = unit_results(d, CG_OBJECT, &n);
+    if (!objects) return false;
+    cg_link_options o = {.output = path,
+                         .target = &d->targets[0],
+                         .exports = exports,
+                         .n_exports = 1,
+                         .weights = d->cg.weights_file || !w.bytes ? NULL : &w,
+                         .weights_symbol = d->model->weights_symbol,
+                         .alias = tl_arena_printf(&d->arena, "tlbc_model=%s", d->model->symbol)};
+    stage(d, "link");
+    bool ok = kind == TLBC_EMIT_SO ? cg_link_shared(&d->ctx, &o, objects, n)
+                                   : cg_link_relocatable(&d->ctx, &o, objects, n);
+    return ok || fail_with(d, TLBC_ERROR_IO);
+}
+
+/* Assembly or LLVM IR: a section for every CPU. */
+static bool emit_units(driver *d, cg_form form, const char *path) {
+    uint32_t n;
+    tl_str text;
+    tl_sv *parts = unit_results(d, form, &n);
+    if (!parts) return false;
+    tl_str_init(&text, &d->arena);
+    for (uint32_t i = 0; i < n; i++)
+        tl_str_append(&text, parts[i].data, parts[i].len);
+    return write_text(d, path, &text);
+}
+
+static bool emit_header(driver *d, const char *path) {
+    tl_str text;
+    tl_str_init(&text, &d->arena);
+    cg_header_print(d->m, d->name, &text);
+    return write_text(d, path, &text);
+}
+
+static bool emit_loop(driver *d, const char *path) {
+    tl_str text;
+    tl_str_init(&text, &d->arena);
+    for (uint32_t i = 0; i < d->model->n_variants; i++) {
+        if (d->model->n_variants > 1)
+            tl_str_printf(&text, "// %s\n", d->model->variants[i].target->name);
+        lp_module_print(d->model->variants[i].lp, &text);
+    }
+    return write_text(d, path, &text);
+}
+
+static bool emit_graph(driver *d, const char *path) {
+    tl_str text;
+    const ir_print_options o = {.locations = true};
+    tl_str_init(&text, &d->arena);
+    ir_module_print(d->m, &o, &text);
+    return write_text(d, path, &text);
+}
+
+static bool emit_one(driver *d, const struct emit_kind *k) {
+    const char *path = emit_path(d, k);
+    switch (k->bit) {
+    case TLBC_EMIT_HEADER:
+        return emit_header(d, path);
+    case TLBC_EMIT_ASM:
+        return emit_units(d, CG_ASSEMBLY, path);
+    case TLBC_EMIT_LLVM:
+        return emit_units(d, CG_LLVM_TEXT, path);
+    case TLBC_EMIT_LOOP:
+        return emit_loop(d, path);
+    case TLBC_EMIT_GRAPH:
+        return emit_graph(d, path);
+    default:
+        return emit_linked(d, k->bit, path);
+    }
+}
+
+static bool emit_weights(driver *d) {
+    if (!d->cg.weights_file) return true;
+    cg_weights w = cg_model_weights(d->model);
+    const char *path = tl_arena_printf(&d->ctx.arena, "%s.weights", path_stem(d, d->output));
+    return cg_weights_write_side(&d->ctx, &w, path) || fail_with(d, TLBC_ERROR_IO);
+}
+
+static bool emit_all(driver *d) {
+    if (!emit_weights(d)) return false;
+    for (int i = 0; i < N_KINDS; i++)
+        if ((d->options.emit & emit_kinds[i].bit) && !emit_one(d, &emit_kinds[i])) return false;
+    return true;
+}
+
+/* ---- one call ------------------------------------------------------------------------------------------------- */
+
+typedef bool driver_fn(driver *d);
+
+static bool run_to_files(driver *d) {
+    if (d->options.weights == TLBC_WEIGHTS_FILE)
+        d->cg.weights_file = base_name(
+            tl_arena_printf(&d->ctx.arena, "%s.weights", path_stem(d, d->output)));
+    return compile(d) && emit_all(d);
+}
+
+static bool run_to_memory(driver *d) {
+    if (!compile(d)) return false;
+    stage(d, "llvm");
+    d->loaded = cg_load_model(d->model);
+    return d->loaded != NULL;
+}
+
+static void release(driver *d) {
+    ir_ctx_release(&d->ctx);
+    tl_arena_release(&d->arena);
+}
+
+/* What was reported, for the caller to free; NULL where nothing was. */
+static char *take_message(driver *d) {
+    tl_str text;
+    if (d->ctx.diag.n == 0) return NULL;
+    tl_str_init(&text, &d->ctx.arena);
+    diag_render(&d->ctx.diag, &text);
+    return strdup(text.data);
+}
+
+/* d is on the heap, so that it is whole after the jump. After a failure it is released. */
+static tlbc_status driver_guarded(driver *d, driver_fn *run, char **message) {
+    if (setjmp(d->fail.jump)) {
+        release(d);
+        return TLBC_ERROR_MEMORY;
+    }
+    ir_ctx_init(&d->ctx, &d->fail);
+    tl_arena_init(&d->arena, &d->fail);
+    const char *stem = path_stem(d, base_name(d->output ? d->output : d->onnx));
+    d->name = identifier(d, d->options.name ? d->options.name : stem);
+    bool ok = run(d);
+    if (message) *message = take_message(d);
+    if (ok) return TLBC_OK;
+    release(d);
+    return d->status ? d->status : TLBC_ERROR_MODEL;
+}
+
+static driver *driver_create(const char *onnx, const char *output, const tlbc_compile_options *o) {
+    driver *d = calloc(1, sizeof *d);
+    if (!d) return NULL;
+    d->onnx = onnx;
+    d->output = output;
+    copy_options(d, o);
+    return d;
+}
+
+tlbc_status tlbc_compile_file(const char *onnx, const char *output,
+                              const tlbc_compile_options *options, char **message) {
+    if (message) *message = NULL;
+    driver *d = driver_create(onnx, output, options);
+    if (!d) return TLBC_ERROR_MEMORY;
+    tlbc_status status = driver_guarded(d, run_to_files, message);
+    if (!status) release(d);
+    free(d);
+    return status;
+}
+
+tlbc_status tlbc_compile_memory(const char *onnx, const tlbc_compile_options *options,
+                                tlbc_loaded **out, char **message) {
+    if (message) *message = NULL;
+    *out = NULL;
+    driver *d = driver_create(onnx, NULL, options);
+    if (!d) return TLBC_ERROR_MEMORY;
+    tlbc_status status = driver_guarded(d, run_to_memory, message);
+    if (status)
+        free(d);
+    else
+        *out = (tlbc_loaded *)d;
+    return status;
+}
+
+const tlbc_model *tlbc_loaded_model(const tlbc_loaded *l) {
+    return l->d.loaded;
+}
+
+void tlbc_loaded_free(tlbc_loaded *l) {
+    if (!l) return;
+    release(&l->d);
+    free(l);
+}
+
+void tlbc_message_free(char *message) {
+    free(message);
+}
+
+const char *tlbc_version(void) {
+    return TLBC_VERSION;
+}
