@@ -92,17 +92,20 @@ static void run_element(const sc_program *p, const operand *operands, const int6
     }
 }
 
+/* Clip's bounds are single elements that do not widen the result; all other operands broadcast together. */
 static bool broadcast_operands(ir_eval *e, const ir_node *n, const ir_datum *const *in, ev_shape *s,
                                operand *operands) {
     *s = (ev_shape){0};
     for (uint32_t i = 0; i < n->n_in; i++) {
-        const ir_tensor *t = ev_tensor(n, in, i);
-        ev_shape own = t ? ev_shape_of(t) : (ev_shape){0};
-        if (!ev_broadcast(e, n, s, &own)) return false;
-        operands[i].tensor = t;
+        const ir_tensor *t = operands[i].tensor = ev_tensor(n, in, i);
+        if (!t) continue;
+        ev_shape own = ev_shape_of(t);
+        bool bound = n->op == OP_Clip && i > 0;
+        if (bound && ev_count(&own) != 1) return ev_error(e, n, "operand %u is not one element", i);
+        if (!bound && !ev_broadcast(e, n, s, &own)) return false;
     }
     for (uint32_t i = 0; i < n->n_in; i++) {
-        if (!operands[i].tensor) continue;
+        if (!operands[i].tensor || (n->op == OP_Clip && i > 0)) continue;
         ev_shape own = ev_shape_of(operands[i].tensor);
         ev_broadcast_strides(&own, s, operands[i].strides);
     }

@@ -9,30 +9,37 @@ bool eval_identity(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_d
 
 /* ---- Reshape, Flatten, Squeeze, Unsqueeze ------------------------------------------------------------------------- */
 
-/* 0 copies the input's dimension (unless allowzero), one -1 takes what is left. */
+/* 0 copies the input's dimension (unless allowzero), one -1 takes what is left. Copied dims are on both sides and do not take
+ * part in that division: [0,-1] of an empty [0,3,4] is [0,12], as it is for any other size. */
 static bool shape_reshape(ir_eval *e, const ir_node *n, const ir_tensor *x, const ir_tensor *wanted,
                           ev_shape *s) {
     ev_shape from = ev_shape_of(x);
     size_t count;
     const int64_t *dims = ev_i64s(e, wanted, &count);
     bool allow_zero = ir_attr_int(n, "allowzero", 0) != 0;
-    int32_t open = -1;
+    int64_t known = 1, open_axes = 0, left[IR_MAX_RANK];
     if (count > IR_MAX_RANK) return ev_error(e, n, "%zu dimensions are too many", count);
+    memcpy(left, from.dims, sizeof left);
     s->rank = (int32_t)count;
     for (int32_t i = 0; i < s->rank; i++) {
-        s->dims[i] = dims[i];
-        if (dims[i] == 0 && !allow_zero) {
-            if (i >= from.rank) return ev_error(e, n, "dimension %d to copy is not there", (int)i);
-            s->dims[i] = from.dims[i];
-        }
-        if (dims[i] < -1 || (dims[i] == -1 && open >= 0))
+        bool copied = dims[i] == 0 && !allow_zero;
+        if (copied && i >= from.rank)
+            return ev_error(e, n, "dimension %d to copy is not there", (int)i);
+        if (dims[i] < -1 || (dims[i] == -1 && open_axes++))
             return ev_error(e, n, "the shape wanted is not valid");
-        if (dims[i] == -1) open = i;
+        s->dims[i] = copied ? from.dims[i] : dims[i];
+        if (copied)
+            left[i] = 1;
+        else if (dims[i] > 0 && __builtin_mul_overflow(known, dims[i], &known))
+            return ev_error(e, n, "too large");
+        else if (dims[i] == 0)
+            known = 0;
     }
-    if (open < 0) return true;
-    s->dims[open] = 1;
-    int64_t known = ev_count(s);
-    s->dims[open] = known ? ev_count(&from) / known : 0;
+    memcpy(from.dims, left, sizeof left);
+    if (open_axes && known == 0)
+        return ev_error(e, n, "a dimension of -1 beside one of 0 has no size");
+    for (int32_t i = 0; i < s->rank; i++)
+        if (s->dims[i] == -1) s->dims[i] = ev_count(&from) / known;
     return true;
 }
 
@@ -245,11 +252,13 @@ static const int64_t *split_lengths(ir_eval *e, const ir_node *n, const ir_tenso
         return given;
     }
     int64_t *v = TL_NEW_ARRAY(e->arena, int64_t, n->n_out + 1);
-    int64_t each = n->n_out ? (d + n->n_out - 1) / n->n_out : 0;
-    for (uint32_t i = 0; i < n->n_out; i++) {
-        v[i] = d < each ? d : each;
-        d -= v[i];
-    }
+    int64_t each = n->n_out ? (d + n->n_out - 1) / n->n_out : 0, rest = d - each * (n->n_out - 1);
+    if (rest < 0)
+        return ev_error(e, n, "%lld elements in %u parts of %lld", (long long)d, n->n_out,
+                        (long long)each),
+               NULL;
+    for (uint32_t i = 0; i < n->n_out; i++)
+        v[i] = i + 1 < n->n_out ? each : rest;
     return v;
 }
 

@@ -143,6 +143,8 @@ static bool known_gather_elements(ir_ctx *c, const ir_node *n, known_tensor *out
     int32_t axis;
     if (!known_in(c, n, 0, &x) || !known_in(c, n, 1, &index)) return false;
     if (!infer_axis(c, n, ir_attr_int(n, "axis", 0), x.rank, &axis)) return false;
+    for (int32_t a = 0; a < x.rank; a++)
+        if (a != axis && out->size[a] > x.size[a]) return false; /* an error when it runs */
     for (uint32_t i = 0; i < out->n; i++) {
         int64_t at[IR_MAX_RANK], k;
         out->d[i] = ir_dim_unknown(c);
@@ -228,6 +230,8 @@ static bool known_slice(ir_ctx *c, const ir_node *n, known_tensor *out) {
         axes[i] = i, step[i] = 1;
     count = (int32_t)starts.n;
     if (ir_in(n, 3) && infer_in_axes(c, n, 3, x.rank, axes, &count) != INFER_KNOWN) return false;
+    bool fits = count <= x.rank && (uint32_t)count == starts.n;
+    if (!fits || (stepped && steps.n != starts.n)) return false;
     for (int32_t i = 0; i < count; i++)
         if (!slice_start(&starts, stepped ? &steps : NULL, i, x.size[axes[i]], &start[axes[i]],
                          &step[axes[i]]))
