@@ -138,7 +138,6 @@ static void print_dim(header *h, const ir_dim *d);
 static void print_atom(header *h, const ir_dim_atom *a) {
     static const char *const formats[] = {[DIM_FLOORDIV] = "tlbc_floor_div",
                                           [DIM_CEILDIV] = "tlbc_ceil_div",
-                                          [DIM_MOD] = "tlbc_mod",
                                           [DIM_MAX] = "tlbc_max",
                                           [DIM_MIN] = "tlbc_min"};
     if (a->op == DIM_SYMBOL) {
@@ -228,8 +227,6 @@ static void print_helpers(header *h) {
                 "b != 0 && (a < 0) != (b < 0)); }\n"
                 "static inline int64_t tlbc_ceil_div(int64_t a, int64_t b) { return a / b + (a % b "
                 "!= 0 && (a < 0) == (b < 0)); }\n"
-                "static inline int64_t tlbc_mod(int64_t a, int64_t b) { return a - "
-                "tlbc_floor_div(a, b) * b; }\n"
                 "static inline int64_t tlbc_max(int64_t a, int64_t b) { return a > b ? a : b; }\n"
                 "static inline int64_t tlbc_min(int64_t a, int64_t b) { return a < b ? a : b; }\n"
                 "#endif\n\n");
