@@ -4,6 +4,11 @@
  *            %b = Add(%y, %x)                 users of %b and %c read %a
  *            %c = Identity(%b)
  *
+ * and values of shape arithmetic whose contents are known to be the same, whatever computes them:
+ *
+ *   before:  %n = Gather(Shape(%x), @zero)             after:  users of %k read %n
+ *            %k = Gather(Shape(%y), @zero)                      // x: f32[N,4], y: f32[N,8]
+ *
  * One walk in order. Nodes are found by a hash of operator, operands and attributes; those with equal hash are chained through
  * node->scratch. A node of an outer region serves inner ones, never the other way round. Results whose types differ are left:
  * they carry names of data-dependent dimensions that others refer to. */
@@ -12,7 +17,8 @@
 
 typedef struct cse {
     pass_ctx *ctx;
-    tl_map nodes; /* hash -> newest ir_node */
+    tl_map nodes;    /* hash -> newest ir_node */
+    tl_map contents; /* hash of known contents -> newest ir_value, chained through value->scratch */
     bool changed;
 } cse;
 
@@ -87,6 +93,50 @@ static void drop_identity(cse *s, ir_node *n) {
     s->changed = true;
 }
 
+/* ---- by contents -------------------------------------------------------------------------------------------- */
+
+/* A small integer tensor all of whose elements are known as expressions. */
+static bool has_contents(const ir_value *v) {
+    if (!v->known || !ir_type_is_static(v->type)) return false;
+    for (uint32_t i = 0; i < v->known->n; i++)
+        if (ir_dim_is_unknown(v->known->dims[i])) return false;
+    return v->known->n > 0;
+}
+
+static uint64_t hash_contents(const ir_value *v) {
+    uint64_t h = (uint64_t)(uintptr_t)v->type;
+    for (uint32_t i = 0; i < v->known->n; i++)
+        h = tl_hash_mix(h, (uint64_t)(uintptr_t)v->known->dims[i]);
+    return h;
+}
+
+static bool same_contents(const ir_value *a, const ir_value *b) {
+    if (a->type != b->type || a->known->n != b->known->n) return false;
+    for (uint32_t i = 0; i < a->known->n; i++)
+        if (!ir_dim_equal(a->known->dims[i], b->known->dims[i])) return false;
+    return true;
+}
+
+static ir_value *find_contents_or_add(cse *s, ir_value *v) {
+    uint64_t *slot = tl_map_insert(&s->contents, hash_contents(v), NULL);
+    for (ir_value *e = (ir_value *)(uintptr_t)*slot; e; e = (ir_value *)(uintptr_t)e->scratch)
+        if (same_contents(e, v) && ir_region_is_inside(v->def->parent, e->def->parent)) return e;
+    v->scratch = *slot;
+    *slot = (uint64_t)(uintptr_t)v;
+    return NULL;
+}
+
+static void merge_contents(cse *s, ir_node *n) {
+    if (n->n_out != 1 || !has_contents(&n->out[0])) return;
+    ir_value *earlier = find_contents_or_add(s, &n->out[0]);
+    if (!earlier || !n->out[0].uses || !ctx_take(s->ctx, "contents")) return;
+    pass_replace(s->ctx, &n->out[0], earlier);
+    ir_node_remove(n);
+    s->changed = true;
+}
+
+/* ---- the walk ----------------------------------------------------------------------------------------------- */
+
 static void cse_region(cse *s, ir_region *r) {
     ir_for_each_node_safe (n, r) {
         for (uint32_t i = 0; i < n->n_regions; i++)
@@ -97,13 +147,17 @@ static void cse_region(cse *s, ir_region *r) {
         }
         if (!op_is(n->op, OP_PURE) || n->n_regions) continue;
         ir_node *earlier = find_or_add(s, n);
-        if (earlier) merge(s, n, earlier);
+        if (earlier)
+            merge(s, n, earlier);
+        else
+            merge_contents(s, n);
     }
 }
 
 pass_result pass_cse(pass_ctx *ctx, ir_graph *g) {
     cse s = {.ctx = ctx};
     tl_map_init(&s.nodes, ctx->scratch);
+    tl_map_init(&s.contents, ctx->scratch);
     cse_region(&s, g->body);
     return s.changed ? PASS_CHANGED : PASS_SAME;
 }
