@@ -10,4 +10,9 @@ const char pipeline_default[] =
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce),"
     /* sequences that loops append to become stacked outputs */
     "loop_lists,"
-    "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce)";
+    "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce),"
+    /* what exporters spelled out is one operator: normalisation, activation functions, attention */
+    "fuse_normalization, fuse_activation, fuse_attention,"
+    "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads),"
+    /* products in the form of their kernels, with what happens before and after them; one nest for what is elementwise */
+    "merge_matmul, fuse_matmul, pack_weights, fuse_elementwise, dce";

@@ -134,12 +134,14 @@ bool eval_gemm(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum
 /* ---- MatMulPacked ---------------------------------------------------------------------------------------------------- */
 
 /* x[..., k] times a weight of k rows and `n` (attribute) columns, stored as panels [ceil(n / width), k, width] (the last one
- * filled up), then the node's region, whose parameters are the product and the operands after the weight. */
+ * filled up) or, before pack_weights, as the matrix, which is one panel; then the node's region, whose parameters are the product
+ * and the operands after the weight. */
 bool eval_matmul_packed(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
     const ir_tensor *x = ev_need(e, n, in, 0), *w = ev_need(e, n, in, 1);
     if (!x || !w) return false;
     ev_shape s = ev_shape_of(x), panels = ev_shape_of(w);
     int64_t columns = ir_attr_int(n, "n", -1);
+    if (panels.rank == 2) panels = (ev_shape){3, {1, panels.dims[0], panels.dims[1]}};
     bool fits = panels.rank == 3 && s.rank > 0 && panels.dims[1] == s.dims[s.rank - 1] &&
                 columns >= 0 && columns <= panels.dims[0] * panels.dims[2];
     if (!fits) return ev_error(e, n, "panels %s do not fit", ev_shape_text(e, &panels));

@@ -51,19 +51,22 @@ static const ir_type *packed_product(ir_ctx *c, const ir_node *n) {
     if (!ir_type_is_ranked(a)) return ir_type_unranked(c, a->dtype);
     if (a->rank == 0) return infer_error(c, n, 0, "rank is 0, expected 1 at least"), NULL;
     ir_shape s = infer_in_shape(n, 0);
-    if (infer_is_ranked(n, 1) && !infer_expect_dim(c, n, 1, 1, s.dims[s.rank - 1])) return NULL;
+    const ir_type *w = infer_in(n, 1);
+    if (ir_type_is_ranked(w) && !infer_expect_dim(c, n, 1, w->rank - 2, s.dims[s.rank - 1]))
+        return NULL;
     s.dims[s.rank - 1] = ir_dim_const(c, columns);
     return ir_type_tensor(c, a->dtype, s.rank, s.dims);
 }
 
-/* MatMulPacked(A[...,M,K], weight[panels,K,panel], extras...): the epilogue sees the product and the extras; without one the
- * product is the result. */
+/* MatMulPacked(A[...,M,K], weight[panels,K,panel] or, before pack_weights, [K,N], extras...): the epilogue sees the product and
+ * the extras; without one the product is the result. */
 bool infer_matmul_packed(ir_ctx *c, ir_node *n) {
     ir_region *epilogue = ir_node_find_region(n, "epilogue");
     if (n->n_in < 2 || !ir_type_is_tensor(infer_in(n, 0)) || !infer_in(n, 1))
         return diag_error(&c->diag, n->loc,
                           "%u inputs, expected a tensor and a packed one at least", n->n_in);
-    if (!infer_expect_rank(c, n, 1, 3)) return false;
+    if (infer_is_ranked(n, 1) && infer_in(n, 1)->rank != 2 && !infer_expect_rank(c, n, 1, 3))
+        return false;
     const ir_type **types = TL_NEW_ARRAY(&c->arena, const ir_type *, n->n_in);
     types[0] = packed_product(c, n);
     if (!types[0] || !epilogue) return types[0] && infer_set(c, n, 0, types[0]);

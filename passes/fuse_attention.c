@@ -1,0 +1,274 @@
+/* fuse_attention: scaled dot-product attention that exporters spelled out becomes ONNX's Attention, in its 4-D form.
+ *
+ *   before:  %t = Transpose<perm=[0, 1, 3, 2]>(%k)       after:  %y = Attention<scale=s>(%q, %k, %v, %mask)
+ *            %r = MatMul(%q, %t)
+ *            %s = Mul(%r, @s)
+ *            %a = Add(%s, %mask)
+ *            %p = Softmax(%a)
+ *            %y = MatMul(%p, %v)
+ *
+ * The anchor is the second MatMul. Between the scores and Softmax may be constant factors and masks in any number and order that
+ * means the same; factors on q and k, before or after their Reshape and Transpose, join the scale. K may come transposed in any way:
+ * the Transpose is changed, which costs nothing. Operands of rank 2 and 3 get leading dims of 1.
+ *
+ * Masks: added floats as they are. Where(c, s, -inf) is the boolean mask c. Where(c, s, m) with a large negative m is the added mask
+ * Where(c, 0, m): adding m swallows the score, so that a row in which all is masked stays uniform as with Where. A guard
+ * Where(IsNaN(p), 0, p) after Softmax, for rows in which all is -inf, moves behind the product with V: NaN weights make the whole row
+ * NaN. merge_heads then absorbs the splitting and merging of heads. Not done with strict maths. */
+#include "ir/limits.h"
+#include "passes/match.h"
+#include "passes/util.h"
+
+#include <math.h>
+
+enum { MAX_MASKS = 4 };
+
+/* Where(c, s, m): what a score must be below so that adding it to any sensible score gives itself. */
+static const double swallowing = -1e9;
+
+typedef struct mask {
+    ir_value *value; /* added; or the condition */
+    bool is_where;
+    bool keep;          /* where the condition holds the score stays; else it is replaced */
+    double replacement; /* -inf or large negative */
+} mask;
+
+typedef struct sdpa {
+    ir_value *q, *k, *v; /* k as MatMul read it: transposed */
+    double scale;
+    mask masks[MAX_MASKS]; /* the last applied first */
+    uint32_t n_masks;
+    bool guarded;
+} sdpa;
+
+/* ---- matching -------------------------------------------------------------------------------------------------- */
+
+static bool match_scores(ir_value *v, sdpa *s);
+
+/* v is Where(c, scores, constant) or Where(c, constant, scores). */
+static bool match_where(ir_node *n, sdpa *s) {
+    if (s->n_masks == MAX_MASKS) return false;
+    mask *m = &s->masks[s->n_masks++];
+    *m = (mask){.value = ir_in(n, 0),
+                .is_where = true,
+                .keep = ir_value_const_f64(ir_in(n, 2), &m->replacement)};
+    if (!ir_value_const_f64(ir_in(n, m->keep ? 2 : 1), &m->replacement) ||
+        m->replacement > swallowing)
+        return false;
+    return match_scores(ir_in(n, m->keep ? 1 : 2), s);
+}
+
+/* v is scores + mask: whichever operand leads to the product. */
+static bool match_added(ir_node *n, sdpa *s) {
+    if (s->n_masks == MAX_MASKS) return false;
+    for (uint32_t i = 0; i < 2; i++) {
+        sdpa attempt = *s;
+        attempt.masks[attempt.n_masks++] = (mask){.value = ir_in(n, 1 - i)};
+        if (!match_scores(ir_in(n, i), &attempt)) continue;
+        *s = attempt;
+        return true;
+    }
+    return false;
+}
+
+/* Every mask that was applied to the scores before they were multiplied by k is multiplied too. */
+static bool match_factor(ir_value *inner, double k, sdpa *s) {
+    uint32_t before = s->n_masks;
+    if (!(k > 0) || !match_scores(inner, s)) return false;
+    s->scale *= k;
+    for (uint32_t i = before; i < s->n_masks; i++)
+        if (!s->masks[i].is_where || !isinf(s->masks[i].replacement)) return false;
+    return true;
+}
+
+static bool match_scores(ir_value *v, sdpa *s) {
+    ir_node *n = v->def;
+    ir_value *inner;
+    double k;
+    if (!n || !match_user(v)) return false;
+    if (n->op == OP_MatMul) {
+        s->q = ir_in(n, 0);
+        s->k = ir_in(n, 1);
+        return true;
+    }
+    if (match_scaled(v, &inner, &k)) return match_factor(inner, k, s);
+    if (n->op == OP_Where) return match_where(n, s);
+    return n->op == OP_Add && match_added(n, s);
+}
+
+/* The p of v = Where(IsNaN(p), 0, p); both reads are within the guard. */
+static ir_value *match_guard(const ir_value *v) {
+    ir_node *where = match_def(v, OP_Where),
+            *is_nan = where ? match_single(ir_in(where, 0), OP_IsNaN) : NULL;
+    double zero;
+    if (!is_nan || ir_in(is_nan, 0) != ir_in(where, 2) || ir_value_count_uses(ir_in(where, 2)) != 2)
+        return NULL;
+    return ir_value_const_f64(ir_in(where, 1), &zero) && zero == 0 ? ir_in(where, 2) : NULL;
+}
+
+static bool match_sdpa(ir_node *n, sdpa *s) {
+    *s = (sdpa){.scale = 1, .v = ir_in(n, 1)};
+    ir_value *p = ir_in(n, 0), *inner = match_guard(p);
+    if (!match_user(p)) return false;
+    s->guarded = inner != NULL;
+    ir_node *softmax = match_def(inner ? inner : p, OP_Softmax);
+    if (!softmax || !ir_type_is_ranked(p->type)) return false;
+    if (normal_axis(ir_attr_int(softmax, "axis", -1), p->type->rank) != p->type->rank - 1)
+        return false;
+    return match_scores(ir_in(softmax, 0), s);
+}
+
+/* ---- shapes ---------------------------------------------------------------------------------------------------- */
+
+/* q[..., T, h], k[..., h, M], v[..., M, w] with the same leading dims. */
+static bool shapes_fit(const sdpa *s) {
+    const ir_type *q = s->q->type, *k = s->k->type, *v = s->v->type;
+    if (!ir_type_is_ranked(q) || !ir_type_is_ranked(k) || !ir_type_is_ranked(v)) return false;
+    /* the attribute scale has f32's precision only */
+    if (!ir_dtype_is_float(q->dtype) || q->dtype == DT_f64) return false;
+    int32_t r = q->rank;
+    if (r < 2 || r > 4 || k->rank != r || v->rank != r || k->dtype != q->dtype ||
+        v->dtype != q->dtype)
+        return false;
+    for (int32_t i = 0; i < r - 2; i++)
+        if (!ir_dim_equal(q->dims[i], k->dims[i]) || !ir_dim_equal(q->dims[i], v->dims[i]))
+            return false;
+    return ir_dim_equal(q->dims[r - 1], k->dims[r - 2]) &&
+           ir_dim_equal(k->dims[r - 1], v->dims[r - 2]);
+}
+
+/* The mask neither enlarges the scores nor is it short of keys; *expand: its last dim is a 1 that must be stretched. */
+static bool mask_fits(const sdpa *s, const ir_value *m, bool *expand) {
+    const ir_type *t = m->type, *q = s->q->type;
+    if (!ir_type_is_ranked(t) || t->rank > q->rank) return false;
+    const ir_dim *keys = s->k->type->dims[q->rank - 1];
+    for (int32_t i = 0; i < t->rank; i++) {
+        int32_t at = q->rank - t->rank + i;
+        const ir_dim *d = at == q->rank - 1 ? keys : q->dims[at];
+        if (!ir_dim_is(t->dims[i], 1) && !ir_dim_equal(t->dims[i], d)) return false;
+    }
+    *expand = t->rank == 0 || (!ir_dim_is(keys, 1) && ir_dim_is(t->dims[t->rank - 1], 1));
+    return true;
+}
+
+static bool masks_fit(const ir_graph *g, const sdpa *s) {
+    for (uint32_t i = 0; i < s->n_masks; i++) {
+        bool expand;
+        if (!mask_fits(s, s->masks[i].value, &expand)) return false;
+        if (expand && !dims_are_computable(g, &s->k->type->dims[s->q->type->rank - 1], 1))
+            return false;
+        if (!s->masks[i].is_where && s->masks[i].value->type->dtype != s->q->type->dtype)
+            return false;
+    }
+    return true;
+}
+
+/* ---- building -------------------------------------------------------------------------------------------------- */
+
+/* v without its constant factor, which joins the scale, also where the factor is in front of reordering. */
+static ir_value *strip_scale(ir_builder *b, ir_value *v, double *scale) {
+    ir_value *inner;
+    double k;
+    if (match_scaled(v, &inner, &k)) {
+        *scale *= k;
+        return strip_scale(b, inner, scale);
+    }
+    if (!match_single(v, OP_Transpose) && !match_single(v, OP_Reshape)) return v;
+    ir_node *n = v->def;
+    inner = strip_scale(b, ir_in(n, 0), scale);
+    if (inner == ir_in(n, 0)) return v;
+    ir_value *in[2] = {inner, ir_in(n, 1)};
+    return &build_node(b, n->op, in, n->n_in, 1, n->attrs, n->n_attrs)->out[0];
+}
+
+/* k with its last two axes exchanged; a Transpose that made it is replaced, not followed by another. */
+static ir_value *untranspose(ir_builder *b, ir_value *k) {
+    int64_t perm[IR_MAX_RANK];
+    uint32_t rank = (uint32_t)k->type->rank;
+    ir_node *n = match_def(k, OP_Transpose);
+    ir_value *from = n && get_perm(n, perm, &rank) ? ir_in(n, 0) : k;
+    for (uint32_t i = 0; from == k && i < rank; i++)
+        perm[i] = i;
+    int64_t last = perm[rank - 1];
+    perm[rank - 1] = perm[rank - 2];
+    perm[rank - 2] = last;
+    bool identity = true;
+    for (uint32_t i = 0; i < rank; i++)
+        identity = identity && perm[i] == i;
+    return identity ? from : build_transpose(b, from, perm, rank);
+}
+
+static ir_value *unsqueeze_to_4d(ir_builder *b, ir_value *v) {
+    int64_t axes[4] = {0, 1, 2, 3};
+    uint32_t missing = 4 - (uint32_t)v->type->rank;
+    return missing ? build_op2(b, OP_Unsqueeze, v, build_i64s(b, axes, missing)) : v;
+}
+
+static ir_value *squeeze_from_4d(ir_builder *b, ir_value *v, int32_t rank) {
+    int64_t axes[4] = {0, 1, 2, 3};
+    return rank < 4 ? build_op2(b, OP_Squeeze, v, build_i64s(b, axes, 4 - (uint32_t)rank)) : v;
+}
+
+/* The mask as a boolean one (`as_bool`) or as one to be added, with as many columns as there are keys. */
+static ir_value *build_mask(ir_builder *b, const sdpa *s, const mask *m, bool as_bool) {
+    ir_dtype t = s->q->type->dtype;
+    ir_value *v = m->value;
+    if (m->is_where && as_bool && !m->keep) v = build_op1(b, OP_Not, v);
+    if (m->is_where && !as_bool) {
+        ir_value *zero = build_scalar(b, t, 0), *low = build_scalar(b, t, m->replacement);
+        v = build_op3(b, OP_Where, v, m->keep ? zero : low, m->keep ? low : zero);
+    }
+    bool expand;
+    if (!mask_fits(s, v, &expand) || !expand) return v;
+    const ir_dim *dims[4];
+    int32_t rank = v->type->rank ? v->type->rank : 1;
+    for (int32_t i = 0; i < rank - 1; i++)
+        dims[i] = v->type->dims[i];
+    dims[rank - 1] = s->k->type->dims[s->q->type->rank - 1];
+    return build_op2(b, OP_Expand, v, build_dims(b, dims, (uint32_t)rank));
+}
+
+/* All masks in one: a boolean one where all are conditions that let nothing through, else a sum. */
+static ir_value *build_masks(ir_builder *b, const sdpa *s) {
+    bool as_bool = true;
+    for (uint32_t i = 0; i < s->n_masks; i++)
+        as_bool = as_bool && s->masks[i].is_where && isinf(s->masks[i].replacement);
+    ir_value *all = NULL;
+    for (uint32_t i = s->n_masks; i > 0; i--) {
+        ir_value *v = build_mask(b, s, &s->masks[i - 1], as_bool);
+        all = all ? build_op2(b, as_bool ? OP_And : OP_Add, all, v) : v;
+    }
+    return all;
+}
+
+/* Where(IsNaN(y), 0, y) */
+static ir_value *build_guard(ir_builder *b, ir_value *y) {
+    return build_op3(b, OP_Where, build_op1(b, OP_IsNaN, y), build_scalar(b, y->type->dtype, 0), y);
+}
+
+static ir_value *build_attention(ir_builder *b, sdpa *s) {
+    ir_value *masks = s->n_masks ? build_masks(b, s) : NULL;
+    ir_value *q = strip_scale(b, s->q, &s->scale),
+             *k = untranspose(b, strip_scale(b, s->k, &s->scale));
+    ir_value *in[] = {unsqueeze_to_4d(b, q), unsqueeze_to_4d(b, k), unsqueeze_to_4d(b, s->v),
+                      masks};
+    ir_attr scale = {.name = "scale", .kind = ATTR_FLOAT, .v.f = (float)s->scale};
+    ir_value *y = &build_node(b, OP_Attention, in, masks ? 4 : 3, 1, &scale, 1)->out[0];
+    y = squeeze_from_4d(b, y, s->q->type->rank);
+    return s->guarded ? build_guard(b, y) : y;
+}
+
+static pass_result fuse_attention_node(pass_ctx *ctx, ir_node *n) {
+    sdpa s;
+    if (n->op != OP_MatMul || !n->out[0].uses || !match_sdpa(n, &s)) return PASS_SAME;
+    if (!shapes_fit(&s) || !masks_fit(n->parent->graph, &s) || !ctx_take(ctx, "fused"))
+        return PASS_SAME;
+    ir_builder b = ir_build_before(n);
+    pass_replace(ctx, &n->out[0], build_attention(&b, &s));
+    return PASS_CHANGED;
+}
+
+pass_result pass_fuse_attention(pass_ctx *ctx, ir_graph *g) {
+    if (pass_get_math(ctx->options) == PASS_MATH_STRICT) return PASS_SAME;
+    return pass_each_node(ctx, g, fuse_attention_node);
+}
