@@ -1,11 +1,13 @@
 /* Emitter: arithmetic, comparisons, bit operations on scalars and vectors.
  *
- *   max f32x8 %x, %y       llvm.maximum: NaN in either gives NaN
  *   greater f32x8 %x, %y   fcmp ogt + select: one maxps
+ *   max f32x8 %x, %y       the same, and NaN where x is NaN; llvm.maximum would order the zeros too, at twice the price
  * No fast-math flags anywhere: the order of operations is the loop IR's. */
 #include "codegen/llvm_emit_internal.h"
 
 #include "ir/base/assert.h"
+
+#include <math.h>
 
 static LLVMValueRef intrinsic1(emitter *e, const char *name, LLVMValueRef x) {
     LLVMTypeRef t = LLVMTypeOf(x);
@@ -58,6 +60,15 @@ static LLVMValueRef float_pick(emitter *e, LLVMRealPredicate p, LLVMValueRef x, 
     return LLVMBuildSelect(e->b, LLVMBuildFCmp(e->b, p, x, y, ""), x, y, "");
 }
 
+/* NaN in y comes out of the pick already. (For NaN in x a constant: were it x itself, LLVM would merge the two selects into more
+ * instructions than the one maxps.) */
+static LLVMValueRef float_pick_nan(emitter *e, LLVMRealPredicate p, lp_type t, LLVMValueRef x,
+                                   LLVMValueRef y) {
+    LLVMValueRef is_nan = LLVMBuildFCmp(e->b, LLVMRealUNO, x, x, "");
+    LLVMValueRef nan = emit_const(e, t, 0, (double)NAN);
+    return LLVMBuildSelect(e->b, is_nan, nan, float_pick(e, p, x, y), "");
+}
+
 static LLVMValueRef float_bits(emitter *e, lp_op op, lp_type t, LLVMValueRef x, LLVMValueRef y) {
     int bits = t.elem == DT_f64 ? DT_i64 : DT_i32;
     lp_type as_int = {(uint8_t)bits, t.lanes};
@@ -81,9 +92,9 @@ static LLVMValueRef emit_float2(emitter *e, lp_op op, lp_type t, LLVMValueRef x,
     case LP_rem:
         return LLVMBuildFRem(b, x, y, "");
     case LP_min:
-        return intrinsic2(e, "llvm.minimum", x, y);
+        return float_pick_nan(e, LLVMRealOLT, t, x, y);
     case LP_max:
-        return intrinsic2(e, "llvm.maximum", x, y);
+        return float_pick_nan(e, LLVMRealOGT, t, x, y);
     case LP_lesser:
         return float_pick(e, LLVMRealOLT, x, y);
     case LP_greater:

@@ -1,6 +1,6 @@
 /* Emitter: conversions between element types, one rounding each.
  *
- *   cast i32x8 %f32      llvm.fptosi.sat: truncates, saturates, NaN gives 0
+ *   cast i32x8 %f32      clamp, vcvttps2dq, and two selects: saturates, NaN gives 0
  *   cast f16x8 %f32      vcvtps2ph where the machine has F16C, else integer arithmetic
  *   cast bf16x8 %f32     integer arithmetic: add half of the last place, ties to even
  *
@@ -8,7 +8,7 @@
  * rounding sees what the first one dropped. No conversion calls a library function. */
 #include "codegen/llvm_emit_internal.h"
 
-#include "ir/base/assert.h"
+#include <math.h>
 
 static bool is_small_float(int elem) {
     return elem == DT_f16 || elem == DT_bf16;
@@ -160,8 +160,49 @@ static LLVMValueRef to_bool(emitter *e, LLVMValueRef x, int from) {
     return LLVMBuildICmp(e->b, LLVMIntNE, x, LLVMConstNull(type), "");
 }
 
-static LLVMValueRef float_to_int(emitter *e, LLVMValueRef x, int to, LLVMTypeRef type) {
-    LLVMTypeRef overloads[2] = {type, LLVMTypeOf(x)};
+/* Bounds of an integer type: as real numbers the float can hold, rounded toward zero. */
+typedef struct int_range {
+    double low, high;
+    uint64_t max;
+    bool high_is_exact;
+} int_range;
+
+static int_range range_of(int to, int from) {
+    unsigned bits = ir_dtype_bits((ir_dtype)to), value_bits = bits - emit_is_signed(to);
+    unsigned precision = from == DT_f32 ? 24 : 53;
+    int_range r = {.low = emit_is_signed(to) ? -ldexp(1, (int)value_bits) : 0};
+    r.max = UINT64_MAX >> (64 - value_bits);
+    r.high_is_exact = value_bits <= precision;
+    r.high = ldexp(1, (int)value_bits) -
+             (r.high_is_exact ? 1 : ldexp(1, (int)(value_bits - precision)));
+    return r;
+}
+
+/* Clamps, converts, and puts right what clamping cannot say: the largest integer, and NaN. LLVM's own saturating conversion does the
+ * same one lane at a time. */
+static LLVMValueRef floats_to_ints(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes) {
+    lp_type ft = lp_vec(from, lanes);
+    int_range range = range_of(to, from);
+    LLVMTypeRef type = emit_type(e, lp_vec(to, lanes));
+    LLVMValueRef low = emit_const(e, ft, 0, range.low), high = emit_const(e, ft, 0, range.high);
+    LLVMValueRef in = emit_binary(e, LP_lesser, ft, x, high);
+    in = emit_binary(e, LP_greater, ft, in, low);
+    bool narrow = ir_dtype_bits((ir_dtype)to) < 32;
+    LLVMTypeRef wide = narrow ? int_type(e, 32, lanes) : type;
+    LLVMValueRef r = narrow || emit_is_signed(to) ? LLVMBuildFPToSI(e->b, in, wide, "")
+                                                  : LLVMBuildFPToUI(e->b, in, wide, "");
+    if (narrow) r = LLVMBuildTrunc(e->b, r, type, "");
+    if (!range.high_is_exact) {
+        LLVMValueRef above = LLVMBuildFCmp(e->b, LLVMRealOGT, x, high, "");
+        r = LLVMBuildSelect(e->b, above, emit_int(type, range.max), r, "");
+    }
+    LLVMValueRef is_number = LLVMBuildFCmp(e->b, LLVMRealORD, x, x, "");
+    return LLVMBuildSelect(e->b, is_number, r, LLVMConstNull(type), "");
+}
+
+static LLVMValueRef float_to_int(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes) {
+    if (lanes > 1) return floats_to_ints(e, x, from, to, lanes);
+    LLVMTypeRef overloads[2] = {emit_elem_type(e, to), LLVMTypeOf(x)};
     const char *name = emit_is_signed(to) ? "llvm.fptosi.sat" : "llvm.fptoui.sat";
     return emit_intrinsic(e, name, overloads, 2, &x, 1);
 }
@@ -190,7 +231,7 @@ LLVMValueRef emit_cast(emitter *e, LLVMValueRef x, int from, int to, unsigned la
     if (to == DT_bool) return to_bool(e, x, from);
     LLVMTypeRef type = emit_type(e, lp_vec(to, lanes));
     if (emit_is_float(from) && emit_is_float(to)) return LLVMBuildFPCast(e->b, x, type, "");
-    if (emit_is_float(from)) return float_to_int(e, x, to, type);
+    if (emit_is_float(from)) return float_to_int(e, x, from, to, lanes);
     if (emit_is_float(to)) return int_to_float(e, x, from, type);
     return LLVMBuildIntCast2(e->b, x, type, emit_is_signed(from), "");
 }

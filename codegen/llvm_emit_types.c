@@ -26,8 +26,8 @@ LLVMTypeRef emit_memory_type(const emitter *e, lp_type t) {
 }
 
 LLVMValueRef emit_splat(LLVMValueRef scalar, unsigned lanes) {
-    LLVMValueRef values[UINT8_MAX + 1];
-    TL_ASSERT(lanes <= UINT8_MAX + 1);
+    LLVMValueRef values[LP_MAX_LANES];
+    TL_ASSERT(lanes <= LP_MAX_LANES);
     if (lanes == 1) return scalar;
     for (unsigned i = 0; i < lanes; i++)
         values[i] = scalar;
@@ -45,8 +45,8 @@ LLVMValueRef emit_int(LLVMTypeRef type, uint64_t x) {
 }
 
 LLVMValueRef emit_iota_int(LLVMTypeRef elem, unsigned lanes) {
-    LLVMValueRef values[UINT8_MAX + 1];
-    TL_ASSERT(lanes <= UINT8_MAX + 1);
+    LLVMValueRef values[LP_MAX_LANES];
+    TL_ASSERT(lanes <= LP_MAX_LANES);
     if (lanes == 1) return LLVMConstInt(elem, 0, false);
     for (unsigned i = 0; i < lanes; i++)
         values[i] = LLVMConstInt(elem, i, false);

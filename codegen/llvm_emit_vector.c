@@ -9,14 +9,14 @@ static LLVMValueRef lane(emitter *e, uint64_t k) {
     return LLVMConstInt(LLVMInt32TypeInContext(e->ctx), k, false);
 }
 
-/* Lanes first ... first + n - 1 of x. */
-static LLVMValueRef slice(emitter *e, LLVMValueRef x, unsigned first, unsigned n) {
-    LLVMValueRef mask[UINT8_MAX + 1];
-    TL_ASSERT(n <= UINT8_MAX + 1);
-    for (unsigned k = 0; k < n; k++)
-        mask[k] = lane(e, first + k);
+/* Lanes first ... first + n - 1 of x, and anything behind them up to `width` lanes. */
+static LLVMValueRef slice(emitter *e, LLVMValueRef x, unsigned first, unsigned n, unsigned width) {
+    LLVMValueRef mask[LP_MAX_LANES];
+    TL_ASSERT(n <= width && width <= LP_MAX_LANES);
+    for (unsigned k = 0; k < width; k++)
+        mask[k] = k < n ? lane(e, first + k) : LLVMGetPoison(LLVMInt32TypeInContext(e->ctx));
     LLVMValueRef none = LLVMGetPoison(LLVMTypeOf(x));
-    return LLVMBuildShuffleVector(e->b, x, none, LLVMConstVector(mask, n), "");
+    return LLVMBuildShuffleVector(e->b, x, none, LLVMConstVector(mask, width), "");
 }
 
 static LLVMValueRef emit_reduce(emitter *e, const lp_instr *i) {
@@ -27,10 +27,13 @@ static LLVMValueRef emit_reduce(emitter *e, const lp_instr *i) {
     lp_type t = i->args[0]->type;
     LLVMValueRef x = emit_value(i->args[0]);
     if (t.lanes == 1) return x;
-    while (t.lanes > 1) {
-        TL_ASSERT(t.lanes % 2 == 0);
-        t.lanes /= 2;
-        LLVMValueRef low = slice(e, x, 0, t.lanes), high = slice(e, x, t.lanes, t.lanes);
+    /* Vectors stay 128 bits wide while their upper lanes die: narrower ones would be split into scalars. */
+    unsigned least = t.elem == DT_bool ? t.lanes : 128 / ir_dtype_bits((ir_dtype)t.elem);
+    for (unsigned n = t.lanes / 2; n >= 1; n /= 2) {
+        unsigned width = n > least ? n : least < t.lanes ? least : t.lanes;
+        LLVMValueRef high = slice(e, x, n, n, width);
+        LLVMValueRef low = width < t.lanes ? slice(e, x, 0, n, width) : x;
+        t.lanes = (uint16_t)width;
         x = emit_binary(e, ops[i->op - LP_reduce_add], t, low, high);
     }
     return LLVMBuildExtractElement(e->b, x, lane(e, 0), "");
@@ -43,8 +46,8 @@ static LLVMValueRef as_vector(emitter *e, LLVMValueRef x, lp_type t) {
 }
 
 static LLVMValueRef emit_shuffle(emitter *e, const lp_instr *i) {
-    LLVMValueRef mask[UINT8_MAX + 1];
-    TL_ASSERT(i->type.lanes <= UINT8_MAX + 1);
+    LLVMValueRef mask[LP_MAX_LANES];
+    TL_ASSERT(i->type.lanes <= LP_MAX_LANES);
     for (unsigned k = 0; k < i->type.lanes; k++)
         mask[k] = i->mask[k] < 0 ? LLVMGetPoison(LLVMInt32TypeInContext(e->ctx))
                                  : lane(e, (uint64_t)i->mask[k]);
@@ -65,8 +68,8 @@ static LLVMValueRef emit_broadcast(emitter *e, const lp_instr *i) {
 }
 
 static LLVMValueRef emit_iota(emitter *e, lp_type t) {
-    LLVMValueRef values[UINT8_MAX + 1];
-    TL_ASSERT(t.lanes <= UINT8_MAX + 1);
+    LLVMValueRef values[LP_MAX_LANES];
+    TL_ASSERT(t.lanes <= LP_MAX_LANES);
     for (unsigned k = 0; k < t.lanes; k++)
         values[k] = emit_const(e, lp_scalar(t.elem), k, k);
     return t.lanes > 1 ? LLVMConstVector(values, t.lanes) : values[0];

@@ -55,6 +55,12 @@ typedef struct cg_view {
     const ir_dim *offset;   /* elements */
 } cg_view;
 
+/* A condition on the shapes of the inputs that only the run can test. */
+typedef struct cg_shape_check {
+    const ir_dim *from, *to;
+    int64_t failure;
+} cg_shape_check;
+
 typedef struct cg_scope cg_scope;
 typedef struct cg_loop cg_loop;
 typedef struct cg cg;
@@ -80,6 +86,7 @@ struct cg {
     int64_t weight_bytes;
     uint32_t epoch; /* number of barriers so far, in program order */
     TL_VEC(const char *) failures;
+    TL_VEC(cg_shape_check) checks;
     const ir_node *node; /* being lowered */
     const tl_map *lines; /* node -> line of the printed graph; NULL = no debug information */
     uint32_t demanded;   /* mark of the values that are needed at run time */
@@ -115,6 +122,8 @@ bool cg_view_is_dense(cg *g, const cg_view *v);
 cg_view *cg_view_reshape(cg *g, const cg_view *v, int32_t rank, const ir_dim *const *dims);
 cg_view *cg_view_permute(cg *g, const cg_view *v, const int64_t *perm);
 /* Broadcast to a larger shape (numpy rules): stride 0 where stretched. */
+/* Before the run: fails unless `from` is 1 or equal to `to` (plan() evaluates it). */
+void cg_check_broadcast(cg *g, const ir_dim *from, const ir_dim *to);
 cg_view *cg_view_broadcast(cg *g, const cg_view *v, int32_t rank, const ir_dim *const *dims);
 /* x[..., start : start + n*step : step, ...] */
 cg_view *cg_view_slice(cg *g, const cg_view *v, int32_t axis, const ir_dim *start,

@@ -173,6 +173,20 @@ static lp_value *add_size(lp_builder *b, lp_value *total, lp_value *bytes) {
     return lp_select(b, bad, lp_index(b, -1), lp_bin(b, LP_add, total, bytes));
 }
 
+/* The first check that fails decides the result. */
+static lp_value *add_checks(plan_symbols *p, lp_value *total) {
+    lp_builder *b = p->b;
+    for (uint32_t i = p->g->checks.len; i-- > 0;) {
+        const cg_shape_check *c = &p->g->checks.data[i];
+        lp_value *from = cg_dim_emit(b, c->from, load_symbol, p),
+                 *to = cg_dim_emit(b, c->to, load_symbol, p);
+        lp_value *bad = lp_bin(b, LP_and, lp_bin(b, LP_ne, from, to),
+                               lp_bin(b, LP_ne, from, lp_index(b, 1)));
+        total = lp_select(b, bad, lp_index(b, -2 - c->failure), total);
+    }
+    return total;
+}
+
 void cg_emit_plan(cg *g, const cg_memory_plan *plan, const char *name, const ir_dim *const *exprs,
                   uint32_t n_exprs) {
     lp_func *f = lp_func_create(g->lp, name);
@@ -193,5 +207,5 @@ void cg_emit_plan(cg *g, const cg_memory_plan *plan, const char *name, const ir_
         if (plan->slots[i].per_thread) bytes = lp_bin(&b, LP_mul, bytes, n_threads);
         total = add_size(&b, total, bytes);
     }
-    lp_return(&b, total);
+    lp_return(&b, add_checks(&p, total));
 }

@@ -38,6 +38,19 @@ int64_t cg_failure(cg *g, const char *format, ...) {
     return g->failures.len - 1;
 }
 
+void cg_check_broadcast(cg *g, const ir_dim *from, const ir_dim *to) {
+    for (uint32_t i = 0; i < g->checks.len; i++)
+        if (g->checks.data[i].from == from && g->checks.data[i].to == to) return;
+    tl_str a, b;
+    tl_str_init(&a, g->arena);
+    tl_str_init(&b, g->arena);
+    ir_dim_print(from, &a);
+    ir_dim_print(to, &b);
+    int64_t failure = cg_failure(g, "dimension '%s' is neither 1 nor equal to '%s'", a.data,
+                                 b.data);
+    tl_vec_push(g->arena, &g->checks, (cg_shape_check){from, to, failure});
+}
+
 /* ---- buffers --------------------------------------------------------------------------------------------------- */
 
 cg_buffer *cg_buffer_create(cg *g, const ir_dim *bytes) {

@@ -120,14 +120,30 @@ cg_view *cg_view_permute(cg *g, const cg_view *v, const int64_t *perm) {
     return to;
 }
 
+/* 1 where the extent is more than 1, else 0: what the stride of an axis is multiplied by that is stretched only if it is 1. */
+static const ir_dim *is_not_one(cg *g, const ir_dim *d) {
+    const ir_dim *more = ir_dim_sub(g->c, d, cg_dc(g, 1));
+    return ir_dim_min(g->c, ir_dim_max(g->c, more, cg_dc(g, 0)), cg_dc(g, 1));
+}
+
+/* Stride of an axis of extent `from` in a space of extent `to`. Where the two are not known to be equal, the run tells: 1 is stretched,
+ * anything else must be `to`. */
+static const ir_dim *broadcast_stride(cg *g, const ir_dim *stride, const ir_dim *from,
+                                      const ir_dim *to) {
+    if (ir_dim_equal(from, to)) return stride;
+    if (ir_dim_is(from, 1)) return cg_dc(g, 0);
+    cg_check_broadcast(g, from, to);
+    return ir_dim_mul(g->c, stride, is_not_one(g, from));
+}
+
 cg_view *cg_view_broadcast(cg *g, const cg_view *v, int32_t rank, const ir_dim *const *dims) {
     TL_ASSERT(rank >= v->rank);
     cg_view *to = view_alloc(g, v, rank);
     for (int32_t i = 0; i < rank; i++) {
         int32_t from = i - (rank - v->rank);
-        bool stretched = from < 0 || (ir_dim_is(v->dims[from], 1) && !ir_dim_is(dims[i], 1));
         to->dims[i] = dims[i];
-        to->strides[i] = stretched ? cg_dc(g, 0) : v->strides[from];
+        to->strides[i] = from < 0 ? cg_dc(g, 0)
+                                  : broadcast_stride(g, v->strides[from], v->dims[from], dims[i]);
     }
     return to;
 }

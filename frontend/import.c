@@ -137,7 +137,8 @@ static bool import_model(fe_import *im) {
 static void describe(fe_import *im) {
     const pb_model *m = im->model;
     if (m->producer_name && *m->producer_name)
-        im->m->producer = tl_arena_printf(im->s->arena, "%s %s", m->producer_name,
+        im->m->producer = tl_arena_printf(im->s->arena, "%s%s%s", m->producer_name,
+                                          *pb_text(m->producer_version) ? " " : "",
                                           pb_text(m->producer_version));
     fe_sha256(im->s->bytes.data, im->s->bytes.size, im->m->sha256);
 }

@@ -138,7 +138,7 @@ static void set_yield(cloner *c, ir_region *copy, const ir_region *r) {
 /* Fills an empty region with a copy of r. */
 static void fill_region(cloner *c, ir_region *copy, const ir_region *r, ir_graph *g) {
     copy->graph = g;
-    copy->n_params = r->n_params;
+    copy->n_params = copy->params_cap = r->n_params;
     copy->params = TL_NEW_ARRAY(c->m->arena, ir_value *, r->n_params);
     for (uint32_t i = 0; i < r->n_params; i++) {
         copy->params[i] = TL_NEW(c->m->arena, ir_value);

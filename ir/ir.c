@@ -79,10 +79,8 @@ ir_value *ir_region_add_param(ir_region *r, const ir_type *type, const char *nam
     v->name = name ? ir_name(m->ctx, name) : NULL;
     v->region = r;
     v->index = r->n_params;
-    ir_value **params = TL_NEW_ARRAY(m->arena, ir_value *, r->n_params + 1);
-    if (r->n_params) memcpy(params, r->params, r->n_params * sizeof *params);
-    params[r->n_params++] = v;
-    r->params = params;
+    tl_vec_grow(m->arena, (void **)&r->params, r->n_params, &r->params_cap, sizeof *r->params);
+    r->params[r->n_params++] = v;
     return v;
 }
 
@@ -101,8 +99,11 @@ void ir_region_add_result(ir_region *r, ir_value *v) {
 
 void ir_region_set_results(ir_region *r, ir_value *const *v, uint32_t n) {
     ir_node_drop_operands_from(r->yield, 0);
+    ir_use *in = TL_NEW_ARRAY(region_module(r)->arena, ir_use, n);
     for (uint32_t i = 0; i < n; i++)
-        ir_region_add_result(r, v[i]);
+        use_link(&in[i], r->yield, v[i]);
+    r->yield->in = in;
+    r->yield->n_in = n;
 }
 
 void ir_graph_add_output(ir_graph *g, const char *name, ir_value *v) {

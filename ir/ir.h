@@ -107,7 +107,7 @@ struct ir_region {
     ir_graph *graph;
     ir_node *first, *last;
     ir_value **params;
-    uint32_t n_params;
+    uint32_t n_params, params_cap;
     ir_node *yield; /* op OP_Yield; not in the list; its operands are the region's results */
 };
 

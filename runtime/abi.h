@@ -21,7 +21,7 @@ typedef struct tlbc_frame {
 /* All threads call it with the same frame: tid in [0, n_threads). */
 typedef void tlbc_main_fn(const tlbc_frame *frame, int64_t tid, int64_t n_threads);
 /* From the symbols: values of all dimension expressions, offsets of all slots; the result is the workspace size in bytes, or -1 where the
- * sizes overflow. n_threads scales per-thread scratch. */
+ * sizes overflow, or -2 - i where check i of tlbc_program.failures on the shapes fails. n_threads scales per-thread scratch. */
 typedef int64_t tlbc_plan_fn(const int64_t *symbols, int64_t *exprs, int64_t *slots,
                              int64_t n_threads);
 

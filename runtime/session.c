@@ -52,6 +52,13 @@ static void rt_init_frame(tlbc_session *s) {
     };
 }
 
+/* Shapes that fit the declared ones but not each other, as plan() found. */
+static tlbc_status rt_report_shapes(tlbc_session *s, uint64_t failure) {
+    const struct tlbc_program *p = s->model->program;
+    return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "%s",
+                          failure < p->n_failures ? p->failures[failure] : "shapes do not fit");
+}
+
 /* The plan for s->candidate, unless it is the one already there. */
 static tlbc_status rt_plan(tlbc_session *s) {
     size_t bytes = s->model->n_symbols * sizeof(int64_t);
@@ -59,6 +66,7 @@ static tlbc_status rt_plan(tlbc_session *s) {
     s->planned = false;
     memcpy(s->symbols, s->candidate, bytes);
     int64_t needed = s->variant->plan(s->symbols, s->exprs, s->slots, tlbc_rt_team_size(s->team));
+    if (needed <= -2) return rt_report_shapes(s, (uint64_t)(-2 - needed));
     if (needed < 0)
         return tlbc_rt_report(s, TLBC_ERROR_MEMORY,
                               "the workspace for these shapes is larger than the address space");

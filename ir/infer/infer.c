@@ -215,18 +215,8 @@ bool infer_push(ir_ctx *c, const ir_node *n, ir_shape *s, const ir_dim *d) {
 
 /* ---- broadcasting -------------------------------------------------------------------------------------------- */
 
-/* b = min(a, k) with k above 1, as in x[:, :k]: it is 1 only where a is, so where the two broadcast they are equal. */
-static bool is_part_of(const ir_dim *b, const ir_dim *a) {
-    const ir_dim_term *t = b->terms;
-    if (b->n_terms != 1 || t->n_atoms != 1 || t->coef != 1 || t->atoms[0]->op != DIM_MIN)
-        return false;
-    const ir_dim *x = t->atoms[0]->a, *y = t->atoms[0]->b;
-    return (ir_dim_equal(x, a) && ir_dim_lower_bound(y) >= 2) ||
-           (ir_dim_equal(y, a) && ir_dim_lower_bound(x) >= 2);
-}
-
-/* NULL where they cannot be broadcast. Symbols that differ: one of them may be 1, so only the data tells, unless one is
- * surely larger than 1. */
+/* NULL where they cannot be broadcast. Symbols that differ: they are equal or one of them is 1, so the larger one is the result
+ * (0 against 1 would be 0; compiled code refuses that case by its check that every extent is 1 or the result's). */
 static const ir_dim *broadcast_dim(ir_ctx *c, const ir_dim *a, const ir_dim *b) {
     int64_t x, y;
     if (ir_dim_equal(a, b) || ir_dim_is(b, 1)) return a;
@@ -234,9 +224,8 @@ static const ir_dim *broadcast_dim(ir_ctx *c, const ir_dim *a, const ir_dim *b) 
     bool a_const = ir_dim_is_const(a, &x), b_const = ir_dim_is_const(b, &y);
     if (a_const && b_const) return NULL;
     if (a_const || b_const) return a_const ? a : b;
-    if (ir_dim_lower_bound(a) >= 2 || is_part_of(b, a)) return a;
-    if (is_part_of(a, b)) return b;
-    return ir_dim_lower_bound(b) >= 2 ? b : ir_dim_unknown(c);
+    if (ir_dim_lower_bound(a) >= 2) return a;
+    return ir_dim_lower_bound(b) >= 2 ? b : ir_dim_max(c, a, b);
 }
 
 static const char *shape_text(ir_ctx *c, const ir_shape *s) {

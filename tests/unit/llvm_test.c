@@ -121,61 +121,60 @@ static void fill(operands *o, ir_dtype t) {
 
 /* ---- plain C -------------------------------------------------------------------------------------------------- */
 
-#define FLOAT_OPS(T, BITS, SUFFIX)                                                  \
-    static T float_op_##T(lp_op op, T x, T y, T z) {                                \
-        BITS a, b;                                                                  \
-        memcpy(&a, &x, sizeof a);                                                   \
-        memcpy(&b, &y, sizeof b);                                                   \
-        bool nan = isnan(x) || isnan(y), x_first = x < y || (x == y && signbit(x)); \
-        switch (op) {                                                               \
-        case LP_add:                                                                \
-            return x + y;                                                           \
-        case LP_sub:                                                                \
-            return x - y;                                                           \
-        case LP_mul:                                                                \
-            return x * y;                                                           \
-        case LP_div:                                                                \
-            return x / y;                                                           \
-        case LP_rem:                                                                \
-            return fmod##SUFFIX(x, y);                                              \
-        case LP_min:                                                                \
-            return nan ? (T)NAN : x_first ? x : y;                                  \
-        case LP_max:                                                                \
-            return nan ? (T)NAN : x_first ? y : x;                                  \
-        case LP_lesser:                                                             \
-            return x < y ? x : y;                                                   \
-        case LP_greater:                                                            \
-            return x > y ? x : y;                                                   \
-        case LP_and:                                                                \
-            a &= b;                                                                 \
-            break;                                                                  \
-        case LP_or:                                                                 \
-            a |= b;                                                                 \
-            break;                                                                  \
-        case LP_xor:                                                                \
-            a ^= b;                                                                 \
-            break;                                                                  \
-        case LP_neg:                                                                \
-            return -x;                                                              \
-        case LP_abs:                                                                \
-            return fabs##SUFFIX(x);                                                 \
-        case LP_sqrt:                                                               \
-            return sqrt##SUFFIX(x);                                                 \
-        case LP_floor:                                                              \
-            return floor##SUFFIX(x);                                                \
-        case LP_ceil:                                                               \
-            return ceil##SUFFIX(x);                                                 \
-        case LP_rint:                                                               \
-            return nearbyint##SUFFIX(x);                                            \
-        case LP_trunc:                                                              \
-            return trunc##SUFFIX(x);                                                \
-        case LP_fma:                                                                \
-            return fma##SUFFIX(x, y, z);                                            \
-        default:                                                                    \
-            return (T)123.25;                                                       \
-        }                                                                           \
-        memcpy(&x, &a, sizeof x);                                                   \
-        return x;                                                                   \
+#define FLOAT_OPS(T, BITS, SUFFIX)                   \
+    static T float_op_##T(lp_op op, T x, T y, T z) { \
+        BITS a, b;                                   \
+        memcpy(&a, &x, sizeof a);                    \
+        memcpy(&b, &y, sizeof b);                    \
+        switch (op) {                                \
+        case LP_add:                                 \
+            return x + y;                            \
+        case LP_sub:                                 \
+            return x - y;                            \
+        case LP_mul:                                 \
+            return x * y;                            \
+        case LP_div:                                 \
+            return x / y;                            \
+        case LP_rem:                                 \
+            return fmod##SUFFIX(x, y);               \
+        case LP_min:                                 \
+            return isnan(x) || x < y ? x : y;        \
+        case LP_max:                                 \
+            return isnan(x) || x > y ? x : y;        \
+        case LP_lesser:                              \
+            return x < y ? x : y;                    \
+        case LP_greater:                             \
+            return x > y ? x : y;                    \
+        case LP_and:                                 \
+            a &= b;                                  \
+            break;                                   \
+        case LP_or:                                  \
+            a |= b;                                  \
+            break;                                   \
+        case LP_xor:                                 \
+            a ^= b;                                  \
+            break;                                   \
+        case LP_neg:                                 \
+            return -x;                               \
+        case LP_abs:                                 \
+            return fabs##SUFFIX(x);                  \
+        case LP_sqrt:                                \
+            return sqrt##SUFFIX(x);                  \
+        case LP_floor:                               \
+            return floor##SUFFIX(x);                 \
+        case LP_ceil:                                \
+            return ceil##SUFFIX(x);                  \
+        case LP_rint:                                \
+            return nearbyint##SUFFIX(x);             \
+        case LP_trunc:                               \
+            return trunc##SUFFIX(x);                 \
+        case LP_fma:                                 \
+            return fma##SUFFIX(x, y, z);             \
+        default:                                     \
+            return (T)123.25;                        \
+        }                                            \
+        memcpy(&x, &a, sizeof x);                    \
+        return x;                                    \
     }
 FLOAT_OPS(float, uint32_t, f)
 FLOAT_OPS(double, uint64_t, )
