@@ -7,7 +7,7 @@
  *
  * Loops are emitted with the test at the end, so no pass has to rotate them. Declarations come first: functions may call each other
  * in any order. */
-#include "codegen/llvm_emit_internal.h"
+#include "codegen/llvm_debug.h"
 
 #include "ir/base/assert.h"
 
@@ -73,6 +73,7 @@ static LLVMValueRef emit_for_body(emitter *e, const lp_instr *i, LLVMBasicBlockR
         p->scratch = create_phi(e, p->type, emit_value(i->args[3 + k]), before);
     }
     emit_block(e, body);
+    llvm_debug_instr(e, i);
     return LLVMBuildNSWAdd(e->b, emit_value(counter), emit_value(i->args[2]), "");
 }
 
@@ -274,6 +275,7 @@ static void emit_instr(emitter *e, const lp_instr *i) {
 static void emit_block(emitter *e, const lp_block *b) {
     for (const lp_instr *i = b->first; i; i = i->next) {
         TL_ASSERT(!is_terminator(i) || !i->next);
+        llvm_debug_instr(e, i);
         emit_instr(e, i);
     }
 }
@@ -330,6 +332,7 @@ static void emit_func(emitter *e, const lp_func *f) {
     e->entry = create_bb(e, "entry");
     LLVMBasicBlockRef body = create_bb(e, "body");
     LLVMPositionBuilderAtEnd(e->b, e->entry);
+    llvm_debug_func(e, f);
     LLVMBuildBr(e->b, body);
     LLVMPositionBuilderAtEnd(e->b, body);
     emit_block(e, f->body);
@@ -341,10 +344,12 @@ LLVMModuleRef llvm_emit(LLVMContextRef ctx, const lp_module *m, const llvm_emit_
     e.module = LLVMModuleCreateWithNameInContext("tlbc", ctx);
     e.b = LLVMCreateBuilderInContext(ctx);
     LLVMSetTarget(e.module, o->target->triple);
+    llvm_debug_begin(&e);
     for (const lp_func *f = m->funcs; f; f = f->next)
         declare_func(&e, f);
     for (const lp_func *f = m->funcs; f; f = f->next)
         emit_func(&e, f);
+    llvm_debug_end(&e);
     LLVMDisposeBuilder(e.b);
     return e.module;
 }

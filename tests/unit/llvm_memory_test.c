@@ -292,9 +292,38 @@ static void test_unknown_symbol(const cg_target *target) {
     teardown(&x);
 }
 
+/* ---- debug information ---------------------------------------------------------------------------------------- */
+
+/* Lines and names must survive the passes and reach the assembly; the code is the same with and without them. */
+static void test_debug_information(const cg_target *target) {
+    fixture x;
+    setup(&x, target);
+    ir_loc loc = {.node = ir_name(&x.ctx, "layer1/fc"), .op = "Gemm"};
+    lp_module *m = lp_module_create(&x.ctx, &x.ctx.arena);
+    lp_func *f = lp_func_create(m, "kernel_3");
+    f->summary = "Gemm 8x256";
+    f->line = 17;
+    f->external = true;
+    lp_value *p = lp_func_add_param(f, lp_scalar(LP_PTR), "p", 0);
+    lp_builder b = lp_build_in(f);
+    b.loc = &loc;
+    b.line = 23;
+    lp_value *v = lp_load(&b, LP_I64, p, lp_index(&b, 0));
+    lp_store(&b, p, lp_index(&b, 1), v);
+    cg_unit *u = cg_unit_create(
+        &x.ctx, m, &(cg_unit_options){.target = target, .graph_path = "some/model.tl"});
+    tl_sv text = {NULL, 0};
+    cg_unit_compile(u, CG_ASSEMBLY);
+    if (!CHECK(cg_unit_get_result(u, &text))) show_messages(&x);
+    const char *s = tl_arena_strndup(&x.ctx.arena, text.data, text.len);
+    CHECK(strstr(s, "\"Gemm 8x256\"") && strstr(s, "\"layer1/fc\"") && strstr(s, "model.tl"));
+    CHECK(strstr(s, ".loc\t1 23 0") != NULL);
+    teardown(&x);
+}
+
 int main(void) {
     return run_on_each_cpu((cpu_test *const[]){
         test_masked, test_masked_scalar, test_masked_constant, test_bool_memory,
         test_gather_scatter, test_lanes, test_bitcast, test_reductions, test_nested_loops,
-        test_while_if, test_alloca, test_calls, test_unknown_symbol, NULL});
+        test_while_if, test_alloca, test_calls, test_unknown_symbol, test_debug_information, NULL});
 }
