@@ -108,6 +108,7 @@ static bool optimise(driver *d) {
                       .skip = d->options.skip,
                       .command_line = d->options.command_line};
     stage(d, "passes");
+    if (!pass_options_add_environment(&o, &d->ctx)) return false;
     return pass_run(d->m, d->options.passes, &o);
 }
 

@@ -60,7 +60,7 @@ static bool run_passes(cli *c, const opt_args *args, ir_module *m, pass_math mat
         .skip = args->skip,
         .bisect = args->bisect,
         .verify = args->verify,
-        .print = args->print || args->print_only,
+        .print = args->print,
         .print_changed = args->print_changed,
         .roundtrip = args->roundtrip,
         .eval = args->eval,
@@ -68,6 +68,7 @@ static bool run_passes(cli *c, const opt_args *args, ir_module *m, pass_math mat
         .stats = args->stats,
         .print_only = args->print_only,
         .command_line = tl_arena_printf(c->arena, "tlbc opt --passes=%s", args->passes)};
+    if (!pass_options_add_environment(&o, &c->ctx)) return false;
     if (args->verify && !ir_module_verify(m)) return false;
     return !args->passes[0] || pass_run(m, args->passes, &o);
 }

@@ -1,5 +1,6 @@
 /* The program: one command each in a file of its own (compile.c, run.c, …), chosen here by name. */
 #include "cli/commands.h"
+#include "ir/base/debug.h"
 
 #include <stdlib.h>
 
@@ -18,6 +19,7 @@ static void print_overview(FILE *f) {
     for (int i = 0; i < N_COMMANDS; i++)
         fprintf(f, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     fputs("\ntlbc COMMAND --help tells more about one; tlbc --version prints the version.\n"
+          "tlbc --help-debug lists what TLBC_DEBUG may hold, for people who work on the compiler.\n"
           "Exit status: 0 done, 1 the model or the data is at fault, 2 wrong usage.\n",
           f);
 }
@@ -81,6 +83,21 @@ static int run_command(const cli_command *command, int argc, char **argv) {
     return status;
 }
 
+/* The flags of TLBC_DEBUG, from ir/base/debug.def. */
+static int print_debug_help(void) {
+    tl_fail fail = {0};
+    tl_arena a;
+    tl_str text;
+    if (setjmp(fail.jump)) return CLI_FAILED; /* out of memory; the process ends */
+    tl_arena_init(&a, &fail);
+    tl_str_init(&text, &a);
+    tl_str_puts(&text, "TLBC_DEBUG=FLAG,FLAG,...\n\n");
+    debug_print_help(&text);
+    fputs(text.data, stdout);
+    tl_arena_release(&a);
+    return fflush(stdout) ? CLI_FAILED : CLI_DONE;
+}
+
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : NULL;
     if (!name) {
@@ -99,6 +116,7 @@ int main(int argc, char **argv) {
         puts("tlbc " TLBC_VERSION);
         return fflush(stdout) ? CLI_FAILED : CLI_DONE;
     }
+    if (!strcmp(name, "--help-debug")) return print_debug_help();
     const cli_command *command = find_command(name);
     if (command) return run_command(command, argc - 1, argv + 1);
     fprintf(stderr, "tlbc: unknown command '%s'; see tlbc --help\n", name);

@@ -9,6 +9,7 @@
 
 #include "ir/base/assert.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -58,6 +59,15 @@ void pass_options_add_debug(pass_options *o, const debug_flags *d) {
     if (d->skip) o->skip = d->skip;
     if (d->reproducer) o->reproducer = d->reproducer;
     if (d->bisect >= 0) o->bisect = d->bisect ? d->bisect : -1;
+}
+
+bool pass_options_add_environment(pass_options *o, ir_ctx *c) {
+    debug_flags d;
+    const char *error;
+    if (!debug_parse(&d, &c->arena, getenv("TLBC_DEBUG"), &error))
+        return diag_error(&c->diag, NULL, "%s", error);
+    pass_options_add_debug(o, &d);
+    return true;
 }
 
 /* True where the comma separated list holds "pass" (what NULL) or "pass.what". */

@@ -50,6 +50,8 @@ pass_math pass_get_math(const pass_options *o);
 
 /* Adds what TLBC_DEBUG asks for to the options. */
 void pass_options_add_debug(pass_options *o, const debug_flags *d);
+/* The same from the environment, for programs; false after reporting to c->diag that a flag is not known. */
+bool pass_options_add_environment(pass_options *o, ir_ctx *c);
 
 struct pass_ctx {
     ir_ctx *c;

@@ -81,7 +81,7 @@ bool debug_parse(debug_flags *d, tl_arena *a, const char *text, const char **err
 static void print_line(tl_str *out, const char *spelling, const char *value, const char *summary) {
     size_t from = out->len;
     tl_str_printf(out, "  %s%s", spelling, value);
-    while (out->len < from + 18)
+    while (out->len < from + 18) /* two of them are the indentation */
         tl_str_putc(out, ' ');
     tl_str_printf(out, " %s\n", summary);
 }

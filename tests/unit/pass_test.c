@@ -238,6 +238,23 @@ static void test_debug_flags(void) {
     tl_arena_release(&a);
 }
 
+/* docs/DEBUGGING.md shows the flags as `tlbc --help-debug` prints them. */
+static void test_debug_page(void) {
+    tl_fail fail = {0};
+    tl_arena a;
+    tl_str help;
+    tl_arena_init(&a, &fail);
+    tl_str_init(&help, &a);
+    debug_print_help(&help);
+    FILE *file = fopen("docs/DEBUGGING.md", "r");
+    if (!CHECK(file)) return;
+    char *page = tl_arena_alloc(&a, 1 << 16, 1);
+    page[fread(page, 1, (1 << 16) - 1, file)] = 0;
+    fclose(file);
+    CHECK(strstr(page, help.data));
+    tl_arena_release(&a);
+}
+
 /* ---- out of memory ------------------------------------------------------------------------------------------ */
 
 /* Parses and runs everything with the n-th allocation failing. */
@@ -279,6 +296,7 @@ int main(void) {
     test_bisect();
     test_printing();
     test_debug_flags();
+    test_debug_page();
     test_allocation_failures();
     unlink(repro);
     return check_done();
