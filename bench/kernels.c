@@ -24,10 +24,10 @@ static const tlbc_model *compile(ir_ctx *c, tl_arena *a, int rows, int k, int n,
     snprintf(text, sizeof text,
              "tlbc 1\nconst @w f32[%d,%d,%d] rand 3\nconst @b f32[%d] rand 4\n"
              "graph main(f32[%d,%d] %%x) => (f32[%d,%d] y) {\n"
-             "  %%y = MatMulPacked<n=%d, panel=%d>(%%x, @w, @b) {\n"
+             "  %%y = MatMulPacked<n=%d>(%%x, @w, @b) {\n"
              "    epilogue(f32[%d,%d] %%s, f32[%d] %%c) { %%t = Add(%%s, %%c)  yield %%t }\n  }\n  "
              "return %%y\n}\n",
-             (n + panel - 1) / panel, k, panel, n, rows, k, rows, n, n, panel, rows, n, n);
+             (n + panel - 1) / panel, k, panel, n, rows, k, rows, n, n, rows, n, n);
     ir_module *m = ir_module_parse(c, a, "bench", text, strlen(text));
     static cg_target target;
     if (!m || !cg_target_find(c, "native", &target)) return NULL;

@@ -30,12 +30,12 @@ bool lower_matmul_packed(cg *g, ir_node *n) {
     int64_t k;
     if (!ir_dim_is_const(at->dims[at->rank - 1], &k))
         return cg_unsupported(g, n, "inner dimension that is not constant");
-    *mm = (cg_matmul){.g = g,
-                      .node = n,
-                      .k = k,
-                      .n = ir_attr_int(n, "n", 0),
-                      .panel = ir_attr_int(n, "panel", 0)};
-    if (mm->panel <= 0) return cg_unsupported(g, n, "weight is not packed (pass pack_weights)");
+    const ir_type *wt = ir_in(n, 1)->type;
+    if (wt->rank != 3) return cg_unsupported(g, n, "weight is not packed (pass pack_weights)");
+    if (wt->dtype != DT_f32) return cg_unsupported(g, n, "packed weight is not f32");
+    *mm = (cg_matmul){.g = g, .node = n, .k = k};
+    ir_dim_is_const(t->dims[t->rank - 1], &mm->n);
+    ir_dim_is_const(wt->dims[2], &mm->panel);
     const ir_region *epilogue = ir_node_find_region(n, "epilogue");
     if (epilogue && ir_region_result(epilogue, 0) != epilogue->params[0]) mm->epilogue = epilogue;
     const cg_view *a = as_matrix(g, cg_read(g, ir_in(n, 0)));
