@@ -1,17 +1,6 @@
 /* Elementwise operators, and all others whose result looks like their first operand. */
 #include "ir/infer/infer.h"
 
-/* The element type of result 0: that of the first operand that shares its type variable. */
-static ir_dtype result_dtype(const ir_node *n) {
-    const ir_schema *s = op_schema(n->op);
-    const ir_schema_slot *out = ir_schema_find_output(s, 0);
-    for (uint32_t i = 0; i < n->n_in; i++) {
-        const ir_schema_slot *in = ir_schema_find_input(s, i);
-        if (ir_in(n, i) && in && in->constraint == out->constraint) return infer_in(n, i)->dtype;
-    }
-    return infer_in(n, 0)->dtype;
-}
-
 /* Softmax and its kin, LpNormalization: an axis attribute; CumSum: an axis operand. */
 static bool check_axis(ir_ctx *c, const ir_node *n, int32_t rank) {
     int32_t axis;
@@ -28,7 +17,7 @@ bool infer_same(ir_ctx *c, ir_node *n) {
     const ir_type *t = infer_in(n, 0);
     if (!ir_type_is_tensor(t)) return infer_set(c, n, 0, t); /* Identity of a sequence */
     if (ir_type_is_ranked(t) && !check_axis(c, n, t->rank)) return false;
-    return infer_set(c, n, 0, ir_type_with_dtype(c, t, result_dtype(n)));
+    return infer_set(c, n, 0, ir_type_with_dtype(c, t, infer_result_dtype(n, 0)));
 }
 
 bool infer_predicate(ir_ctx *c, ir_node *n) {

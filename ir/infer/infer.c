@@ -213,6 +213,20 @@ bool infer_push(ir_ctx *c, const ir_node *n, ir_shape *s, const ir_dim *d) {
     return true;
 }
 
+ir_dtype infer_result_dtype(const ir_node *n, uint32_t i) {
+    const ir_schema *s = op_schema(n->op);
+    const ir_schema_slot *out = ir_schema_find_output(s, i);
+    for (uint32_t k = 0; k < n->n_in; k++) {
+        const ir_schema_slot *in = ir_schema_find_input(s, k);
+        bool same = ir_type_is_tensor(infer_in(n, k)) && in->constraint == out->constraint;
+        if (same) return infer_in(n, k)->dtype;
+    }
+    int t = 1;
+    while (t < DT_COUNT && !ir_schema_output_allows(s, i, t))
+        t++;
+    return t < DT_COUNT ? (ir_dtype)t : DT_undefined;
+}
+
 /* ---- broadcasting -------------------------------------------------------------------------------------------- */
 
 /* NULL where they cannot be broadcast. Symbols that differ: they are equal or one of them is 1, so the larger one is the result

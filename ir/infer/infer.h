@@ -69,6 +69,10 @@ bool infer_error(ir_ctx *c, const ir_node *n, uint32_t i, const char *format, ..
 const char *infer_type_text(ir_ctx *c, const ir_type *t);
 const char *infer_dim_text(ir_ctx *c, const ir_dim *d);
 
+/* What the schema alone says of result i's element type: that of the first operand that shares its type variable, else the
+ * first type allowed; undefined where it is no tensor. */
+ir_dtype infer_result_dtype(const ir_node *n, uint32_t i);
+
 /* ---- shared rules -------------------------------------------------------------------------------------------- */
 
 /* Numpy broadcasting of two shapes; false after reporting. Operand number `i` is named in the message. */
