@@ -271,14 +271,3 @@ bool infer_broadcast_with(ir_ctx *c, const ir_node *n, uint32_t i, ir_shape *a, 
     *a = r;
     return true;
 }
-
-bool infer_broadcast_dims(ir_ctx *c, ir_node *n, const ir_type *a, const ir_type *b, int32_t *rank,
-                          const ir_dim **out) {
-    ir_shape x = {.rank = a->rank}, y = {.rank = b->rank};
-    memcpy(x.dims, a->dims, (size_t)a->rank * sizeof *x.dims);
-    memcpy(y.dims, b->dims, (size_t)b->rank * sizeof *y.dims);
-    if (!infer_broadcast_with(c, n, 1, &x, &y)) return false;
-    *rank = x.rank;
-    memcpy(out, x.dims, (size_t)x.rank * sizeof *out);
-    return true;
-}

@@ -77,8 +77,6 @@ ir_dtype infer_result_dtype(const ir_node *n, uint32_t i);
 
 /* Numpy broadcasting of two shapes; false after reporting. Operand number `i` is named in the message. */
 bool infer_broadcast_with(ir_ctx *c, const ir_node *n, uint32_t i, ir_shape *a, const ir_shape *b);
-bool infer_broadcast_dims(ir_ctx *c, ir_node *n, const ir_type *a, const ir_type *b, int32_t *rank,
-                          const ir_dim **out);
 /* Contents of a Loop body's parameters: the counter, what grows evenly (loop_values.c). */
 void infer_loop_values(ir_ctx *c, const ir_node *n, ir_region *body);
 /* The region's nodes, in order. Parameters have types. */
