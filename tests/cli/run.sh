@@ -1,0 +1,62 @@
+#!/bin/bash
+# tlbc run, bench, inspect, verify, opt, ops.
+. "$(dirname "$0")/lib.sh"
+set0=$SOURCE/examples/digits/test_data_set_0
+
+expect 0 "compile" "$TLBC" compile "$digits" -o m.so
+expect 0 "run .so" "$TLBC" run m.so --input image="$set0/input_0.pb" --output-dir so
+contains out "logits f32[1,10]"
+expect 0 "run .onnx" "$TLBC" run "$digits" --input image="$set0/input_0.pb" --output-dir onnx --threads 2
+check "same bits from both, and from two threads" cmp -s so/logits.npy onnx/logits.npy
+check "an .npy file" [ "$(head -c 6 so/logits.npy | tail -c 5)" = NUMPY ]
+
+expect 1 "input missing" "$TLBC" run m.so
+contains err "input 0 'image' f32[1,8,8] is missing"
+expect 1 "unknown input" "$TLBC" run m.so --input picture="$set0/input_0.pb"
+contains err "the model has no input 'picture'"
+expect 1 "wrong shape" "$TLBC" run m.so --input image=so/logits.npy
+contains err "input 0 'image': rank is 2, expected 3 (given f32[1,10], expected f32[1,8,8])"
+expect 1 "no such file" "$TLBC" run m.so --input image=nosuch.npy
+contains err "cannot open 'nosuch.npy'"
+expect 1 "unknown kind of file" "$TLBC" run m.so --input image="$digits"
+expect 1 "not a model" "$TLBC" run so/logits.npy
+expect 0 "random" "$TLBC" run m.so --random
+
+expect 0 "bench" "$TLBC" bench m.so --runs 20 --json
+for key in min_us median_us p99_us gflops peak_share rss_bytes; do contains out "\"$key\": "; done
+check "one line" [ "$(wc -l <out)" = 1 ]
+expect 0 "bench as text" "$TLBC" bench "$digits" --runs 5 --threads 2
+contains out "2 threads, 5 runs"
+
+expect 0 "inspect .so" "$TLBC" inspect m.so
+contains out "image f32[1,8,8]"
+contains out "workspace"
+expect 0 "inspect .onnx" "$TLBC" inspect "$digits"
+contains out "LayerNormalization"
+contains out "parameters"
+expect 0 "verify" "$TLBC" verify "$digits" --runs 2
+contains out "0 wrong"
+
+cat >g.tl <<'TL'
+tlbc 1
+opset "" 24
+
+graph main(f32[4] %x) => (f32[4] y) {
+  f32[4] %a = Relu(%x)
+  f32[4] %b = Relu(%x)
+  return %a
+}
+TL
+expect 0 "opt" "$TLBC" opt g.tl --passes=dce --verify
+check "dead node gone" [ "$(grep -c Relu out)" = 1 ]
+expect 0 "opt to a file" "$TLBC" opt g.tl -o h.tl
+check "same text" cmp -s g.tl h.tl
+expect 1 "opt with an unknown pass" "$TLBC" opt g.tl --passes=nosuch
+expect 0 "list of passes" "$TLBC" opt --list
+contains out dce
+expect 0 "ops" "$TLBC" ops
+contains out MatMul
+expect 0 "missing ops" "$TLBC" ops --missing
+expect 0 "ops as Markdown" "$TLBC" ops --md
+contains out "| MatMul |"
+finish
