@@ -1,6 +1,6 @@
 /* ONNX's own backend tests, run by the reference evaluator.
  *
- *   conformance DATA [CATEGORY…] [--skip FILE] [--filter TEXT] [--tolerance T] [--symbolic] [--verbose]
+ *   conformance DATA [CATEGORY…] [--skip FILE] [--filter TEXT] [--tolerance T] [--symbolic] [--passes LIST] [--verbose]
  *
  * DATA holds the categories (by default node, simple, pytorch-operator, pytorch-converted), each a folder of cases: model.onnx and
  * test_data_set_0, test_data_set_1, ….
@@ -9,6 +9,8 @@
  *
  * --symbolic: every dimension of every input becomes a symbol of its own before anything is inferred. The evaluator checks
  * each result against its type, so this puts the shape rules for unknown sizes to the test.
+ *
+ * --passes: the model goes through these passes ("default": all of them) first, with the verifier and the round trip after each.
  *
  * Each case runs in a process of its own with a time limit: a crash is one failure, not the end of the run.
  * Tolerance and rules are those of ONNX's runner: relative 1e-3, absolute 1e-7, shapes and types exact. --tolerance: another one,
@@ -19,6 +21,7 @@
 #include "frontend/frontend.h"
 #include "ir/base/vec.h"
 #include "ir/limits.h"
+#include "passes/pass.h"
 #include "tests/conformance/compare.h"
 
 #include <dirent.h>
@@ -36,6 +39,7 @@ typedef struct options {
     const char *filter;
     tolerance tolerance;
     bool verbose, symbolic;
+    const char *passes; /* run on the model first; NULL = none */
 } options;
 
 typedef struct result {
@@ -113,11 +117,16 @@ static bool run_set(test_case *t, const ir_graph *g) {
     return compare_outputs(t, g->body, outputs);
 }
 
+static bool run_passes(const test_case *t, ir_module *m) {
+    pass_options o = {.verify = true, .roundtrip = true};
+    return !t->options->passes || pass_run(m, t->options->passes, &o);
+}
+
 static bool run_loaded(test_case *t) {
     const char *path = tl_arena_printf(&t->arena, "%s/model.onnx", t->folder);
     ir_module *m = fe_import_file(&t->ctx, &t->arena, path,
                                   &(fe_options){.symbolic_inputs = t->options->symbolic});
-    if (!m) return finish_reported(t);
+    if (!m || !run_passes(t, m)) return finish_reported(t);
     const ir_graph *g = m->graphs;
     if (!has_set(t)) return finish(t, FAILED, "no test_data_set_0");
     for (; has_set(t); t->set++)
@@ -279,6 +288,10 @@ static bool read_option(run *s, const char *name, const char *value) {
         s->options.filter = value;
         return true;
     }
+    if (strcmp(name, "--passes") == 0) {
+        s->options.passes = value;
+        return true;
+    }
     double t = strtod(value, NULL);
     s->options.tolerance = (tolerance){t, t};
     return strcmp(name, "--tolerance") == 0 && t > 0;
@@ -316,7 +329,7 @@ int main(int argc, char **argv) {
     if (!read_arguments(&s, argc, argv)) {
         fprintf(stderr,
                 "usage: %s DATA [CATEGORY...] [--skip FILE] [--filter TEXT] [--tolerance T] "
-                "[--symbolic] [--verbose]\n",
+                "[--symbolic] [--passes LIST] [--verbose]\n",
                 argv[0]);
         return 2;
     }
