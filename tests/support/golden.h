@@ -29,8 +29,13 @@ typedef struct golden_result {
  *   RUN: verify                 print annotated with what the verifier found
  *   RUN: infer                  infer all types, print
  *   RUN: dce,fix(cse,dce)       passes (passes/pass.h), with verification around them
+ *   RUN: loop                   loop IR: verify, print; what was printed reads back to the same
+ *   RUN: asm:x86-64-v3          loop IR: assembly for that CPU; RUN: llvm:x86-64-v3 LLVM IR after its passes
  * Options behind it: --constants=full|hash|none, --locations. */
 void golden_run(const golden_case *k, ir_ctx *c, tl_arena *a, golden_result *r);
+
+/* golden_loop.c: the same for loop IR; false where the RUN line asks for something else. */
+bool golden_run_loop(const golden_case *k, ir_ctx *c, tl_arena *a, golden_result *r);
 
 /* golden_check.c: false after printing what differs to stderr. */
 bool golden_check_expect(const golden_case *k, tl_sv found);

@@ -91,6 +91,7 @@ void golden_run(const golden_case *k, ir_ctx *c, tl_arena *a, golden_result *r) 
     tl_sv pipeline;
     *r = (golden_result){0};
     tl_str_init(&r->out, a);
+    if (golden_run_loop(k, c, a, r)) return;
     if (!read_options(k->run, &o, &pipeline)) {
         diag_error(&c->diag, NULL, "bad RUN line '%.*s'", (int)k->run.len, k->run.data);
         return;
