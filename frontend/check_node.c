@@ -9,7 +9,7 @@ static const char *slot_name(const ir_schema_slot *slot) {
 
 static bool check_inputs(fe_node *n, const ir_schema *s) {
     diag *d = &n->im->c->diag;
-    if (n->in.len > s->max_in)
+    if (s->max_in != IR_SCHEMA_UNBOUNDED && n->in.len > s->max_in)
         return diag_error(d, n->loc, "%u inputs, at most %u are allowed", n->in.len, s->max_in);
     for (uint32_t i = 0; i < n->in.len || i < s->min_in; i++) {
         const ir_schema_slot *slot = ir_schema_find_input(s, i);
@@ -22,11 +22,12 @@ static bool check_inputs(fe_node *n, const ir_schema *s) {
 }
 
 static bool check_outputs(fe_node *n, const ir_schema *s) {
-    while (n->n_out > s->max_out && !*n->out_names[n->n_out - 1])
+    uint32_t max_out = s->max_out == IR_SCHEMA_UNBOUNDED ? UINT32_MAX : s->max_out;
+    while (n->n_out > max_out && !*n->out_names[n->n_out - 1])
         n->n_out--;
-    if (n->n_out > s->max_out)
+    if (n->n_out > max_out)
         return diag_error(&n->im->c->diag, n->loc, "%u outputs, at most %u are possible", n->n_out,
-                          s->max_out);
+                          max_out);
     if (n->n_out < s->min_out)
         return diag_error(&n->im->c->diag, n->loc, "%u outputs, at least %u are needed", n->n_out,
                           s->min_out);

@@ -79,6 +79,7 @@ static void check_node(op_check *k, const fe_frame *f, const pb_node *p) {
 static void check_nodes(op_check *k, const fe_frame *f, pb_node *const *nodes, size_t n) {
     if (k->depth > IR_MAX_NESTING) return;
     k->depth++;
+    k->im->n_file_nodes += n;
     for (size_t i = 0; i < n; i++)
         check_node(k, f, nodes[i]);
     k->depth--;

@@ -42,8 +42,9 @@ typedef struct fe_import {
     int64_t ir_version;
     tl_arena *scratch; /* reset after every node: for what lives no longer than one */
     uint64_t n_nodes, max_nodes;
-    tl_map functions; /* interned "domain:name:overload" -> fe_function * */
-    tl_map hints;     /* entry graph: interned value name -> pb_value_info * */
+    uint64_t n_file_nodes; /* as written: each function once (check_ops.c) */
+    tl_map functions;      /* interned "domain:name:overload" -> fe_function * */
+    tl_map hints;          /* entry graph: interned value name -> pb_value_info * */
     tl_map bound; /* symbols that are, alone, a dimension of a graph input: interned name -> 1 */
     tl_map names; /* value names taken: interned name -> next number to try behind it */
     tl_map const_names; /* the same for constants, which print with another sigil */

@@ -31,7 +31,8 @@ typedef struct fe_options {
     /* Every dimension of every input becomes a symbol of its own, "<input>.d<axis>", whatever the file
      * says: for tests. */
     bool symbolic_inputs;
-    uint64_t max_nodes; /* 0 = IR_MAX_NODES */
+    uint64_t
+        max_nodes; /* after inlining functions; 0 = a multiple of what the file holds, up to IR_MAX_NODES */
 } fe_options;
 
 /* NULL after reporting to c->diag. `o` may be NULL. External data is looked for below the folder of

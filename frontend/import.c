@@ -118,7 +118,6 @@ static void import_init(fe_import *im, fe_source *s, const fe_options *o, fe_mes
     static const fe_options defaults;
     *im = (fe_import){.c = s->c, .s = s, .o = o ? o : &defaults, .scratch = &msg->scratch};
     im->model = (const pb_model *)msg->root;
-    im->max_nodes = im->o->max_nodes ? im->o->max_nodes : IR_MAX_NODES;
     im->m = ir_module_create(s->c, s->arena);
     im->pin_used = TL_NEW_ARRAY(s->arena, bool, im->o->n_pins);
     tl_map *maps[] = {&im->functions, &im->bound,       &im->hints,
@@ -127,11 +126,21 @@ static void import_init(fe_import *im, fe_source *s, const fe_options *o, fe_mes
         tl_map_init(maps[i], s->arena);
 }
 
+/* Functions that call each other twice, forty deep, are a small file and 2^40 nodes: inlining may not
+ * make more of a file than a multiple of what is written there. */
+static uint64_t node_limit(const fe_import *im) {
+    enum { FREE_NODES = 1 << 20, PER_NODE = 64 };
+    if (im->o->max_nodes) return im->o->max_nodes;
+    uint64_t limit = FREE_NODES + PER_NODE * im->n_file_nodes;
+    return limit < IR_MAX_NODES ? limit : IR_MAX_NODES;
+}
+
 static bool import_model(fe_import *im) {
     fe_frame frame = {.opsets = (const pb_opset *const *)im->model->opset_import,
                       .n_opsets = im->model->n_opset_import};
-    return check_model(im) && fe_collect_functions(im) && fe_check_ops(im) &&
-           fe_import_entry(im, &frame);
+    if (!check_model(im) || !fe_collect_functions(im) || !fe_check_ops(im)) return false;
+    im->max_nodes = node_limit(im);
+    return fe_import_entry(im, &frame);
 }
 
 static void describe(fe_import *im) {

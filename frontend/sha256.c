@@ -35,20 +35,29 @@ static void expand(const uint8_t *block, uint32_t w[64]) {
     }
 }
 
+/* One round. v is read from `at` on, around: shifting the roles instead of the eight words. */
+static inline void round_step(uint32_t v[8], unsigned at, uint32_t key) {
+    uint32_t *a = &v[-at & 7], *d = &v[(3 - at) & 7], *h = &v[(7 - at) & 7];
+    uint32_t b = v[(1 - at) & 7], c = v[(2 - at) & 7];
+    uint32_t e = v[(4 - at) & 7], f = v[(5 - at) & 7], g = v[(6 - at) & 7];
+    uint32_t t = *h + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & f) ^ (~e & g)) + key;
+    *d += t;
+    *h = t + (rotate(*a, 2) ^ rotate(*a, 13) ^ rotate(*a, 22)) + ((*a & b) ^ (*a & c) ^ (b & c));
+}
+
 static void compress(uint32_t h[8], const uint8_t *block) {
     uint32_t w[64], v[8];
     expand(block, w);
     memcpy(v, h, sizeof v);
-    for (unsigned i = 0; i < 64; i++) {
-        uint32_t a = v[0], e = v[4];
-        uint32_t choose = (e & v[5]) ^ (~e & v[6]);
-        uint32_t majority = (a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]);
-        uint32_t t1 = v[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + choose +
-                      round_constants[i] + w[i];
-        uint32_t t2 = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + majority;
-        memmove(v + 1, v, 7 * sizeof *v);
-        v[4] += t1;
-        v[0] = t1 + t2;
+    for (unsigned i = 0; i < 64; i += 8) {
+        round_step(v, 0, w[i] + round_constants[i]);
+        round_step(v, 1, w[i + 1] + round_constants[i + 1]);
+        round_step(v, 2, w[i + 2] + round_constants[i + 2]);
+        round_step(v, 3, w[i + 3] + round_constants[i + 3]);
+        round_step(v, 4, w[i + 4] + round_constants[i + 4]);
+        round_step(v, 5, w[i + 5] + round_constants[i + 5]);
+        round_step(v, 6, w[i + 6] + round_constants[i + 6]);
+        round_step(v, 7, w[i + 7] + round_constants[i + 7]);
     }
     for (unsigned i = 0; i < 8; i++)
         h[i] += v[i];
