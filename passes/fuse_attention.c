@@ -12,10 +12,12 @@
  * the Transpose is changed, which costs nothing. Operands of rank 2 and 3 get leading dims of 1.
  *
  * Masks: added floats as they are. Where(c, s, -inf) is the boolean mask c. Where(c, s, m) with a large negative m is the added mask
- * Where(c, 0, m): adding m swallows the score, so that a row in which all is masked stays uniform as with Where. A guard
- * Where(IsNaN(p), 0, p) after Softmax, for rows in which all is -inf, moves behind the product with V: NaN weights make the whole row
- * NaN. merge_heads then absorbs the splitting and merging of heads. Not done with strict maths. */
+ * Where(c, 0, m): adding m swallows the score, so that a row in which all is masked stays uniform as with Where. A causal mask becomes
+ * the attribute is_causal. A guard
+ * Where(IsNaN(p), 0, p) after Softmax, for rows in which all is -inf, moves behind the product with V and what moves its result: NaN weights make the
+ * whole row NaN. merge_heads then absorbs the splitting and merging of heads. Not done with strict maths. */
 #include "ir/limits.h"
+#include "passes/causal.h"
 #include "passes/match.h"
 #include "passes/util.h"
 
@@ -38,7 +40,7 @@ typedef struct sdpa {
     double scale;
     mask masks[MAX_MASKS]; /* the last applied first */
     uint32_t n_masks;
-    bool guarded;
+    bool guarded, causal;
 } sdpa;
 
 /* ---- matching -------------------------------------------------------------------------------------------------- */
@@ -181,10 +183,41 @@ static ir_value *strip_scale(ir_builder *b, ir_value *v, double *scale) {
     return &build_node(b, n->op, in, n->n_in, 1, n->attrs, n->n_attrs)->out[0];
 }
 
-/* k with its last two axes exchanged; a Transpose that made it is replaced, not followed by another. */
+/* n regroups the axes in front of the last two only. */
+static bool keeps_last_two(const ir_node *n) {
+    const ir_type *from = ir_in(n, 0)->type, *to = n->out[0].type;
+    if (!is_reshape_like(n->op) || !ir_type_is_ranked(from) || from->rank < 2 || to->rank < 2)
+        return false;
+    return ir_dim_equal(from->dims[from->rank - 1], to->dims[to->rank - 1]) &&
+           ir_dim_equal(from->dims[from->rank - 2], to->dims[to->rank - 2]);
+}
+
+static const ir_type *exchanged_type(ir_ctx *c, const ir_type *t) {
+    const ir_dim *dims[IR_MAX_RANK];
+    memcpy(dims, t->dims, (size_t)t->rank * sizeof *dims);
+    dims[t->rank - 1] = t->dims[t->rank - 2];
+    dims[t->rank - 2] = t->dims[t->rank - 1];
+    return ir_type_tensor(c, t->dtype, t->rank, dims);
+}
+
+/* x as type t, which holds the same elements: what x was reshaped from where that has the type. */
+static ir_value *reshape_back(ir_builder *b, ir_value *x, const ir_type *t) {
+    if (x->type == t) return x;
+    if (x->def && is_reshape_like(x->def->op) && ir_in(x->def, 0)->type == t)
+        return ir_in(x->def, 0);
+    return build_reshape_to(b, x, t);
+}
+
+/* k with its last two axes exchanged. A Transpose that made it is replaced, not followed by another, also where a Reshape of the
+ * axes in front of them came after it. */
 static ir_value *untranspose(ir_builder *b, ir_value *k) {
     int64_t perm[IR_MAX_RANK];
     uint32_t rank = (uint32_t)k->type->rank;
+    if (k->def && keeps_last_two(k->def) && match_def(ir_in(k->def, 0), OP_Transpose)) {
+        ir_value *inner = untranspose(b, ir_in(k->def, 0));
+        ir_value *y = reshape_back(b, inner, exchanged_type(b->m->ctx, k->type));
+        if (y) return y;
+    }
     ir_node *n = match_def(k, OP_Transpose);
     ir_value *from = n && get_perm(n, perm, &rank) ? ir_in(n, 0) : k;
     for (uint32_t i = 0; from == k && i < rank; i++)
@@ -228,6 +261,25 @@ static ir_value *build_mask(ir_builder *b, const sdpa *s, const mask *m, bool as
     return build_op2(b, OP_Expand, v, build_dims(b, dims, (uint32_t)rank));
 }
 
+/* The first causal mask goes: the attribute says the same. */
+static void take_causal(sdpa *s) {
+    for (uint32_t i = 0; i < s->n_masks && !s->causal; i++) {
+        const mask *m = &s->masks[i];
+        s->causal = m->is_where ? causal_is_condition(m->value, m->keep)
+                                : causal_is_added_mask(m->value, swallowing);
+        if (s->causal) memmove(&s->masks[i], &s->masks[i + 1], (--s->n_masks - i) * sizeof *m);
+    }
+}
+
+/* The scale; the usual one exactly, where rounding of roots has left it beside. */
+static float usual_scale(const sdpa *s) {
+    int64_t size;
+    const ir_type *q = s->q->type;
+    if (!ir_dim_is_const(q->dims[q->rank - 1], &size) || size < 1) return (float)s->scale;
+    double usual = 1 / sqrt((double)size);
+    return (float)(match_near(s->scale, usual, 1e-6) ? usual : s->scale);
+}
+
 /* All masks in one: a boolean one where all are conditions that let nothing through, else a sum. */
 static ir_value *build_masks(ir_builder *b, const sdpa *s) {
     bool as_bool = true;
@@ -241,21 +293,34 @@ static ir_value *build_masks(ir_builder *b, const sdpa *s) {
     return all;
 }
 
-/* Where(IsNaN(y), 0, y) */
-static ir_value *build_guard(ir_builder *b, ir_value *y) {
-    return build_op3(b, OP_Where, build_op1(b, OP_IsNaN, y), build_scalar(b, y->type->dtype, 0), y);
+/* The last of a chain of views that only move v: there a guard stands in no other pass's way. */
+static ir_value *end_of_views(ir_value *v) {
+    for (ir_node *user; (user = match_user(v)) && op_is(user->op, OP_VIEW) && user->n_out == 1;)
+        v = &user->out[0];
+    return v;
+}
+
+/* All readers of y read Where(IsNaN(y), 0, y). */
+static void build_guard(pass_ctx *ctx, ir_value *y) {
+    ir_builder b = ir_build_after(y->def);
+    ir_value *is_nan = build_op1(&b, OP_IsNaN, y);
+    ir_value *guarded = build_op3(&b, OP_Where, is_nan, build_scalar(&b, y->type->dtype, 0), y);
+    pass_replace(ctx, y, guarded);
+    ir_node_set_operand(is_nan->def, 0, y);
+    ir_node_set_operand(guarded->def, 2, y);
 }
 
 static ir_value *build_attention(ir_builder *b, sdpa *s) {
+    take_causal(s);
     ir_value *masks = s->n_masks ? build_masks(b, s) : NULL;
-    ir_value *q = strip_scale(b, s->q, &s->scale),
-             *k = untranspose(b, strip_scale(b, s->k, &s->scale));
+    ir_value *q = strip_scale(b, s->q, &s->scale);
+    ir_value *k = untranspose(b, strip_scale(b, s->k, &s->scale));
     ir_value *in[] = {unsqueeze_to_4d(b, q), unsqueeze_to_4d(b, k), unsqueeze_to_4d(b, s->v),
                       masks};
-    ir_attr scale = {.name = "scale", .kind = ATTR_FLOAT, .v.f = (float)s->scale};
-    ir_value *y = &build_node(b, OP_Attention, in, masks ? 4 : 3, 1, &scale, 1)->out[0];
-    y = squeeze_from_4d(b, y, s->q->type->rank);
-    return s->guarded ? build_guard(b, y) : y;
+    ir_attr attrs[] = {{.name = "scale", .kind = ATTR_FLOAT, .v.f = usual_scale(s)},
+                       {.name = "is_causal", .kind = ATTR_INT, .v.i = 1}};
+    ir_node *n = build_node(b, OP_Attention, in, masks ? 4 : 3, 1, attrs, s->causal ? 2 : 1);
+    return squeeze_from_4d(b, &n->out[0], s->q->type->rank);
 }
 
 static pass_result fuse_attention_node(pass_ctx *ctx, ir_node *n) {
@@ -264,7 +329,9 @@ static pass_result fuse_attention_node(pass_ctx *ctx, ir_node *n) {
     if (!shapes_fit(&s) || !masks_fit(n->parent->graph, &s) || !ctx_take(ctx, "fused"))
         return PASS_SAME;
     ir_builder b = ir_build_before(n);
-    pass_replace(ctx, &n->out[0], build_attention(&b, &s));
+    ir_value *y = build_attention(&b, &s);
+    pass_replace(ctx, &n->out[0], y);
+    if (s.guarded) build_guard(ctx, end_of_views(y));
     return PASS_CHANGED;
 }
 

@@ -28,36 +28,46 @@ typedef struct norm {
     double epsilon;
 } norm;
 
-/* Number of trailing axes that n reduces, keeping dims; 0 where it is something else. */
+/* Number of trailing axes that n reduces; 0 where it is something else. */
 static int64_t trailing_axes(const ir_node *n) {
     int64_t axes[IR_MAX_RANK], rank = ir_in(n, 0)->type->rank;
     int32_t count = optional_ints(ir_in(n, 1), axes, IR_MAX_RANK);
-    if (count < 1 || !ir_attr_int(n, "keepdims", 1)) return 0;
     uint64_t set = 0;
     for (int32_t i = 0; i < count; i++) {
         int32_t axis = normal_axis(axes[i], (int32_t)rank);
         if (axis < 0) return 0;
         set |= (uint64_t)1 << (rank - 1 - axis);
     }
-    return set == ((uint64_t)1 << count) - 1 ? count : 0;
+    return count > 0 && set == ((uint64_t)1 << count) - 1 ? count : 0;
 }
 
-/* v is the mean of *x over *axes trailing axes. */
+/* t is x with 1 for its last `axes` dims. */
+static bool keeps_dims(const ir_type *t, const ir_type *x, int64_t axes) {
+    if (!ir_type_is_ranked(t) || t->rank != x->rank) return false;
+    for (int32_t i = 0; i < t->rank; i++)
+        if (i < t->rank - axes ? !ir_dim_equal(t->dims[i], x->dims[i]) : !ir_dim_is(t->dims[i], 1))
+            return false;
+    return true;
+}
+
+/* v is the mean of *x over *axes trailing axes, which stay as 1; a Reshape may have brought them back. */
 static bool match_mean(const ir_value *v, ir_value **x, int64_t *axes) {
-    ir_node *n = match_def(v, OP_ReduceMean);
+    const ir_node *reshape = v->def && is_reshape_like(v->def->op) ? v->def : NULL;
+    ir_node *n = match_def(reshape ? ir_in(reshape, 0) : v, OP_ReduceMean);
     if (!n || !ir_type_is_ranked(ir_in(n, 0)->type)) return false;
     *x = ir_in(n, 0);
     *axes = trailing_axes(n);
-    return *axes > 0;
+    return *axes > 0 && keeps_dims(v->type, (*x)->type, *axes);
 }
 
 /* v is mean(base^2) + epsilon. */
 static bool match_variance(const ir_value *v, ir_value **base, int64_t *axes, double *epsilon) {
-    ir_node *add = match_def(v, OP_Add), *mean;
-    ir_value *eps, *square;
-    if (!add || !match_either(add, OP_ReduceMean, &mean, &eps)) return false;
-    return ir_value_const_f64(eps, epsilon) && *epsilon >= 0 &&
-           match_mean(&mean->out[0], &square, axes) && match_square(square, base);
+    ir_node *add = match_def(v, OP_Add);
+    ir_value *square;
+    uint32_t at = add && ir_value_const_f64(ir_in(add, 0), epsilon) ? 1 : 0;
+    if (!add || (at == 0 && !ir_value_const_f64(ir_in(add, 1), epsilon)) || *epsilon < 0)
+        return false;
+    return match_mean(ir_in(add, at), &square, axes) && match_square(square, base);
 }
 
 static ir_value *sqrt_of(const ir_value *v) {
@@ -99,33 +109,51 @@ static bool match_inverse(const ir_value *v, norm *s, ir_value **base, int64_t *
     return false;
 }
 
+/* v is x - mean(x) over `axes` axes. */
+static bool is_centred(const ir_value *v, ir_value **x, int64_t axes) {
+    ir_node *sub = match_def(v, OP_Sub);
+    int64_t own;
+    return sub && match_mean(ir_in(sub, 1), x, &own) && *x == ir_in(sub, 0) && own == axes;
+}
+
 /* base is x - mean(x), or base itself is x. */
 static bool match_centred(norm *s, ir_value *base, int64_t axes) {
-    ir_node *sub = match_def(base, OP_Sub);
-    ir_value *of;
-    int64_t same;
-    s->x = base;
     s->axis = -axes;
-    if (!sub || !match_mean(ir_in(sub, 1), &of, &same) || of != ir_in(sub, 0) || same != axes)
-        return true;
-    s->x = of;
-    s->mean = ir_in(sub, 1);
+    s->mean = is_centred(base, &s->x, axes) ? ir_in(base->def, 1) : NULL;
+    if (!s->mean) s->x = base;
     return true;
 }
 
-/* n is base / sqrt(e) or base * (gamma / sqrt(e)). */
+/* The same value, or centred twice. */
+static bool is_same(const ir_value *a, const ir_value *b, int64_t axes) {
+    ir_value *x, *y;
+    return a == b || (is_centred(a, &x, axes) && is_centred(b, &y, axes) && x == y);
+}
+
+/* v is base, or gamma * base with the gamma kept. */
+static bool match_dividend(ir_value *v, norm *s, const ir_value *base, int64_t axes) {
+    if (is_same(v, base, axes)) return true;
+    for (uint32_t i = 0; !s->gamma && match_def(v, OP_Mul) && i < 2; i++) {
+        if (!is_same(ir_in(v->def, i), base, axes)) continue;
+        s->gamma = ir_in(v->def, 1 - i);
+        return true;
+    }
+    return false;
+}
+
+/* n is base / sqrt(e) or base * (gamma / sqrt(e)), or gamma is with base. */
 static bool match_product(ir_node *n, norm *s) {
     ir_value *base, *e;
     int64_t axes;
     s->result = &n->out[0];
     if (n->op == OP_Div) {
         e = sqrt_of(ir_in(n, 1));
-        return e && match_variance(e, &base, &axes, &s->epsilon) && base == ir_in(n, 0) &&
-               match_centred(s, base, axes);
+        return e && match_variance(e, &base, &axes, &s->epsilon) &&
+               match_dividend(ir_in(n, 0), s, base, axes) && match_centred(s, base, axes);
     }
     for (uint32_t i = 0; i < 2; i++)
         if (match_inverse(ir_in(n, i), s, &base, &axes))
-            return base == ir_in(n, 1 - i) && match_centred(s, base, axes);
+            return match_dividend(ir_in(n, 1 - i), s, base, axes) && match_centred(s, base, axes);
     return false;
 }
 

@@ -8,7 +8,8 @@
  *            %y = Reshape(%at, [B,T,H*h])
  *
  * The 3-D form reads and writes rows of [B,T,H*h] as the products around it do: nothing is left to be moved. An operand may also be a
- * constant, which is rearranged now, or have one head or one row, where exchanging the axes moves nothing. All uses of the result must
+ * constant, which is rearranged now, one of several that come packed as [B,T,3*H*h] and are taken apart behind a Transpose to
+ * [3,B,H,T,h] (then it is a part of the packed rows), or have one head or one row, where exchanging the axes moves nothing. All uses of the result must
  * exchange the axes. Attention with past keys, or whose scores are used, stays as it is. */
 #include "ir/limits.h"
 #include "passes/match.h"
@@ -29,6 +30,53 @@ static bool swaps_nothing(const ir_type *t) {
     return ir_dim_is(t->dims[1], 1) || ir_dim_is(t->dims[2], 1);
 }
 
+/* [B,H,T,h] as one of `parts` of rows [B,T,parts*H*h]. */
+typedef struct packed {
+    ir_value *rows;
+    int64_t index;
+} packed;
+
+/* v is element `index` along axis 0 of *from. */
+static bool is_element(const ir_value *v, ir_value **from, int64_t *index) {
+    ir_node *n = v->def;
+    int64_t axis = 0, step = 1;
+    if (!n || v->type->rank < 1 || !ir_dim_is(v->type->dims[0], 1)) return false;
+    *from = ir_in(n, 0);
+    *index = v->index;
+    if (n->op == OP_Split) {
+        for (uint32_t i = 0; i < n->n_out; i++)
+            if (!ir_dim_is(n->out[i].type->dims[0], 1)) return false;
+        return normal_axis(ir_attr_int(n, "axis", 0), v->type->rank) == 0;
+    }
+    if (n->op != OP_Slice || !ir_value_const_i64(ir_in(n, 1), index) || *index < 0) return false;
+    if (ir_in(n, 3) && !ir_value_const_i64(ir_in(n, 3), &axis)) return false;
+    return axis == 0 && (!ir_in(n, 4) || (ir_value_const_i64(ir_in(n, 4), &step) && step == 1));
+}
+
+/* v = one of Transpose<perm=[2,0,3,1,4]>(Reshape(rows, [B,T,parts,H,h])) */
+static bool find_packed(const ir_value *v, packed *p) {
+    static const int64_t unpack[] = {2, 0, 3, 1, 4};
+    int64_t perm[IR_MAX_RANK];
+    uint32_t rank;
+    ir_value *all;
+    const ir_node *drop = v->def && is_reshape_like(v->def->op) ? v->def : NULL;
+    const ir_type *one = drop ? ir_in(drop, 0)->type : NULL;
+    if (!one || !ir_type_is_ranked(one) || one->rank != 5) return false;
+    for (int32_t i = 0; i < 4; i++)
+        if (!ir_dim_equal(one->dims[i + 1], v->type->dims[i])) return false;
+    if (!is_element(ir_in(drop, 0), &all, &p->index)) return false;
+    ir_node *transpose = match_def(all, OP_Transpose);
+    if (!transpose || !get_perm(transpose, perm, &rank) || rank != 5) return false;
+    ir_node *split = ir_in(transpose, 0)->def;
+    if (memcmp(perm, unpack, sizeof unpack) != 0 || !split || !is_reshape_like(split->op))
+        return false;
+    const ir_type *rows = ir_in(split, 0)->type, *parts = split->out[0].type;
+    p->rows = ir_in(split, 0);
+    return ir_type_is_ranked(rows) && rows->rank == 3 &&
+           ir_dim_equal(rows->dims[0], parts->dims[0]) &&
+           ir_dim_equal(rows->dims[1], parts->dims[1]);
+}
+
 /* The number of heads and their width are constants: shapes can then be given by copying the others. */
 static bool has_constant_heads(const ir_type *t) {
     return ir_type_is_ranked(t) && t->rank == 4 && ir_dim_is_const(t->dims[1], NULL) &&
@@ -37,7 +85,8 @@ static bool has_constant_heads(const ir_type *t) {
 
 static bool can_merge_operand(const ir_value *v) {
     if (!has_constant_heads(v->type)) return false;
-    return is_swap(v->def) || ir_value_is_const(v) || swaps_nothing(v->type);
+    packed p;
+    return is_swap(v->def) || ir_value_is_const(v) || find_packed(v, &p) || swaps_nothing(v->type);
 }
 
 /* Users that an earlier run left dead do not count. */
@@ -70,6 +119,13 @@ static ir_value *reshape(ir_builder *b, ir_value *v, const int64_t *dims, uint32
     return build_op2(b, OP_Reshape, v, build_i64s(b, dims, n));
 }
 
+static ir_value *build_part(ir_builder *b, const packed *p, int64_t width) {
+    int64_t first = p->index * width, end = first + width, axis = 2;
+    ir_value *in[] = {p->rows, build_i64s(b, &first, 1), build_i64s(b, &end, 1),
+                      build_i64s(b, &axis, 1)};
+    return &build_node(b, OP_Slice, in, 4, 1, NULL, 0)->out[0];
+}
+
 /* [B,H,T,h] as [B,T,H*h] */
 static ir_value *merge_operand(ir_builder *b, ir_value *v) {
     const ir_type *heads = v->type;
@@ -77,6 +133,8 @@ static ir_value *merge_operand(ir_builder *b, ir_value *v) {
                             ir_dim_mul(b->m->ctx, heads->dims[1], heads->dims[3])};
     int64_t width = dim_value(heads, 1) * dim_value(heads, 3);
     bool swapped = is_swap(v->def);
+    packed p;
+    if (find_packed(v, &p)) return build_part(b, &p, width);
     if (swapped) v = ir_in(v->def, 0);
     ir_node *split = v->def;
     if (split && is_reshape_like(split->op) &&
