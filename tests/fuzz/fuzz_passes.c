@@ -1,6 +1,10 @@
 /* Fuzz target: the default pipeline on random graphs (tests/support/random_graph.c). After every pass the IR must verify, survive
  * the round trip through text, and compute what it computed before; only rewrites that keep every bit are on, so that comparisons
- * and casts in the graph do not turn a rounding into a difference. */
+ * and casts in the graph do not turn a rounding into a difference.
+ *
+ * A random graph may contradict itself (N is 1 here and 3 there), which passes may find out: one that runs on no inputs may end
+ * in a message. */
+#include "passes/oracle.h"
 #include "passes/pass.h"
 #include "tests/support/random_graph.h"
 
@@ -26,7 +30,11 @@ static void run(ir_ctx *c, tl_arena *a, const uint8_t *data, size_t size) {
                       .math_plus_one = PASS_MATH_STRICT + 1,
                       .reproducer = "fuzz_passes.tl",
                       .command_line = "fuzz_passes"};
-    if (!pass_run(m, "default", &o)) fail_with(c, a);
+    pass_oracle oracle;
+    bool valid = oracle_init(&oracle, m, a, 1);
+    o.log = valid ? NULL : fopen("/dev/null", "w");
+    if (!pass_run(m, "default", &o) && valid) fail_with(c, a);
+    if (o.log) fclose(o.log);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
