@@ -66,12 +66,22 @@ void cg_symbol_set(cg *g, const char *name, lp_value *v) {
     tl_map_set_ptr(&g->scope->symbols, ir_name(g->c, name), v);
 }
 
-static lp_value *find_symbol(void *data, const char *name) {
-    cg *g = data;
+static lp_value *lookup_symbol(const cg *g, const char *name) {
     for (cg_scope *s = g->scope; s; s = s->outer) {
         lp_value *v = tl_map_get_ptr(&s->symbols, name);
         if (v) return v;
     }
+    return NULL;
+}
+
+bool cg_symbol_is_set(cg *g, const char *name) {
+    return lookup_symbol(g, ir_name(g->c, name));
+}
+
+static lp_value *find_symbol(void *data, const char *name) {
+    cg *g = data;
+    lp_value *v = lookup_symbol(g, name);
+    if (v) return v;
     cg_unsupported(g, g->node, "dimension '%s' depends on data that is not known before the run",
                    name);
     return lp_index(&g->b, 0);
@@ -102,4 +112,19 @@ const ir_dim *cg_dims_product(cg *g, const ir_dim *const *d, int32_t n) {
     for (int32_t i = 0; i < n; i++)
         p = ir_dim_mul(g->c, p, d[i]);
     return p;
+}
+
+/* ---- bounds -------------------------------------------------------------------------------------------------- */
+
+/* The limit of a counter or of a bounded symbol; other symbols stay. */
+static const ir_dim *limit_of(void *data, const char *name) {
+    cg *g = data;
+    const ir_dim *symbol = ir_dim_symbol(g->c, name);
+    return ir_dim_is_symbol(symbol) ? symbol->terms[0].atoms[0]->b : NULL;
+}
+
+const ir_dim *cg_dim_limit(cg *g, const ir_dim *d) {
+    for (uint32_t i = 0; i < d->n_terms; i++)
+        if (d->terms[i].coef < 0) return d; /* not growing with its symbols */
+    return ir_dim_substitute(g->c, d, limit_of, g);
 }

@@ -17,7 +17,8 @@ typedef struct cg_link_options {
     const cg_target *target;
     const char *const *exports; /* the only symbols seen outside */
     uint32_t n_exports;
-    const char *alias; /* "tlbc_model=digits_model": another name for a symbol; NULL: none; not for relocatable files */
+    const char *
+        alias; /* "tlbc_model=digits_model": another name for a symbol; NULL: none; not for relocatable files */
     const cg_weights *weights; /* NULL: none */
     const char *weights_symbol;
     const char *linker; /* NULL: as above */

@@ -112,6 +112,9 @@ struct cg_scope {
 void cg_scope_begin(cg *g);
 void cg_scope_end(cg *g);
 void cg_symbol_set(cg *g, const char *name, lp_value *v);
+bool cg_symbol_is_set(cg *g, const char *name);
+/* At least d, with symbols that are bounded (chunk lengths, loop counters) replaced by their bounds: sizes of buffers. */
+const ir_dim *cg_dim_limit(cg *g, const ir_dim *d);
 const ir_dim *cg_dc(cg *g, int64_t v);
 
 /* ---- views (codegen/view.c) ------------------------------------------------------------------------------------ */

@@ -55,6 +55,7 @@ void cg_check_broadcast(cg *g, const ir_dim *from, const ir_dim *to) {
 
 cg_buffer *cg_buffer_create(cg *g, const ir_dim *bytes) {
     cg_buffer *b = TL_NEW(g->arena, cg_buffer);
+    bytes = cg_dim_limit(g, bytes);
     *b = (cg_buffer){.kind = CG_WORKSPACE,
                      .number = g->n_buffers++,
                      .bytes = bytes,

@@ -147,23 +147,26 @@ static loop_state *loop_state_create(cg *g, ir_node *n, uint32_t n_carry, uint32
     return s;
 }
 
-/* Types and shape contents of the body once the counter is a symbol: slices by the counter become views. */
-static bool infer_body(cg *g, ir_region *r) {
-    ir_for_each_node (n, r)
-        if (!ir_infer_node(g->c, n)) return false;
-    return true;
-}
-
-static const ir_dim *counter_symbol(cg *g) {
-    return ir_dim_symbol(g->c, tl_arena_printf(g->arena, "loop%u.i", ++g->n_loops));
-}
-
 static void set_known(cg *g, ir_value *v, const ir_dim *d) {
     const ir_dim **dims = TL_NEW_ARRAY(g->arena, const ir_dim *, 1);
     ir_known *k = TL_NEW(g->arena, ir_known);
     dims[0] = d;
     *k = (ir_known){1, dims};
     v->known = k;
+}
+
+static const ir_dim *fresh_counter(cg *g, const ir_dim *trip) {
+    const char *name = tl_arena_printf(g->arena, "loop%u.i", ++g->n_loops);
+    return ir_dim_counter(g->c, name, trip ? ir_dim_sub(g->c, trip, cg_dc(g, 1)) : NULL);
+}
+
+/* What inference calls the counter of this Loop: its parameter's known content. */
+static const ir_dim *loop_counter(cg *g, ir_value *iter, const ir_dim *trip) {
+    if (iter->known && iter->known->n == 1 && ir_dim_is_symbol(iter->known->dims[0]))
+        return iter->known->dims[0];
+    const ir_dim *symbol = fresh_counter(g, trip);
+    set_known(g, iter, symbol);
+    return symbol;
 }
 
 /* The counter also lies in memory for kernels that read it as data. */
@@ -252,11 +255,10 @@ bool lower_loop(cg *g, ir_node *n) {
     if (!counted && n_stacked)
         return cg_unsupported(g, n, "stacked outputs of a loop whose length depends on data");
     loop_state *s = loop_state_create(g, n, n_carry, n_stacked, 1 + n_carry);
-    const ir_dim *symbol = counter_symbol(g), *trip_dim;
+    const ir_dim *trip_dim;
     lp_value *trip = trip_count(g, n, &trip_dim);
+    const ir_dim *symbol = loop_counter(g, body->params[0], trip_dim);
     if (trip_dim) add_trip(g, symbol, trip_dim);
-    set_known(g, body->params[0], symbol);
-    if (!infer_body(g, body)) return false;
     for (uint32_t i = 0; i < n_carry; i++)
         if (!carry_init(s, i, ir_in(n, 2 + i), body->params[2 + i], ir_region_result(body, 1 + i),
                         ir_out(n, i)))
@@ -288,17 +290,23 @@ static const ir_dim *round_position(cg *g, const ir_dim *symbol, const ir_dim *t
     return ir_dim_sub(g->c, ir_dim_sub(g->c, trip, cg_dc(g, 1)), symbol);
 }
 
+static const ir_dim *scan_length(const ir_node *n) {
+    uint32_t n_scan = (uint32_t)ir_attr_int(n, "num_scan_inputs", 0);
+    const ir_type *t = ir_in(n, n->n_in - n_scan)->type;
+    int64_t axis = int_at(n, "scan_input_axes", 0);
+    return t->dims[axis < 0 ? axis + t->rank : axis];
+}
+
 bool lower_scan(cg *g, ir_node *n) {
     ir_region *body = n->regions[0];
     uint32_t n_scan = (uint32_t)ir_attr_int(n, "num_scan_inputs", 0), n_carry = n->n_in - n_scan;
     uint32_t n_stacked = ir_region_n_results(body) - n_carry;
     loop_state *s = loop_state_create(g, n, n_carry, n_stacked, n_carry);
-    const ir_dim *symbol = counter_symbol(g), *trip = NULL;
+    const ir_dim *trip = scan_length(n), *symbol = fresh_counter(g, trip);
     for (uint32_t i = 0; i < n_scan; i++) {
         const cg_view *x = cg_read(g, ir_in(n, n_carry + i));
         int64_t axis = int_at(n, "scan_input_axes", i);
         if (axis < 0) axis += x->rank;
-        trip = x->dims[axis];
         const ir_dim *at = round_position(g, symbol, trip, int_at(n, "scan_input_directions", i));
         cg_view *slice = cg_view_slice(g, x, (int32_t)axis, at, cg_dc(g, 1), cg_dc(g, 1));
         cg_set_view(g, body->params[n_carry + i], cg_view_drop_axis(g, slice, (int32_t)axis));

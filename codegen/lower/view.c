@@ -33,26 +33,56 @@ static const ir_dim *slice_start(cg *g, const ir_dim *start, const ir_dim *d, bo
     return ir_dim_min(g->c, start, top);
 }
 
-static const cg_view *sliced(cg *g, ir_node *n) {
-    const ir_dim *starts[IR_MAX_RANK];
+typedef struct slice_axis {
+    int32_t axis;
+    int64_t step;
+    const ir_dim *start, *end;
+} slice_axis;
+
+static bool sign_is_known(const ir_dim *d) {
+    return ir_dim_is_const(d, NULL) || ir_dim_lower_bound(d) >= 0;
+}
+
+/* The operands as known dimension expressions; the number of axes, or -1. */
+static int32_t read_slice(cg *g, ir_node *n, int32_t rank, slice_axis *out) {
+    const ir_dim *starts[IR_MAX_RANK], *ends[IR_MAX_RANK];
     int64_t axes[IR_MAX_RANK], steps[IR_MAX_RANK];
-    const cg_view *v = cg_read(g, ir_in(n, 0));
     int32_t count = ir_value_known_dims(g->c, ir_in(n, 1), starts, IR_MAX_RANK);
     for (int32_t i = 0; i < count; i++)
         axes[i] = i, steps[i] = 1;
-    bool known = count >= 0 &&
+    bool known = count >= 0 && ir_value_known_dims(g->c, ir_in(n, 2), ends, IR_MAX_RANK) == count &&
                  (!ir_in(n, 3) || ir_value_const_ints(ir_in(n, 3), axes, IR_MAX_RANK) == count) &&
                  (!ir_in(n, 4) || ir_value_const_ints(ir_in(n, 4), steps, IR_MAX_RANK) == count);
-    for (int32_t i = 0; known && i < count; i++)
-        known = ir_dim_lower_bound(starts[i]) >= 0 || ir_dim_is_const(starts[i], NULL);
-    if (!known) {
+    for (int32_t i = 0; known && i < count; i++) {
+        known = sign_is_known(starts[i]);
+        out[i] = (slice_axis){(int32_t)(axes[i] < 0 ? axes[i] + rank : axes[i]), steps[i],
+                              starts[i], ends[i]};
+    }
+    return known ? count : -1;
+}
+
+/* A length that depends on a loop's counter has a symbol of its own in the result's type: this is where it gets its value. */
+static void bind_length(cg *g, const ir_dim *declared, const ir_dim *size, const slice_axis *s) {
+    if (!ir_dim_is_symbol(declared) || cg_symbol_is_set(g, ir_dim_symbol_name(declared))) return;
+    const ir_dim *length = infer_slice_length(g->c, size, s->start, s->end, s->step);
+    if (!ir_dim_equal(length, declared) && !ir_dim_is_unknown(length))
+        cg_symbol_set(g, ir_dim_symbol_name(declared), cg_dim(g, length));
+}
+
+static const cg_view *sliced(cg *g, ir_node *n) {
+    slice_axis axes[IR_MAX_RANK];
+    const cg_view *v = cg_read(g, ir_in(n, 0));
+    int32_t count = read_slice(g, n, v->rank, axes);
+    if (count < 0) {
         cg_unsupported(g, n, "bounds that depend on data");
         return NULL;
     }
     for (int32_t i = 0; i < count; i++) {
-        int32_t a = (int32_t)(axes[i] < 0 ? axes[i] + v->rank : axes[i]);
-        const ir_dim *start = slice_start(g, starts[i], v->dims[a], steps[i] < 0);
-        v = cg_view_slice(g, v, a, start, cg_dc(g, steps[i]), n->out[0].type->dims[a]);
+        int32_t a = axes[i].axis;
+        const ir_dim *start = slice_start(g, axes[i].start, v->dims[a], axes[i].step < 0),
+                     *length = n->out[0].type->dims[a];
+        bind_length(g, length, v->dims[a], &axes[i]);
+        v = cg_view_slice(g, v, a, start, cg_dc(g, axes[i].step), length);
     }
     return v;
 }

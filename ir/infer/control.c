@@ -29,13 +29,33 @@ static void scope_add(scope *s, const ir_value *v) {
     }
 }
 
+static bool type_mentions(const ir_type *t, const ir_dim *symbol) {
+    for (int32_t i = 0; ir_type_is_ranked(t) && i < t->rank; i++)
+        if (t->dims[i] == symbol) return true;
+    return false;
+}
+
+/* A size that depends on the counter is named after its expression (infer_name_dims), not after a value: the node whose
+ * operands do not have it defines it. */
+static void scope_add_bounded(scope *s, const ir_node *n, const ir_value *v) {
+    for (int32_t i = 0; ir_type_is_ranked(v->type) && i < v->type->rank; i++) {
+        const ir_dim *d = v->type->dims[i];
+        bool bounded = ir_dim_is_symbol(d) && d->terms[0].atoms[0]->b;
+        for (uint32_t k = 0; bounded && k < n->n_in; k++)
+            bounded = !ir_in(n, k) || !type_mentions(ir_in(n, k)->type, d);
+        if (bounded) tl_map_set_ptr(&s->inner, ir_dim_symbol_name(d), d);
+    }
+}
+
 static void scope_init(ir_ctx *c, scope *s, const ir_region *r) {
     tl_map_init(&s->inner, &c->arena);
     for (uint32_t i = 0; i < r->n_params; i++)
         scope_add(s, r->params[i]);
     ir_for_each_node (n, r)
-        for (uint32_t i = 0; i < n->n_out; i++)
+        for (uint32_t i = 0; i < n->n_out; i++) {
             scope_add(s, &n->out[i]);
+            scope_add_bounded(s, n, &n->out[i]);
+        }
 }
 
 static void look_up(void *data, const char *symbol) {

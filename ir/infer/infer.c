@@ -142,12 +142,15 @@ const ir_dim *infer_data_dim(ir_ctx *c, const ir_node *n, uint32_t result, uint3
 }
 
 /* What depends on a loop's counter changes from step to step, but often has a limit: the chunk from 4*i to at most 4*i + 4
- * has 4 rows or fewer. The symbol says so in its name. */
+ * has 4 rows or fewer. The symbol says so in its name, and what it is, so that equal sizes have one symbol. */
 static const ir_dim *counted_dim(ir_ctx *c, const ir_dim *d, const char *name, uint32_t axis) {
     int64_t max = ir_dim_upper_bound(d);
-    if (!name || max == INT64_MAX) return named_dim(c, name, axis);
-    return ir_dim_bounded(
-        c, tl_arena_printf(&c->arena, "%s.d%u.max%lld", name, axis, (long long)max), max);
+    if (max == INT64_MAX) return named_dim(c, name, axis);
+    tl_str text;
+    tl_str_init(&text, &c->arena);
+    ir_dim_print(d, &text);
+    tl_str_printf(&text, ".max%lld", (long long)max);
+    return ir_dim_bounded(c, text.data, max);
 }
 
 const ir_type *infer_name_dims(ir_ctx *c, const ir_type *t, const char *name) {

@@ -62,8 +62,8 @@ static const ir_dim *backward_length(ir_ctx *c, bound from, bound to, const ir_d
 }
 
 /* "?" where the bounds' signs are not known. */
-static const ir_dim *slice_length(ir_ctx *c, const ir_dim *size, const ir_dim *start,
-                                  const ir_dim *end, int64_t step) {
+const ir_dim *infer_slice_length(ir_ctx *c, const ir_dim *size, const ir_dim *start,
+                                 const ir_dim *end, int64_t step) {
     int64_t k;
     bound from = read_bound(c, start, size), to = read_bound(c, end, size);
     if (!from.at || !to.at || ir_dim_is_unknown(size)) return ir_dim_unknown(c);
@@ -94,7 +94,7 @@ static bool slice_axes(ir_ctx *c, ir_node *n, ir_shape *s, int32_t count, const 
             continue;
         }
         if (step == 0) return infer_error(c, n, 4, "step is 0, expected another");
-        *d = bounded ? slice_length(c, *d, starts[i], ends[i], step) : ir_dim_unknown(c);
+        *d = bounded ? infer_slice_length(c, *d, starts[i], ends[i], step) : ir_dim_unknown(c);
     }
     return true;
 }
