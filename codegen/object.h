@@ -45,6 +45,7 @@ void cg_unit_add_assembly(cg_unit *u, const char *text);
 
 /* Optimises and emits; allocates nothing from arenas, so that units may be compiled on several threads at once. */
 void cg_unit_compile(cg_unit *u, cg_form form);
+void cg_units_compile(cg_unit *const *units, uint32_t n, cg_form form); /* that many at once */
 bool cg_unit_get_result(cg_unit *u, tl_sv *out);
 
 typedef struct cg_symbol {

@@ -10,7 +10,9 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -190,6 +192,32 @@ static void test_unwritable(void) {
     teardown(&x);
 }
 
+/* A disk that is full after some bytes, played by the limit on file sizes: for our own files, then for the linker's. */
+static void test_disk_full(void) {
+    static const rlim_t limits[] = {100, 8192};
+    for (int i = 0; i < 2; i++) {
+        fixture x;
+        setup(&x);
+        const char *path = path_of(&x, "m.so");
+        CHECK(cg_file_write(&x.ctx, path, tl_sv_from("old")));
+        cg_link_options o = options_for(&x, path);
+        tl_sv object = compile_object(&x, NULL);
+        struct rlimit before, little;
+        CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+        little = (struct rlimit){limits[i], before.rlim_max};
+        signal(SIGXFSZ, SIG_IGN);
+        CHECK(setrlimit(RLIMIT_FSIZE, &little) == 0);
+        bool ok = cg_link_shared(&x.ctx, &o, &object, 1);
+        CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+        signal(SIGXFSZ, SIG_DFL);
+        CHECK(!ok && x.ctx.diag.n_errors == 1 && strstr(messages(&x), "m.so"));
+        struct stat st;
+        CHECK(stat(path, &st) == 0 && st.st_size == 3);
+        remove_file(&x, "m.so");
+        teardown(&x);
+    }
+}
+
 static void test_side_file(void) {
     fixture x;
     setup(&x);
@@ -229,6 +257,7 @@ int main(void) {
     test_failure_keeps_the_old_file();
     test_no_linker();
     test_unwritable();
+    test_disk_full();
     test_side_file();
     test_relocatable();
     return check_done();

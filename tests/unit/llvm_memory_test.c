@@ -292,6 +292,30 @@ static void test_unknown_symbol(const cg_target *target) {
     teardown(&x);
 }
 
+/* Units of one context on several threads; a function of one calls a function of another. */
+static void test_units(const cg_target *target) {
+    enum { N = 5 };
+    fixture x;
+    cg_unit *units[N];
+    setup(&x, target);
+    for (int i = 0; i < N; i++) {
+        const char *text = tl_arena_printf(
+            &x.ctx.arena,
+            "func @f%d(i64 %%n) => i64 external { %%a = add i64 %%n, %d %s return %%r }", i, i,
+            i + 1 < N ? tl_arena_printf(&x.ctx.arena, "%%r = call i64 @f%d(%%a)", i + 1)
+                      : "%r = add i64 %a, 0");
+        lp_module *m = lp_module_parse(&x.ctx, &x.ctx.arena, "t", text, strlen(text));
+        units[i] = cg_unit_create(&x.ctx, m, &(cg_unit_options){.target = target});
+    }
+    cg_units_compile(units, N, CG_OBJECT);
+    x.jit = cg_jit_create(&x.ctx, NULL, 0);
+    for (int i = 0; i < N; i++)
+        CHECK(cg_jit_add(x.jit, units[i]));
+    int64_t (*f)(int64_t) = (int64_t (*)(int64_t))cg_jit_find(x.jit, "f0");
+    CHECK(f && f(100) == 110);
+    teardown(&x);
+}
+
 /* ---- debug information ---------------------------------------------------------------------------------------- */
 
 /* Lines and names must survive the passes and reach the assembly; the code is the same with and without them. */
@@ -322,8 +346,9 @@ static void test_debug_information(const cg_target *target) {
 }
 
 int main(void) {
-    return run_on_each_cpu((cpu_test *const[]){
-        test_masked, test_masked_scalar, test_masked_constant, test_bool_memory,
-        test_gather_scatter, test_lanes, test_bitcast, test_reductions, test_nested_loops,
-        test_while_if, test_alloca, test_calls, test_unknown_symbol, test_debug_information, NULL});
+    return run_on_each_cpu(
+        (cpu_test *const[]){test_masked, test_masked_scalar, test_masked_constant, test_bool_memory,
+                            test_gather_scatter, test_lanes, test_bitcast, test_reductions,
+                            test_nested_loops, test_while_if, test_alloca, test_calls,
+                            test_unknown_symbol, test_units, test_debug_information, NULL});
 }
