@@ -14,7 +14,9 @@ static bool check_inputs(fe_node *n, const ir_schema *s) {
     for (uint32_t i = 0; i < n->in.len || i < s->min_in; i++) {
         const ir_schema_slot *slot = ir_schema_find_input(s, i);
         bool given = i < n->in.len && n->in.data[i];
-        if (!given && slot && slot->kind == IR_SCHEMA_SINGLE)
+        bool needed = slot && (slot->kind == IR_SCHEMA_SINGLE ||
+                               (slot->kind == IR_SCHEMA_VARIADIC && i < n->in.len));
+        if (!given && needed)
             return diag_error(d, n->loc, "input %u '%s' is missing", i, slot_name(slot));
         if (i >= n->in.len) tl_vec_push(n->im->scratch, &n->in, NULL);
     }

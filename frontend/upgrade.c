@@ -53,6 +53,15 @@ bool fe_error(fe_node *n, const char *format, ...) {
     return diag_error(&n->im->c->diag, n->loc, "%s", text.data);
 }
 
+bool fe_in_dtype(fe_node *n, uint32_t i, ir_dtype *out) {
+    const ir_value *v = fe_in(n, i);
+    bool ok = v && ir_type_is_tensor(v->type) && v->type->dtype != DT_str &&
+              ir_dtype_get_class(v->type->dtype) != DTYPE_COMPLEX;
+    if (!ok) return fe_error(n, "input %u is not a tensor of numbers", i);
+    *out = v->type->dtype;
+    return true;
+}
+
 bool fe_wants(const fe_node *n, uint32_t output) {
     return output < n->n_out && *n->out_names[output];
 }

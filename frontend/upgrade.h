@@ -33,6 +33,8 @@ extern const fe_rule fe_rules_basic[], fe_rules_shape[], fe_rules_norm[], fe_rul
 static inline ir_value *fe_in(const fe_node *n, uint32_t i) {
     return i < n->in.len ? n->in.data[i] : NULL;
 }
+/* The element type of operand i; false after reporting where it is not a tensor of numbers or booleans. */
+bool fe_in_dtype(fe_node *n, uint32_t i, ir_dtype *out);
 bool fe_wants(const fe_node *n, uint32_t output);    /* somebody reads that result */
 void fe_set_in(fe_node *n, uint32_t i, ir_value *v); /* with omitted operands up to there */
 void fe_rename(fe_node *n, const char *op);          /* into domain ai.onnx */

@@ -37,18 +37,20 @@ static bool prelu_channels(fe_node *n) {
     return slope != NULL;
 }
 
-static void limit_to_input(fe_node *n, const char *name, uint32_t i) {
+static void limit_to_input(fe_node *n, ir_dtype dtype, const char *name, uint32_t i) {
     const fe_attr *a = fe_find_attr(n, name);
     if (!a) return;
-    fe_set_in(n, i, fe_scalar(n, fe_in(n, 0)->type->dtype, (double)a->a.v.f));
+    fe_set_in(n, i, fe_scalar(n, dtype, (double)a->a.v.f));
     fe_remove_attr(n, name);
 }
 
 /* Without an attribute opset 6 limited to the largest finite number, which only infinities notice:
  * like every runtime, we do not. */
 static bool clip_limits(fe_node *n) {
-    limit_to_input(n, "min", 1);
-    limit_to_input(n, "max", 2);
+    ir_dtype dtype;
+    if (!fe_in_dtype(n, 0, &dtype)) return false;
+    limit_to_input(n, dtype, "min", 1);
+    limit_to_input(n, dtype, "max", 2);
     return true;
 }
 

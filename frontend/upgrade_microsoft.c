@@ -39,9 +39,9 @@ static bool fast_gelu(fe_node *n) {
 static bool quick_gelu(fe_node *n) {
     if (!need_inputs(n, 1, 1) || !one_output(n)) return false;
     ir_value *x = fe_in(n, 0);
-    if (fe_rank(x) < -1 || !x->type || x->type->kind != IR_TYPE_TENSOR)
-        return fe_error(n, "input 0 is not a tensor");
-    ir_value *alpha = fe_scalar(n, x->type->dtype, (double)fe_attr_float(n, "alpha", 1.702f));
+    ir_dtype dtype;
+    if (!fe_in_dtype(n, 0, &dtype)) return false;
+    ir_value *alpha = fe_scalar(n, dtype, (double)fe_attr_float(n, "alpha", 1.702f));
     ir_value *gate = fe_build1(n, OP_Sigmoid, fe_build2(n, OP_Mul, x, alpha));
     return fe_finish(n, fe_build2(n, OP_Mul, x, gate));
 }

@@ -5,8 +5,10 @@
 
 /* All true, in the shape of x; before opset 10 of its type. */
 static ir_value *full_mask(fe_node *n, ir_value *x) {
-    ir_dtype dtype = n->opset < 10 ? x->type->dtype : DT_bool;
+    ir_dtype dtype;
     int64_t one = 1;
+    if (!fe_in_dtype(n, 0, &dtype)) return NULL;
+    if (n->opset >= 10) dtype = DT_bool;
     ir_tensor *t = ir_tensor_alloc(n->im->s->arena,
                                    ir_type_tensor_static(n->im->c, dtype, 1, &one));
     ir_tensor_set_i64(t, 0, 1);
@@ -36,7 +38,8 @@ static bool dropout(fe_node *n) {
 /* spatial=0: statistics per element instead of per channel, so plain broadcasting does it:
  *   (x - mean) / sqrt(var + epsilon) * scale + bias */
 static bool batch_norm_per_element(fe_node *n) {
-    ir_dtype dtype = fe_in(n, 4)->type->dtype;
+    ir_dtype dtype;
+    if (!fe_in_dtype(n, 4, &dtype)) return false;
     ir_value *epsilon = fe_scalar(n, dtype, (double)fe_attr_float(n, "epsilon", 1e-5f));
     ir_value *deviation = fe_build1(n, OP_Sqrt, fe_build2(n, OP_Add, fe_in(n, 4), epsilon));
     ir_value *centred = fe_build2(n, OP_Sub, fe_in(n, 0), fe_in(n, 3));

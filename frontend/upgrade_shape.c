@@ -39,7 +39,10 @@ static bool pad_to_inputs(fe_node *n) {
     float value = fe_attr_float(n, "value", 0);
     fe_remove_attr(n, "value");
     if (!fe_attr_to_input(n, "pads", 1)) return false;
-    if (value != 0) fe_set_in(n, 2, fe_scalar(n, fe_in(n, 0)->type->dtype, (double)value));
+    if (value == 0) return true;
+    ir_dtype dtype;
+    if (!fe_in_dtype(n, 0, &dtype)) return false;
+    fe_set_in(n, 2, fe_scalar(n, dtype, (double)value));
     return true;
 }
 

@@ -167,6 +167,11 @@ case("output_type", model(RELU, outputs=[vi("y", dtype=TensorProto.INT32)]), "ou
 case("no_constant_value", model([node("Constant", [], ["y"])]), "a Constant has one value")
 i64 = TensorProto.INT64
 
+state = helper.make_graph([node("Add", ["s", "e"], ["t"]), node("Neg", ["e"], ["o"])], "b", [vi("s", (3,)), vi("e", (3,))], [vi("t", (3,)), vi("o", (3,))])
+case("scan8_omitted", model([node("Scan", ["", "", "x"], ["y", "z"], body=state, num_scan_inputs=1)], opset=8), "input 1 'initial_state_and_scan_inputs' is missing")
+strings = helper.make_tensor_value_info("x", TensorProto.STRING, [2])
+case("clip6_strings", model([node("Clip", ["x"], ["y"], min=0.0)], inputs=[strings], opset=6), "input 0 is not a tensor of numbers")
+
 # ---- types -------------------------------------------------------------------------------------------------------
 m = model(RELU)
 m.graph.input[0].type.tensor_type.elem_type = 77
