@@ -1,0 +1,99 @@
+/* The compile API: results, messages, calls at the same time, and every allocation of a compilation made to fail in turn.
+ *   api_test MODEL.onnx */
+#include "tests/support/check.h"
+#include "tlbc/tlbc.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+static tlbc_status load(const char *path, uint64_t fail_allocation, tlbc_loaded **out,
+                        char **message) {
+    tlbc_compile_options o = {.struct_size = sizeof o, .fail_allocation = fail_allocation};
+    return tlbc_compile_memory(path, &o, out, message);
+}
+
+static void run_digits(const tlbc_model *m) {
+    static const float image[64] = {0};
+    float logits[10] = {0};
+    const int64_t in_dims[] = {1, 8, 8}, out_dims[] = {1, 10};
+    tlbc_tensor in = tlbc_tensor_f32((float *)(uintptr_t)image, 3, in_dims),
+                out = tlbc_tensor_f32(logits, 2, out_dims);
+    tlbc_session *s;
+    if (!CHECK_EQ(tlbc_session_create(m, NULL, &s), TLBC_OK)) return;
+    CHECK_EQ(tlbc_run(s, &in, &out), TLBC_OK);
+    CHECK(logits[0] != 0);
+    tlbc_session_free(s);
+}
+
+static void test_memory(const char *path) {
+    tlbc_loaded *l;
+    char *message;
+    CHECK_EQ(load(path, 0, &l, &message), TLBC_OK);
+    CHECK(message == NULL);
+    run_digits(tlbc_loaded_model(l));
+    tlbc_loaded_free(l);
+    tlbc_loaded_free(NULL);
+}
+
+static void test_errors(void) {
+    tlbc_loaded *l;
+    char *message;
+    CHECK_EQ(load("/nonexistent.onnx", 0, &l, &message), TLBC_ERROR_MODEL);
+    CHECK(l == NULL);
+    CHECK(message && strstr(message, "/nonexistent.onnx"));
+    tlbc_message_free(message);
+    CHECK_EQ(load("/nonexistent.onnx", 0, &l, NULL), TLBC_ERROR_MODEL);
+    tlbc_compile_options o = {.struct_size = sizeof o, .math = (tlbc_math)99};
+    CHECK_EQ(tlbc_compile_file("/nonexistent.onnx", "/nonexistent.so", &o, NULL),
+             TLBC_ERROR_ARGUMENT);
+}
+
+/* Out of memory at any allocation: the call says so, nothing leaks (the address sanitizer looks), nothing aborts. The steps grow,
+ * so that early allocations are all tried and late ones sampled. */
+static void test_out_of_memory(const char *path) {
+    tlbc_status status;
+    unsigned tries = 0;
+    uint64_t n = 1;
+    do {
+        tlbc_loaded *l;
+        char *message;
+        status = load(path, n, &l, &message);
+        if (status) CHECK_EQ(status, TLBC_ERROR_MEMORY);
+        CHECK((l == NULL) == (status != TLBC_OK));
+        tlbc_message_free(message);
+        tlbc_loaded_free(l);
+        tries++;
+        n += 1 + n / 16;
+    } while (status == TLBC_ERROR_MEMORY);
+    CHECK_EQ(status, TLBC_OK);
+    CHECK(tries > 50);
+}
+
+static void *compile_one(void *data) {
+    tlbc_loaded *l = NULL;
+    if (load(data, 0, &l, NULL)) return NULL;
+    return l;
+}
+
+/* Contexts share nothing. */
+static void test_at_the_same_time(char *path) {
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, compile_one, path), 0);
+    for (int i = 0; i < 2; i++) {
+        void *l;
+        pthread_join(threads[i], &l);
+        if (CHECK(l != NULL)) run_digits(tlbc_loaded_model(l));
+        tlbc_loaded_free(l);
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc != 2) return 2;
+    test_memory(argv[1]);
+    test_errors();
+    test_out_of_memory(argv[1]);
+    test_at_the_same_time(argv[1]);
+    CHECK(strlen(tlbc_version()) > 0);
+    return check_done();
+}

@@ -1,0 +1,47 @@
+/* Arithmetic of a graph: products by shape, symbols, loops, what is not known. */
+#include "ir/cost.h"
+#include "tests/support/check.h"
+
+static tl_fail fail;
+
+static void expect_flops(const char *body, const char *expected) {
+    ir_ctx c;
+    tl_arena a;
+    tl_str text;
+    ir_ctx_init(&c, &fail);
+    tl_arena_init(&a, &fail);
+    tl_str_init(&text, &a);
+    tl_str_printf(&text, "tlbc 1\nopset \"\" 24\n\n%s", body);
+    ir_module *m = ir_module_parse(&c, &a, "t", text.data, text.len);
+    tl_str_clear(&text);
+    if (m)
+        ir_dim_print(ir_graph_flops(&c, m->graphs), &text);
+    else
+        diag_render(&c.diag, &text);
+    if (!CHECK_STR(text.data, expected)) fprintf(stderr, "%s\n", body);
+    tl_arena_release(&a);
+    ir_ctx_release(&c);
+}
+
+int main(void) {
+    if (setjmp(fail.jump)) return 1;
+    expect_flops("graph g(f32[2,3] %x, f32[3,5] %w) => (f32[2,5] y) {\n  f32[2,5] %y = MatMul(%x, "
+                 "%w)\n  return %y\n}\n",
+                 "60");
+    expect_flops("graph g(f32[b,4,3] %x, f32[3,5] %w) => (f32[b,4,5] y) {\n  f32[b,4,5] %y = "
+                 "MatMul(%x, %w)\n  return %y\n}\n",
+                 "120*b");
+    expect_flops("graph g(f32[3,2] %x, f32[3,5] %w) => (f32[2,5] y) {\n  f32[2,5] %y = "
+                 "Gemm<transA=1>(%x, %w)\n  return %y\n}\n",
+                 "60");
+    expect_flops("graph g(f32[4] %x) => (f32[4] y) {\n  f32[4] %y = Tanh(%x)\n  return %y\n}\n",
+                 "0");
+    expect_flops(
+        "graph g(f32[1,2,7,8] %q, f32[1,2,5,8] %k, f32[1,2,5,4] %v) => (f32[1,2,7,4] y) {\n"
+        "  f32[1,2,7,4] %y = Attention(%q, %k, %v)\n  return %y\n}\n",
+        "1680");
+    expect_flops("graph g(f32[*] %x, f32[3,5] %w) => (f32[*] y) {\n  f32[*] %y = MatMul(%x, %w)\n  "
+                 "return %y\n}\n",
+                 "?");
+    return check_done();
+}
