@@ -1,94 +1,59 @@
-/* Inlined vector mathematics on loop IR; see lower.h. Each function states its method and its largest error in units in the last place;
- * tests/unit/vmath_test.c checks the bound over the whole float range against double precision. What has no vector form here calls the C
- * library lane by lane. */
-#include "codegen/lower.h"
+/* Inlined vector mathematics on loop IR: which function computes what, and the steps that they share; see lower.h, vmath_internal.h.
+ *
+ *   f32   all inlined but those of call_library
+ *   f64   exp, expm1, sinh, cosh, tanh, log, log1p inlined; the others call the C library lane by lane
+ *
+ * Largest errors, in units in the last place, which tests/unit/vmath_test.c checks (f32: every number there is):
+ * see the head of each vmath_*.c. */
+#include "codegen/vmath_internal.h"
 
 #include "ir/base/assert.h"
 
 #include <math.h>
 
-static lp_value *f32(lp_builder *b, const lp_value *like, double v) {
-    return lp_const_f(b, lp_vec(DT_f32, like->type.lanes), v);
-}
-static lp_value *i32(lp_builder *b, const lp_value *like, int64_t v) {
-    return lp_const_i(b, lp_vec(DT_i32, like->type.lanes), v);
-}
+/* ---- shared steps ------------------------------------------------------------------------------------------------------ */
 
-/* c[0] + c[1] x + … + c[n-1] x^(n-1), Horner with fused steps */
-static lp_value *polynomial(lp_builder *b, lp_value *x, const double *c, int n) {
-    lp_value *y = f32(b, x, c[n - 1]);
-    for (int i = n - 2; i >= 0; i--)
-        y = lp_fma(b, y, x, f32(b, x, c[i]));
+lp_value *vm_poly(const vm *v, lp_value *x, const vm_table *table) {
+    const vm_table *t = &table[v->wide];
+    lp_value *y = vm_c(v, t->c[t->n - 1]);
+    for (int i = t->n - 2; i >= 0; i--)
+        y = vm_fma(v, y, x, vm_c(v, t->c[i]));
     return y;
 }
 
-/* 2^n as a float, -126 <= n <= 127 */
-static lp_value *power_of_two(lp_builder *b, lp_value *n) {
-    lp_value *bits = lp_bin(b, LP_shl, lp_bin(b, LP_add, n, i32(b, n, 127)), i32(b, n, 23));
-    return lp_bitcast(b, bits, DT_f32);
+lp_value *vm_with_sign(const vm *v, lp_value *x, lp_value *y) {
+    return lp_bin(v->b, LP_or, vm_abs(v, x), lp_bin(v->b, LP_and, y, vm_c(v, -0.0)));
 }
 
-/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2, ln 2 in two parts so that r is exact; exp(r) by its series to r^7 (error
- * below 2^-28 there). The scale is applied in two factors, so that results down to the smallest subnormal and overflow come out right. */
-static lp_value *emit_exp_f32(lp_builder *b, lp_value *x) {
-    static const double c[] = {1, 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040};
-    /* NaN passes through both: the comparison is false and the second operand is taken */
-    lp_value *t = lp_bin(b, LP_greater, f32(b, x, -104), lp_bin(b, LP_lesser, f32(b, x, 89), x));
-    lp_value *n = lp_un(b, LP_rint, lp_bin(b, LP_mul, t, f32(b, x, 1.44269504088896341)));
-    lp_value *r = lp_fma(b, n, f32(b, x, -0x1.62e4p-1), t);
-    r = lp_fma(b, n, f32(b, x, -1.42860682030941723e-6), r);
-    lp_value *p = polynomial(b, r, c, 8);
-    lp_value *k = lp_cast(b, n, DT_i32), *half = lp_bin(b, LP_shr, k, i32(b, k, 1));
-    lp_value *y = lp_bin(b, LP_mul, p, power_of_two(b, half));
-    return lp_bin(b, LP_mul, y, power_of_two(b, lp_bin(b, LP_sub, k, half)));
+/* Adding 1.5 * 2^mantissa pushes the fraction out, rounded to nearest: what stays lowest in the bits is the integer. No conversion
+ * between floats and integers is needed, and none has to be made safe for large numbers. With fma the subtractions round only what
+ * lies below the last place of r: n * part is exact there, and the leading digits cancel. */
+vm_reduced vm_reduce(const vm *v, lp_value *x, const double *parts, int n_parts, double times,
+                     int64_t bias) {
+    lp_value *magic = vm_c(v, ldexp(1.5, (int)v->mantissa) + (double)bias);
+    lp_value *t = vm_fma(v, x, vm_c(v, 1 / (parts[0] * times)), magic);
+    vm_reduced k = {.n = vm_sub(v, t, magic), .r = x, .bits = vm_bits(v, t)};
+    for (int i = 0; i < n_parts; i++)
+        k.r = vm_fma(v, k.n, vm_c(v, -parts[i] * times), k.r);
+    return k;
+}
+
+lp_value *vm_power(const vm *v, const vm_reduced *k) {
+    return vm_float(v, vm_int(v, LP_shl, k->bits, v->mantissa));
 }
 
 /* ---- the C library, lane by lane --------------------------------------------------------------------------------------- */
 
 static const char *library_name(sc_op op) {
-    switch (op) {
-    case SC_EXP:
-        return "exp";
-    case SC_LOG:
-        return "log";
-    case SC_LOG1P:
-        return "log1p";
-    case SC_EXPM1:
-        return "expm1";
-    case SC_SIN:
-        return "sin";
-    case SC_COS:
-        return "cos";
-    case SC_TAN:
-        return "tan";
-    case SC_ASIN:
-        return "asin";
-    case SC_ACOS:
-        return "acos";
-    case SC_ATAN:
-        return "atan";
-    case SC_SINH:
-        return "sinh";
-    case SC_COSH:
-        return "cosh";
-    case SC_TANH:
-        return "tanh";
-    case SC_ASINH:
-        return "asinh";
-    case SC_ACOSH:
-        return "acosh";
-    case SC_ATANH:
-        return "atanh";
-    case SC_ERF:
-        return "erf";
-    case SC_POW:
-        return "pow";
-    case SC_ATAN2:
-        return "atan2";
-    default:
-        break;
-    }
-    TL_UNREACHABLE();
+    static const char *const names[SC_OP_COUNT] = {
+        [SC_EXP] = "exp",   [SC_LOG] = "log",     [SC_LOG1P] = "log1p", [SC_EXPM1] = "expm1",
+        [SC_SIN] = "sin",   [SC_COS] = "cos",     [SC_TAN] = "tan",     [SC_ASIN] = "asin",
+        [SC_ACOS] = "acos", [SC_ATAN] = "atan",   [SC_SINH] = "sinh",   [SC_COSH] = "cosh",
+        [SC_TANH] = "tanh", [SC_ASINH] = "asinh", [SC_ACOSH] = "acosh", [SC_ATANH] = "atanh",
+        [SC_ERF] = "erf",   [SC_POW] = "pow",     [SC_ATAN2] = "atan2",
+    };
+    TL_ASSERT(names[op]);
+    return names[op];
 }
 
 static lp_value *call_library(lp_builder *b, sc_op op, lp_value *const *x) {
@@ -115,8 +80,20 @@ static lp_value *through_f64(lp_builder *b, sc_op op, lp_value *const *x) {
     return lp_cast(b, cg_vmath(b, op, wide), elem);
 }
 
+/* ---- dispatch ---------------------------------------------------------------------------------------------------------- */
+
+static vm_fn *find(sc_op op, bool wide) {
+    static vm_fn *const functions[SC_OP_COUNT] = {
+        [SC_EXP] = vm_exp,   [SC_EXPM1] = vm_expm1, [SC_SINH] = vm_sinh,   [SC_COSH] = vm_cosh,
+        [SC_TANH] = vm_tanh, [SC_LOG] = vm_log,     [SC_LOG1P] = vm_log1p, [SC_ERF] = vm_erf,
+    };
+    bool only_f32 = op == SC_ERF;
+    return wide && only_f32 ? NULL : functions[op];
+}
+
 lp_value *cg_vmath(lp_builder *b, sc_op op, lp_value *const *x) {
     if (!ir_dtype_is_float((ir_dtype)x[0]->type.elem)) return through_f64(b, op, x);
-    if (x[0]->type.elem == DT_f32 && op == SC_EXP) return emit_exp_f32(b, x[0]);
-    return call_library(b, op, x);
+    vm v = vm_of(b, x[0]);
+    vm_fn *f = find(op, v.wide);
+    return f ? f(&v, x[0]) : call_library(b, op, x);
 }

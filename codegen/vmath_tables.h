@@ -1,0 +1,57 @@
+/* Made by tools/fit_vmath.py > codegen/vmath_tables.h; do not edit. Polynomials, lowest power first: [0] for f32, [1] for f64. The
+ * errors are those of the polynomial with its rounded coefficients, in units of the type's epsilon, weighted as the script says. */
+#ifndef TLBC_CODEGEN_VMATH_TABLES_H
+#define TLBC_CODEGEN_VMATH_TABLES_H
+
+// clang-format off
+typedef struct vm_table {
+    int n;
+    double c[24];
+} vm_table;
+
+static const double vm_ln2[2][4] = {
+    {0x1.62e43p-1, -0x1.05c61p-29, -0x1.950d88p-54, 0x1.d9cc02p-79},
+    {0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56, 0x1.7b57a079a1934p-111, -0x1.ace93a4ec0000p-165}};
+static const double vm_half_pi[2][4] = {
+    {0x1.921fb6p+0, -0x1.777a5cp-25, -0x1.ee59dap-50, 0x1.98a2ep-77},
+    {0x1.921fb54442d18p+0, 0x1.1a62633145c07p-54, -0x1.f1976b7ed8fbcp-110, 0x1.4cf98e8040000p-164}};
+
+/* exp(r), |r| <= ln 2; errors 0.12, 0.046 */
+static const vm_table vm_exp_table[] = {
+    {8, {0x1p+0, 0x1p+0, 0x1.00000cp-1, 0x1.555512p-3, 0x1.5549cep-5, 0x1.1126d2p-7, 0x1.71c882p-10, 0x1.9bd928p-13}},
+    {14, {0x1.0000000000000p+0, 0x1.0000000000000p+0, 0x1.ffffffffffff3p-2, 0x1.55555555555b6p-3, 0x1.555555555693ep-5,
+     0x1.111111110827ap-7, 0x1.6c16c169c1e10p-10, 0x1.a01a01b244157p-13, 0x1.a01a057f92215p-16, 0x1.71de29e871f93p-19,
+     0x1.27e1cb4f845abp-22, 0x1.ae7150b1c1519p-26, 0x1.217a1c261b041p-29, 0x1.5e614c6bff15fp-33}}};
+
+/* (exp(r) - 1 - r) / r^2, |r| <= ln 2 / 2; errors 0.12, 0.0014 */
+static const vm_table vm_expm1_table[] = {
+    {5, {0x1p-1, 0x1.5554aep-3, 0x1.555514p-5, 0x1.1228bep-7, 0x1.6d16b8p-10}},
+    {11, {0x1.0000000000000p-1, 0x1.5555555555559p-3, 0x1.555555555554cp-5, 0x1.111111110f65bp-7, 0x1.6c16c16c1b325p-10,
+     0x1.a01a01afff406p-13, 0x1.a01a018b42992p-16, 0x1.71ddf81dc16bbp-19, 0x1.27e5198d2f157p-22, 0x1.af5f0dedded80p-26,
+     0x1.1f1040a29c84dp-29}}};
+
+/* (tanh(r) - r) / r^3 by r^2, |r| <= ln 2 / 4; errors 0.0014, 6.3e-5 */
+static const vm_table vm_tanh_table[] = {
+    {3, {-0x1.55554ep-2, 0x1.110592p-3, -0x1.afd662p-5}},
+    {7, {-0x1.5555555555555p-2, 0x1.1111111110e26p-3, -0x1.ba1ba1b92e7d5p-5, 0x1.664f4773c30e5p-6, -0x1.226d939ae032fp-7,
+     0x1.d66ae57167d9fp-9, -0x1.6c1071e15eab5p-10}}};
+
+/* (log(1 + f) - f) / f^2, sqrt(1/2) <= 1 + f <= sqrt(2); errors 0.28, 0.054 */
+static const vm_table vm_log_table[] = {
+    {8, {-0x1p-1, 0x1.555702p-2, -0x1.00028ap-2, 0x1.98cb16p-3, -0x1.53b8c8p-3, 0x1.3231b2p-3, -0x1.22c258p-3, 0x1.5c76fep-4}},
+    {20, {-0x1.0000000000000p-1, 0x1.5555555555500p-2, -0x1.ffffffffff47ap-3, 0x1.99999999a7989p-3, -0x1.555555563048dp-3,
+     0x1.2492491eecf2bp-3, -0x1.ffffff480a749p-4, 0x1.c71c738e8e1efp-4, -0x1.9999bfadffdafp-4, 0x1.745d08a453c71p-4,
+     -0x1.5550f880974d9p-4, 0x1.3b0f8a218025dp-4, -0x1.24dac53232363p-4, 0x1.11a2602fe3ab0p-4, -0x1.fb0e01362817cp-5,
+     0x1.d217f2245553bp-5, -0x1.d5e596bf62508p-5, 0x1.0966edc8ef6d9p-4, -0x1.db6426c36c8a2p-5, 0x1.95eda7e6f946cp-6}}};
+
+/* erf(x) / x - 1 by x^2, |x| <= 1.2; errors 0.12 */
+static const vm_table vm_erf_small_table[] = {
+    {7, {0x1.06eba6p-3, -0x1.8127p-2, 0x1.ce232p-4, -0x1.b76688p-6, 0x1.50288cp-8, -0x1.8bce88p-11, 0x1.10710ap-14}}};
+
+/* erf(z + 2.56) - 1, |z| <= 1.36; errors 0.23 */
+static const vm_table vm_erf_large_table[] = {
+    {13, {-0x1.3471dep-12, 0x1.a572d8p-10, -0x1.0dc92ep-8, 0x1.a98084p-8, -0x1.c64174p-8, 0x1.50ad1ep-8, -0x1.4f087ep-9,
+     0x1.5f597ep-11, 0x1.370602p-13, -0x1.ef2536p-13, 0x1.3103c8p-14, 0x1.d7e19cp-17, -0x1.2c6adp-17}}};
+// clang-format on
+
+#endif
