@@ -30,8 +30,8 @@ static void thread_share(cg *g, const ir_dim *units, lp_value *out[2]) {
 }
 
 cg_kernel cg_kernel_begin(cg *g, const ir_node *n, const ir_dim *units) {
-    char name[32];
-    snprintf(name, sizeof name, "k%u", g->lp->n_funcs);
+    char name[64]; /* what debuggers and profilers show */
+    snprintf(name, sizeof name, "%s_%u", n ? op_get(n->op)->name : "Copy", g->lp->n_funcs);
     lp_func *f = lp_func_create(g->lp, name);
     f->noinline_ = true;
     cg_kernel k = {.g = g, .units = units, .serial = ir_dim_is(units, 1)};
@@ -58,6 +58,7 @@ static lp_value *pointer_param(cg_kernel *k, const cg_view *v, bool write, bool 
     for (uint32_t i = 0; i < k->n_args; i++) {
         if (k->args[i].kind != CG_ARG_VIEW || !same_place(k->args[i].view, v)) continue;
         k->args[i].write |= write;
+        k->args[i].read |= !write;
         k->args[i].rowwise &= rowwise;
         return k->params[i];
     }
@@ -66,6 +67,7 @@ static lp_value *pointer_param(cg_kernel *k, const cg_view *v, bool write, bool 
     k->args[i].kind = CG_ARG_VIEW;
     k->args[i].view = v;
     k->args[i].write = write;
+    k->args[i].read = !write;
     k->args[i].rowwise = rowwise;
     return p;
 }
@@ -108,39 +110,43 @@ lp_value *cg_kernel_frame(cg_kernel *k) {
 
 /* ---- hazards between threads -------------------------------------------------------------------------------- */
 
+/* The same thread touches the same elements: row by row in the same division, or one thread all of them. */
 static bool same_division(const cg_access *a, const ir_dim *units, bool rowwise) {
-    return rowwise && a->rowwise && a->units && ir_dim_equal(a->units, units);
+    if (!a->units || !ir_dim_equal(a->units, units)) return false;
+    return (rowwise && a->rowwise) || ir_dim_is(units, 1);
 }
 
+/* Threads may still be writing what is read, or reading what is written. */
 static bool needs_barrier(const cg *g, const cg_kernel *k) {
     for (uint32_t i = 0; i < k->n_args; i++) {
         if (k->args[i].kind != CG_ARG_VIEW) continue;
         const cg_buffer *b = k->args[i].view->buffer;
+        bool rowwise = k->args[i].rowwise;
         if (b->kind == CG_WEIGHT || b->kind == CG_INPUT || b->per_thread) continue;
-        if (b->write.epoch == g->epoch && !same_division(&b->write, k->units, k->args[i].rowwise) &&
-            !k->args[i].write)
-            return true;
-        if (b->read.epoch == g->epoch && !same_division(&b->read, k->units, k->args[i].rowwise) &&
-            k->args[i].write)
-            return true;
+        bool written = b->write.epoch == g->epoch && !same_division(&b->write, k->units, rowwise);
+        bool being_read = b->read.epoch == g->epoch && !same_division(&b->read, k->units, rowwise);
+        if ((k->args[i].read && written) || (k->args[i].write && being_read)) return true;
     }
     return false;
 }
 
 /* Joins this kernel's access with the earlier ones of the epoch: two different divisions are no division. */
 static void note_access(const cg *g, cg_access *a, const ir_dim *units, bool rowwise) {
-    if (a->epoch == g->epoch) {
-        a->rowwise = a->rowwise && rowwise && a->units && ir_dim_equal(a->units, units);
+    if (a->epoch != g->epoch) {
+        *a = (cg_access){.epoch = g->epoch, .units = units, .rowwise = rowwise};
         return;
     }
-    *a = (cg_access){.epoch = g->epoch, .units = units, .rowwise = rowwise};
+    bool same = a->units && ir_dim_equal(a->units, units);
+    a->units = same ? units : NULL;
+    a->rowwise = same && a->rowwise && rowwise;
 }
 
 static void note_accesses(cg *g, const cg_kernel *k) {
     for (uint32_t i = 0; i < k->n_args; i++) {
         if (k->args[i].kind != CG_ARG_VIEW) continue;
         cg_buffer *b = k->args[i].view->buffer;
-        note_access(g, k->args[i].write ? &b->write : &b->read, k->units, k->args[i].rowwise);
+        if (k->args[i].read) note_access(g, &b->read, k->units, k->args[i].rowwise);
+        if (k->args[i].write) note_access(g, &b->write, k->units, k->args[i].rowwise);
     }
 }
 

@@ -178,7 +178,7 @@ typedef struct cg_kernel {
         const cg_view *view;
         const ir_dim *dim;
         lp_value *value;
-        bool write, rowwise; /* view: how it is accessed */
+        bool read, write, rowwise; /* view: how it is accessed */
     } args[CG_MAX_KERNEL_ARGS];
 } cg_kernel;
 

@@ -260,7 +260,8 @@ static void choose_tile(matmul_state *s) {
     if (!fixed || m > s->max_rows) return;
     s->max_rows = (unsigned)(m > 0 ? m : 1);
     /* few rows: several panels at once, for enough independent chains to hide the latency of an FMA */
-    while (s->group < 4 && s->group * 2 * s->vectors <= MAX_TILE_VECTORS &&
+    while (s->group < 4 && s->group * 2 <= s->n_panels &&
+           s->group * 2 * s->vectors <= MAX_TILE_VECTORS &&
            s->max_rows * s->group * 2 * s->vectors <= accumulators)
         s->group *= 2;
 }

@@ -62,10 +62,18 @@ static bool is_view(const ir_node *n) {
     return op_is(n->op, OP_VIEW) || n->op == OP_Gather;
 }
 
-/* Every read of v, also through views of it, is by a node before `end` (numbers in scratch). */
+/* `end` is elementwise and reads v itself, element by element where it writes. */
+static bool reads_in_step(const ir_use *u, const ir_value *v, const ir_node *end) {
+    bool elementwise = op_is(end->op, OP_SCALAR) || end->op == OP_Fused;
+    return u->user == end && elementwise && end->n_out == 1 &&
+           same_shape(v->type, end->out[0].type);
+}
+
+/* Every read of v, also through views of it, is by a node before `end` (numbers in scratch), or in step with its writes. */
 static bool reads_end_before(const ir_region *r, const ir_value *v, const ir_node *end, int depth) {
     if (depth > 16) return false;
     ir_for_each_use (u, v) {
+        if (depth == 0 && reads_in_step(u, v, end)) continue;
         const ir_node *n = ancestor_in(r, u->user);
         if (!n || n->op == OP_Yield || n->scratch >= end->scratch) return false;
         for (uint32_t i = 0; is_view(u->user) && i < u->user->n_out; i++)
@@ -171,7 +179,7 @@ static const ir_dim *loop_counter(cg *g, ir_value *iter, const ir_dim *trip) {
 
 /* The counter also lies in memory for kernels that read it as data. */
 static void store_counter(cg *g, ir_value *v, lp_value *counter) {
-    if (!v->uses) return;
+    if (v->mark != g->demanded) return;
     cg_buffer *b = cg_buffer_create(g, cg_dc(g, 8));
     const cg_view *view = cg_view_dense(g, b, v->type);
     cg_set_view(g, v, view);

@@ -1,4 +1,5 @@
 /* Golden cases of loop IR; see golden.h. */
+#include "codegen/cg.h"
 #include "codegen/object.h"
 #include "tests/support/golden.h"
 
@@ -31,9 +32,25 @@ static const char *after(const char *text, const char *prefix) {
     return strncmp(text, prefix, n) == 0 ? text + n : NULL;
 }
 
+/* "lower:x86-64-v3": graph IR to loop IR for that CPU. */
+static bool lower_graph(const golden_case *k, ir_ctx *c, tl_arena *a, const char *cpu,
+                        golden_result *r) {
+    cg_target t;
+    ir_module *m = ir_module_parse(c, a, k->file, k->text, k->text_len);
+    if (!m || !cg_target_find(c, cpu, &t)) return false;
+    cg_options o = {.targets = &t, .n_targets = 1, .name = "golden"};
+    cg_model *model = cg_lower(m, &o);
+    return model && print_and_reread(k, model->variants[0].lp, a, &r->out);
+}
+
 bool golden_run_loop(const golden_case *k, ir_ctx *c, tl_arena *a, golden_result *r) {
     const char *run = tl_arena_strndup(a, k->run.data, k->run.len);
-    const char *asm_cpu = after(run, "asm:"), *llvm_cpu = after(run, "llvm:");
+    const char *asm_cpu = after(run, "asm:"), *llvm_cpu = after(run, "llvm:"),
+               *lower_cpu = after(run, "lower:");
+    if (lower_cpu) {
+        r->ok = lower_graph(k, c, a, lower_cpu, r);
+        return true;
+    }
     if (strcmp(run, "loop") != 0 && !asm_cpu && !llvm_cpu) return false;
     const lp_module *m = lp_module_parse(c, a, k->file, k->text, k->text_len);
     if (!m || !lp_module_verify(m, &c->diag)) return true;
