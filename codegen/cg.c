@@ -110,15 +110,14 @@ cg_unit **cg_model_units(const cg_model *model, cg_form form, uint32_t *n) {
                              .graph_path = model->options->graph_path};
         cg_unit *u = cg_unit_create(m->ctx, model->variants[i].lp, &o);
         if (!u) return NULL;
-        cg_unit_compile(u, form);
         units[(*n)++] = u;
     }
     cg_unit *data = cg_unit_create_empty(m->ctx, model->variants[0].target);
     if (!data) return NULL;
     cg_unit_add_data(data, model->symbol, model->descriptor, model->descriptor_bytes, model->relocs,
                      model->n_relocs, CG_DATA_EXTERNAL);
-    cg_unit_compile(data, form);
     units[(*n)++] = data;
+    cg_units_compile(units, *n, form);
     return units;
 }
 
