@@ -15,11 +15,11 @@ need() { # PACKAGE WHY
     reasons+=("$1: $2")
 }
 
-# The newest LLVM from 22 down to 19 that is installed, else that apt knows.
+# The newest LLVM from 22 down to 19 that is installed, else the oldest that apt knows: 19 is what most testing is done with.
 llvm_version() {
     local v
     for v in 22 21 20 19; do have "llvm-$v-dev" && echo $v && return; done
-    for v in 22 21 20 19; do apt-cache show "llvm-$v-dev" >/dev/null 2>&1 && echo $v && return; done
+    for v in 19 20 21 22; do apt-cache show "llvm-$v-dev" >/dev/null 2>&1 && echo $v && return; done
     return 1
 }
 
