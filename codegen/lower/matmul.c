@@ -1,11 +1,11 @@
 /* Matrix products. MatMulPacked (a packed constant, with what follows it) goes to the register-tiled kernel; MatMul of two run-time
  * operands to a simpler one that reads both as they lie. */
 #include "codegen/kernels/matmul_packed.h"
+#include "codegen/lower/matmul_runtime.h"
 
 #include "ir/limits.h"
 
-/* [..., m, n] as [m', n] with an even row stride; copied where its rows do not lie evenly. */
-static const cg_view *as_matrix(cg *g, const cg_view *v) {
+const cg_view *cg_as_matrix(cg *g, const cg_view *v) {
     const ir_dim *dims[2] = {cg_dims_product(g, v->dims, v->rank - 1), v->dims[v->rank - 1]};
     const cg_view *flat = cg_view_reshape(g, v, 2, dims);
     bool usable = flat && (ir_dim_is(flat->strides[1], 1) || ir_dim_is(flat->strides[1], 0));
@@ -19,8 +19,8 @@ static void add_extras(cg_matmul *mm, const ir_type *t) {
         mm->extra_values[mm->n_extras] = v;
         bool literal = cg_is_literal(v);
         mm->extras[mm->n_extras++] = literal ? NULL
-                                             : as_matrix(g, cg_view_broadcast(g, cg_read(g, v),
-                                                                              t->rank, t->dims));
+                                             : cg_as_matrix(g, cg_view_broadcast(g, cg_read(g, v),
+                                                                                 t->rank, t->dims));
     }
 }
 
@@ -38,7 +38,7 @@ bool lower_matmul_packed(cg *g, ir_node *n) {
     ir_dim_is_const(wt->dims[2], &mm->panel);
     const ir_region *epilogue = ir_node_find_region(n, "epilogue");
     if (epilogue && ir_region_result(epilogue, 0) != epilogue->params[0]) mm->epilogue = epilogue;
-    const cg_view *a = as_matrix(g, cg_read(g, ir_in(n, 0)));
+    const cg_view *a = cg_as_matrix(g, cg_read(g, ir_in(n, 0)));
     mm->a = ir_dim_is(a->strides[1], 1) || k == 1 ? a : cg_materialise(g, a);
     mm->w = cg_read(g, ir_in(n, 1));
     mm->m = a->dims[0];
@@ -141,6 +141,7 @@ static int32_t matrix_rank(const ir_type *t) {
 }
 
 bool lower_matmul(cg *g, ir_node *n) {
+    if (cg_matmul_runtime(g, n)) return true;
     const ir_type *ta = ir_in(n, 0)->type, *tb = ir_in(n, 1)->type, *t = n->out[0].type;
     product *p = TL_NEW(g->arena, product);
     int32_t rank = matrix_rank(ta) > matrix_rank(tb) ? matrix_rank(ta) : matrix_rank(tb);

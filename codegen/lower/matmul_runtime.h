@@ -1,0 +1,12 @@
+/* Between the files that lower matrix products; see matmul_runtime.c. */
+#ifndef TLBC_CODEGEN_LOWER_MATMUL_RUNTIME_H
+#define TLBC_CODEGEN_LOWER_MATMUL_RUNTIME_H
+
+#include "codegen/lower.h"
+
+/* [..., m, n] as [m', n] with an even row stride; copied where its rows do not lie evenly. */
+const cg_view *cg_as_matrix(cg *g, const cg_view *v);
+/* Lowers MatMul n through panels packed at run time; false (nothing done) where that does not pay. */
+bool cg_matmul_runtime(cg *g, ir_node *n);
+
+#endif
