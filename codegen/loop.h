@@ -4,7 +4,7 @@
  *   function   parameters, one block; structured control flow only (for, while, if), no jumps
  *   value      SSA; a scalar or vector of an element type, or a pointer
  *
- * Text (docs/IR.md); the same lexer as the graph IR:
+ * Text (docs/LOOP_IR.md); the same lexer as the graph IR:
  *
  *   func @scale(ptr %x, ptr %y, i64 %n) noinline {
  *     %two = const f32x8 2

@@ -415,6 +415,23 @@ static void test_reports_all(void) {
     teardown(&x);
 }
 
+/* docs/LOOP_IR.md has a row for each operation, with its summary. */
+static void test_documented(void) {
+    static char text[1 << 16];
+    static const char *const summaries[] = {
+#define LP_OP(name, args, summary) "| `" #name "` |", summary,
+#include "codegen/loop_ops.def"
+#undef LP_OP
+    };
+    FILE *f = fopen("docs/LOOP_IR.md", "r");
+    if (!CHECK(f != NULL)) return;
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    CHECK(n > 0);
+    for (size_t i = 0; i < sizeof summaries / sizeof *summaries; i++)
+        if (!CHECK(strstr(text, summaries[i]))) fprintf(stderr, "  %s\n", summaries[i]);
+}
+
 int main(void) {
     test_print();
     test_print_control();
@@ -426,5 +443,6 @@ int main(void) {
     test_hash_sees();
     test_mistakes();
     test_reports_all();
+    test_documented();
     return check_done();
 }
