@@ -29,6 +29,50 @@ bool loop_like_get(ir_node *n, loop_like *l) {
     return true;
 }
 
+/* ---- questions ---------------------------------------------------------------------------------------------- */
+
+static bool is_true(const ir_value *v) {
+    int64_t x;
+    return ir_value_const_i64(v, &x) && x != 0;
+}
+
+bool loop_is_counted(const loop_like *l) {
+    const ir_value *start = ir_in(l->node, 1), *next = ir_region_result(l->body, 0);
+    return (!start || is_true(start)) && (next == l->body->params[1] || is_true(next));
+}
+
+const ir_dim *loop_counter(const loop_like *l) {
+    const ir_known *k = l->body->params[0]->known;
+    return k && k->n == 1 && ir_dim_is_symbol(k->dims[0]) ? k->dims[0] : NULL;
+}
+
+ir_node *loop_list_insert(const loop_like *l, uint32_t i) {
+    const ir_value *initial = loop_initial(l, i), *param = loop_param(l, i),
+                   *update = loop_update(l, i);
+    ir_node *n = update->def;
+    if (!initial->def || initial->def->op != OP_SequenceEmpty) return NULL;
+    if (!n || n->op != OP_SequenceInsert || n->parent != l->body || ir_in(n, 2)) return NULL;
+    if (n->in[0].value != param || !ir_value_has_one_use(param)) return NULL;
+    return ir_value_has_one_use(update) ? n : NULL;
+}
+
+typedef struct replacement {
+    const char *symbol;
+    const ir_dim *v;
+} replacement;
+
+static const ir_dim *replace_symbol(void *data, const char *symbol) {
+    const replacement *r = data;
+    return symbol == r->symbol ? r->v : NULL;
+}
+
+const ir_dim *dim_replace(ir_ctx *c, const ir_dim *d, const ir_dim *symbol, const ir_dim *v) {
+    replacement r = {ir_dim_symbol_name(symbol), v};
+    return ir_dim_substitute(c, d, replace_symbol, &r);
+}
+
+/* ---- changes ------------------------------------------------------------------------------------------------- */
+
 /* The result takes over the identity of the old one. */
 static void move_result(ir_value *from, ir_value *to) {
     to->type = from->type;

@@ -34,6 +34,16 @@ static inline ir_value *loop_stacked(const loop_like *l, uint32_t i) {
     return ir_region_result(l->body, l->first_result + l->n_carried + i);
 }
 
+/* The condition of a Loop never ends it: true at the start, handed on or true in every step. */
+bool loop_is_counted(const loop_like *l);
+/* A Loop's counter in its body's known contents, NULL where inference made none. */
+const ir_dim *loop_counter(const loop_like *l);
+/* The insertion that makes the next state of carried value i, where that is a list that starts empty and is nothing but
+ * appended to in the body; else NULL. */
+ir_node *loop_list_insert(const loop_like *l, uint32_t i);
+/* d with `symbol` (a dimension that is one) replaced by v. */
+const ir_dim *dim_replace(ir_ctx *c, const ir_dim *d, const ir_dim *symbol, const ir_dim *v);
+
 /* Replaces the node by one without the carried values and stacked outputs whose keep[] is false (n_carried + n_stacked of them).
  * Their results and parameters must be unused. Returns the new node. */
 ir_node *loop_like_shrink(pass_ctx *ctx, const loop_like *l, const bool *keep);

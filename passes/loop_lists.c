@@ -14,22 +14,13 @@
  *
  * The list must start empty, be read by nothing but the one insertion at its end, and be used after the loop only by
  * ConcatFromSequence, SequenceAt and SequenceLength. The elements must have one shape: dims that are constant or
- * made of the graph's input dimensions. Lists of parts that differ in size (a ragged last chunk) stay. Linear. */
+ * made of the graph's input dimensions: loop_ragged sees to a last part that is shorter. Linear. */
 #include "ir/base/assert.h"
 #include "ir/limits.h"
 #include "passes/loop_like.h"
 #include "passes/util.h"
 
 /* ---- recognition -------------------------------------------------------------------------------------------- */
-
-/* The insertion that makes the list's next state, or NULL. */
-static ir_node *find_insert(const loop_like *l, uint32_t i) {
-    const ir_value *param = loop_param(l, i), *update = loop_update(l, i);
-    ir_node *n = update->def;
-    if (!n || n->op != OP_SequenceInsert || n->parent != l->body || ir_in(n, 2)) return NULL;
-    if (n->in[0].value != param || !ir_value_has_one_use(param)) return NULL;
-    return ir_value_has_one_use(update) ? n : NULL;
-}
 
 static bool is_reader(const ir_node *n) {
     return n->op == OP_ConcatFromSequence || n->op == OP_SequenceAt || n->op == OP_SequenceLength;
@@ -42,9 +33,7 @@ static bool only_readers(const ir_value *list) {
 }
 
 static ir_node *list_insert(const loop_like *l, uint32_t i) {
-    const ir_value *initial = loop_initial(l, i);
-    if (!initial->def || initial->def->op != OP_SequenceEmpty) return NULL;
-    ir_node *insert = find_insert(l, i);
+    ir_node *insert = loop_list_insert(l, i);
     if (!insert || !only_readers(&l->node->out[i])) return NULL;
     return type_is_computable(l->body->graph, insert->in[1].value->type) ? insert : NULL;
 }
