@@ -1,5 +1,5 @@
 /* The contract between generated code and the runtime library that is linked into every model. Not for users.
- * Offsets of struct tlbc_frame are known to codegen (codegen/frame.h asserts them). */
+ * Generated code reads struct tlbc_frame by offset (codegen/program.c takes them from here); docs/RUNTIME_ABI.md has the whole picture. */
 #ifndef TLBC_RUNTIME_ABI_H
 #define TLBC_RUNTIME_ABI_H
 
@@ -13,7 +13,7 @@ typedef struct tlbc_frame {
     void *const *outputs;
     const int64_t *symbols; /* values of the dimension symbols */
     const int64_t *slots;   /* offsets in the workspace, made by plan() */
-    void *team;             /* struct tlbc_team: threads and their barrier (runtime/threads.c) */
+    void *team;             /* tlbc_rt_team: threads and their barrier (runtime/threads.c) */
     int64_t *
         status; /* first failure: 0 = none, else 1 + index into tlbc_program.failures; then two arguments */
 } tlbc_frame;

@@ -5,7 +5,9 @@
  *   char message[256];
  *   if (tlbc_open("model.so", &model, message, sizeof message)) { fprintf(stderr, "%s\n", message); exit(1); }
  *   ...
- *   tlbc_close(model);      // after the last of its sessions is freed */
+ *   tlbc_close(model);      // after the last of its sessions is freed
+ *
+ * Any thread may call these. A model that is opened twice is the same model, and is closed twice. */
 #ifndef TLBC_OPEN_H
 #define TLBC_OPEN_H
 
@@ -34,7 +36,8 @@ static inline tlbc_status tlbc_open_check(const char *path, const tlbc_model *m,
 }
 
 /* Opens a model. A path without a folder means the current folder (dlopen alone would search the system's). On failure *out is
- * NULL and message (message_bytes > 0 of room) says why; on success it is "". */
+ * NULL and message (message_bytes > 0 of room) says why; on success it is "". TLBC_ERROR_IO: the file cannot be loaded;
+ * TLBC_ERROR_MODEL: it is no compiled model; TLBC_ERROR_VERSION: of another version. Opening runs the file's code: open what you trust. */
 static inline tlbc_status tlbc_open(const char *path, const tlbc_model **out, char *message, size_t message_bytes) {
     char local[1024];
     void *library;

@@ -11,9 +11,14 @@
  *   if (s) fprintf(stderr, "%s\n", tlbc_session_message(session));
  *   tlbc_session_free(session);
  *
- * Ownership: tensors' memory is the caller's and is read or written only during a call. A session belongs to one thread at a time;
- * different sessions of one model may run at the same time. Units: sizes in bytes unless they say elements. Every function that can
- * fail returns a tlbc_status; the session holds a message that names the input, the expected and the given shape. */
+ * Ownership: tensors' memory is the caller's and is read or written only during a call; outputs must not overlap each other or the
+ * inputs. A session is its creator's to free, before the model is closed. All else (models, names, descriptors) is constant data of the
+ * model and lives until it is closed.
+ * Threads: a session belongs to one thread at a time; everything else may be called from any thread, and different sessions of one
+ * model may run at the same time.
+ * Units: sizes in bytes unless they say elements; dimensions in elements, outermost first.
+ * Errors: every function that can fail returns a tlbc_status; the session holds a message that names the input, the expected and the
+ * given shape. After an error a session can be used as before. Pointers are not checked: NULL only where it says so. */
 #ifndef TLBC_RUNTIME_H
 #define TLBC_RUNTIME_H
 
@@ -79,8 +84,9 @@ typedef struct tlbc_tensor_info {
     const tlbc_dim *dims;
 } tlbc_tensor_info;
 
-/* A dense row-major tensor in the caller's memory. `bytes` is what is there: at least the tensor's size. For outputs it is the
- * room at `data`; rank, dims and dtype are filled in by the run (a dtype that is set already must be the right one). */
+/* A dense row-major tensor in the caller's memory, aligned as its elements need (64 bytes are best). `bytes` is what is there: at least
+ * the tensor's size. For outputs it is the room at `data`; rank, dims and dtype are filled in by the run (a dtype that is set already
+ * must be the right one). `data` may be NULL where the tensor has no elements. */
 typedef struct tlbc_tensor {
     void *data;
     size_t bytes;
@@ -95,7 +101,8 @@ typedef struct tlbc_model tlbc_model;
 typedef struct tlbc_session_options {
     uint32_t struct_size;   /* sizeof(tlbc_session_options), or 0 */
     uint32_t threads;       /* 0 or 1: the calling thread alone; n: n-1 more, asleep while no run is going on; at most 1024 */
-    void *workspace;        /* caller's memory, 64-byte aligned, as much as tlbc_shapes says; NULL: the session allocates its own */
+    void *workspace;        /* caller's memory, 64-byte aligned, of this session alone until it is freed, as much as tlbc_shapes says (of a
+                             * session without it and with as many threads); NULL: the session allocates its own */
     size_t workspace_bytes;
 } tlbc_session_options;
 
@@ -120,8 +127,8 @@ struct tlbc_model {
     uint32_t n_inputs, n_outputs, n_symbols;
     const tlbc_tensor_info *inputs, *outputs;
     const char *const *symbols; /* names, in the order of the dimension bindings */
-    double flops;          /* of one run; 0 where it depends on symbols */
-    uint64_t weight_bytes;
+    double flops;          /* of the products of one run, a multiply-add is two; 0 where it depends on symbols */
+    uint64_t weight_bytes; /* of all constants */
     const tlbc_api *api;
     const struct tlbc_program *program; /* private: runtime/abi.h */
 };
@@ -129,30 +136,35 @@ struct tlbc_model {
 /* A session starts with a pointer to its model: all wrappers below work on any model of this ABI. */
 static inline const tlbc_model *tlbc_session_model(const tlbc_session *s) { return *(const tlbc_model *const *)s; }
 
-/* Creates a session. options may be NULL: one thread, own workspace. *out is NULL on failure. A session with threads does not
- * survive fork() into the child. */
+/* Creates a session. options may be NULL: one thread, own workspace. *out is NULL on failure, and the status is all there is to know:
+ * TLBC_ERROR_CPU, _MEMORY (also for threads), _ARGUMENT (workspace not aligned, too many threads), _IO or _VERSION (the model's file of
+ * weights is missing, or belongs to another compilation; or the model to another version). A session with threads does not survive
+ * fork() into the child. */
 static inline tlbc_status tlbc_session_create(const tlbc_model *m, const tlbc_session_options *options, tlbc_session **out) {
     *out = NULL;
     if (m->abi_version != TLBC_ABI_VERSION) return TLBC_ERROR_VERSION;
     return m->api->session_create(m, options, out);
 }
+/* Frees the session, its threads and its own workspace. NULL is fine; no call on it may be going on. */
 static inline void tlbc_session_free(tlbc_session *s) {
     if (s) tlbc_session_model(s)->api->session_free(s);
 }
 /* What went wrong in the last call on this session; "" after success. Lives until the next call. */
 static inline const char *tlbc_session_message(const tlbc_session *s) { return tlbc_session_model(s)->api->session_message(s); }
-/* Fills rank, dims, dtype and needed `bytes` of all outputs for inputs of these shapes (data may be NULL), and the workspace a
- * session needs for them (workspace_bytes may be NULL). Does not run. */
+/* Fills rank, dims, dtype and needed `bytes` of all outputs for inputs of these shapes (data and bytes are not looked at), and the
+ * workspace a session needs for them (workspace_bytes may be NULL). Does not run, does not allocate. TLBC_ERROR_ARGUMENT where the
+ * inputs do not fit the model or each other, TLBC_ERROR_MEMORY where the sizes overflow. */
 static inline tlbc_status tlbc_shapes(tlbc_session *s, const tlbc_tensor *inputs, tlbc_tensor *outputs, size_t *workspace_bytes) {
     return tlbc_session_model(s)->api->shapes(s, inputs, outputs, workspace_bytes);
 }
 /* Runs the model: n_inputs and n_outputs tensors in the descriptor's order. Allocates nothing, except that a session with its own
- * workspace grows it when symbolic dimensions ask for more than any run before. */
+ * workspace grows it when symbolic dimensions ask for more than any run before. Fails as tlbc_shapes does, and with TLBC_ERROR_MEMORY
+ * where the workspace is too small or cannot grow: outputs' data are untouched then. TLBC_ERROR_DATA: their contents are of no use. */
 static inline tlbc_status tlbc_run(tlbc_session *s, const tlbc_tensor *inputs, tlbc_tensor *outputs) {
     return tlbc_session_model(s)->api->run(s, inputs, outputs);
 }
 
-/* A tensor over caller's memory. */
+/* A tensor over caller's memory, which must hold that many elements of element_bytes each; rank at most TLBC_MAX_RANK. */
 static inline tlbc_tensor tlbc_tensor_of(void *data, tlbc_dtype dtype, size_t element_bytes, uint32_t rank, const int64_t *dims) {
     tlbc_tensor t;
     size_t n = element_bytes;

@@ -63,17 +63,19 @@ typedef struct tlbc_compile_options {
     uint64_t fail_allocation;  /* tests: the n-th allocation of the compiler fails; 0 = none */
 } tlbc_compile_options;
 
-/* Compiles a model file. `message` may be NULL; else it gets NULL or text to be freed by tlbc_message_free: errors, or warnings
- * after success. On failure no output file is left behind. */
+/* Compiles a model file. `options` may be NULL. `message` may be NULL; else it gets NULL or text to be freed by tlbc_message_free: errors,
+ * or warnings after success. A file appears under its name only when it is whole, and an older one stays until then. TLBC_ERROR_MODEL: the
+ * model cannot be read, is invalid or not supported; _ARGUMENT: an option; _IO: an output cannot be written; _MEMORY. */
 tlbc_status tlbc_compile_file(const char *onnx, const char *output, const tlbc_compile_options *options, char **message);
 
-/* A model compiled into this process, without files. */
+/* A model compiled into this process, without files. *out is the caller's to free, NULL on failure; statuses and message as above.
+ * Sessions of the model may run in any thread. */
 typedef struct tlbc_loaded tlbc_loaded;
 tlbc_status tlbc_compile_memory(const char *onnx, const tlbc_compile_options *options, tlbc_loaded **out, char **message);
 const tlbc_model *tlbc_loaded_model(const tlbc_loaded *l); /* lives as long as l */
 void tlbc_loaded_free(tlbc_loaded *l);                     /* NULL is fine; all sessions must have been freed */
 
-void tlbc_message_free(char *message);
+void tlbc_message_free(char *message); /* NULL is fine */
 const char *tlbc_version(void); /* "0.1.0" */
 
 #ifdef __cplusplus

@@ -1,6 +1,6 @@
 /* Bump allocation. All compiler memory lives in arenas; freeing an arena frees everything in it, nobody frees one object.
  *
- * Allocation never returns NULL. When memory runs out the arena jumps to the point where `tl_fail_point` was set (the API
+ * Allocation never returns NULL. When memory runs out the arena jumps to where its `tl_fail.jump` was set (the API
  * entry), which drops its arenas and reports TLBC_ERROR_MEMORY. Two rules keep that jump sound: never allocate from an arena
  * inside a callback called by foreign code, and never hold a lock across an allocation.
  *
