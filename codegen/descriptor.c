@@ -47,20 +47,27 @@ static void check_symbol(void *data, const char *symbol) {
     if (find_symbol(c->io, symbol) < 0) c->missing = symbol;
 }
 
+/* The runtime's tensors hold so many dimensions and no more. */
+static bool check_tensor(ir_ctx *c, const char *kind, const char *name, const ir_type *t) {
+    if (!ir_type_is_known(t))
+        return diag_error(&c->diag, NULL, "%s '%s' is not a tensor of known rank", kind, name);
+    if (t->rank <= TLBC_MAX_RANK) return true;
+    return diag_error(&c->diag, NULL, "%s '%s' has rank %d, the limit is %d", kind, name, t->rank,
+                      TLBC_MAX_RANK);
+}
+
 bool cg_interface_collect(ir_module *m, const ir_graph *g, tl_arena *a, cg_interface *out) {
     *out = (cg_interface){.symbols = {NULL}, .exprs = {NULL}};
     for (uint32_t i = 0; i < g->body->n_params; i++) {
-        if (!ir_type_is_known(g->body->params[i]->type))
-            return diag_error(&m->ctx->diag, NULL, "input '%s' is not a tensor of known rank",
-                              g->body->params[i]->name);
-        add_symbols(out, a, g->body->params[i]->type);
-        add_exprs(out, a, g->body->params[i]->type);
+        const ir_type *t = g->body->params[i]->type;
+        if (!check_tensor(m->ctx, "input", g->body->params[i]->name, t)) return false;
+        add_symbols(out, a, t);
+        add_exprs(out, a, t);
     }
     for (uint32_t i = 0; i < ir_region_n_results(g->body); i++) {
-        if (!ir_type_is_known(ir_region_result(g->body, i)->type))
-            return diag_error(&m->ctx->diag, NULL, "output '%s' is not a tensor of known rank",
-                              g->outputs[i]);
-        add_exprs(out, a, ir_region_result(g->body, i)->type);
+        const ir_type *t = ir_region_result(g->body, i)->type;
+        if (!check_tensor(m->ctx, "output", g->outputs[i], t)) return false;
+        add_exprs(out, a, t);
     }
     unbound_check c = {.io = out};
     for (uint32_t i = 0; i < out->exprs.len; i++)
