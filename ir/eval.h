@@ -22,9 +22,11 @@ struct ir_eval {
     struct ir_eval_frame *frame; /* values of the regions being run */
     /* Values of dimension symbols, bound from the inputs' shapes. */
     tl_map symbols; /* interned name -> int64 */
-    tl_map binders; /* interned name -> the node whose result gave it its value; absent: the inputs */
-    /* Called after each node of the entry graph where not NULL: `tlbc verify` compares node by node. */
-    void (*on_node)(void *data, const ir_node *n, const ir_datum *out);
+    tl_map
+        binders; /* interned name -> the node whose result gave it its value; absent: the inputs */
+    /* Called after each node of the entry graph where not NULL. It may replace results: what follows is computed from those. So
+     * `tlbc verify` judges each node on the operands that compiled code had, and rounding does not add up along the graph. */
+    void (*on_node)(void *data, const ir_node *n, ir_datum *out);
     void *on_node_data;
 };
 

@@ -109,10 +109,16 @@ static bool bisect_ended(const pass_manager *pm) {
 
 /* One more change happened; names the last one that bisect lets through. */
 static void record_change(pass_manager *pm, const char *what) {
+    pass_trace *trace = pm->options.trace;
     pm->changes++;
-    if (pm->changes == pm->options.bisect)
-        fprintf(manager_log(pm), "bisect: change %lld is %s%s%s\n", (long long)pm->changes,
-                pm->running->name, what ? "." : "", what ? what : "");
+    if (trace) trace->changes = pm->changes;
+    if (pm->changes != pm->options.bisect) return;
+    const char *name = tl_arena_printf(&pm->ctx.c->arena, "%s%s%s", pm->running->name,
+                                       what ? "." : "", what ? what : "");
+    if (trace)
+        trace->last = name;
+    else
+        fprintf(manager_log(pm), "bisect: change %lld is %s\n", (long long)pm->changes, name);
 }
 
 bool ctx_may(const pass_ctx *ctx, const char *what) {

@@ -30,6 +30,13 @@ typedef struct pass_info {
     pass_fn *fn;
 } pass_info;
 
+/* What a run did, for those who ask: pass_options.trace. */
+typedef struct pass_trace {
+    int64_t changes;
+    const char *
+        last; /* the change that bisect let through last: "simplify.mul_one", "dce"; in the context's arena */
+} pass_trace;
+
 /* Zero = defaults. */
 typedef struct pass_options {
     pass_math math_plus_one; /* 0 = PASS_MATH_DEFAULT; else 1 + pass_math: see pass_get_math */
@@ -40,7 +47,8 @@ typedef struct pass_options {
     const char *print_only;   /* name of the pass to print after; NULL = all */
     const char *reproducer;   /* file for the IR before a failing pass; NULL = tlbc-repro.tl */
     const char *command_line; /* first comment of the reproducer */
-    FILE *log;                /* for everything printed; NULL = stderr */
+    pass_trace *trace;
+    FILE *log; /* for everything printed; NULL = stderr */
     const pass_info
         *extra; /* passes beyond passes.def: tests, and tools with passes of their own */
     uint32_t n_extra;
@@ -83,6 +91,12 @@ pass_result pass_each_node(pass_ctx *ctx, ir_graph *g, pass_node_fn *cb);
 /* Runs "a,b,fix(c,d),..." on every graph of the module; "default" stands for the whole pipeline of pipeline.c.
  * false after reporting to the module's diagnostics. o may be NULL. */
 bool pass_run(ir_module *m, const char *passes, const pass_options *o);
+
+/* Looks for the change after which is_bad(data, module) holds: the passes run on clones of m, which itself stays as it is, with fewer
+ * and fewer changes. false where it does not hold after all passes, or holds before the first one, or a pass fails. */
+typedef bool pass_is_bad_fn(void *data, const ir_module *m);
+bool pass_bisect(const ir_module *m, const char *passes, const pass_options *o,
+                 pass_is_bad_fn *is_bad, void *data, pass_trace *culprit);
 
 /* The order of the default pipeline, in the notation of pass_run. */
 extern const char pipeline_default[];

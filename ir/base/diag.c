@@ -9,18 +9,57 @@ void diag_init(diag *d, tl_arena *arena) {
 }
 
 void diag_clear(diag *d) {
-    d->n = d->n_errors = 0;
+    *d = (diag){.arena = d->arena, .entries = d->entries, .cap = d->cap};
+}
+
+static bool same_string(const char *a, const char *b) {
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_place(const ir_loc *a, const ir_loc *b) {
+    if (a == b || !a || !b) return a == b;
+    return a->index == b->index && a->line == b->line && a->column == b->column &&
+           same_string(a->node, b->node) && same_string(a->op, b->op) &&
+           same_string(a->path, b->path) && same_string(a->file, b->file);
+}
+
+enum { LOOK_BACK = 256 }; /* entries compared: there is no limit to warnings */
+
+/* A note repeats only what is said about the same entry; all others are compared with everything kept. */
+static bool is_repetition(const diag *d, const diag_entry *e) {
+    for (uint32_t i = d->n; i-- > 0 && d->n - i <= LOOK_BACK;) {
+        const diag_entry *before = &d->entries[i];
+        if (e->severity == DIAG_NOTE && before->severity != DIAG_NOTE) return false;
+        if (before->severity == e->severity && same_string(before->text, e->text) &&
+            same_place(before->loc, e->loc))
+            return true;
+    }
+    return false;
+}
+
+static bool is_kept(diag *d, const diag_entry *e) {
+    bool repeated = is_repetition(d, e);
+    if (e->severity == DIAG_NOTE) return !d->dropping && !repeated;
+    if (e->severity == DIAG_ERROR && !repeated && d->n_kept == DIAG_MAX_ERRORS) d->n_hidden++;
+    d->dropping = repeated || d->n_hidden;
+    if (e->severity == DIAG_ERROR && !d->dropping) d->n_kept++;
+    return !d->dropping;
 }
 
 static bool diag_add(diag *d, diag_severity severity, const ir_loc *loc, const char *format,
                      va_list args) {
-    if (severity == DIAG_ERROR) d->n_errors++;
-    if (d->n_errors > DIAG_MAX_ERRORS) return false;
     tl_str text;
+    if (severity == DIAG_ERROR) d->n_errors++;
+    if (d->n_hidden) { /* nothing is kept any more, so no text either: there may be millions */
+        d->n_hidden += severity == DIAG_ERROR;
+        return false;
+    }
     tl_str_init(&text, d->arena);
     tl_str_vprintf(&text, format, args);
+    diag_entry e = {severity, loc, text.data};
+    if (!is_kept(d, &e)) return false;
     tl_vec_grow(d->arena, (void **)&d->entries, d->n, &d->cap, sizeof *d->entries);
-    d->entries[d->n++] = (diag_entry){severity, loc, text.data};
+    d->entries[d->n++] = e;
     return false;
 }
 
@@ -73,8 +112,7 @@ static void render_entry(const diag_entry *e, tl_str *out) {
 void diag_render(const diag *d, tl_str *out) {
     for (uint32_t i = 0; i < d->n; i++)
         render_entry(&d->entries[i], out);
-    if (d->n_errors > DIAG_MAX_ERRORS)
-        tl_str_printf(out, "%u more errors not shown\n", d->n_errors - DIAG_MAX_ERRORS);
+    if (d->n_hidden) tl_str_printf(out, "%u more errors not shown\n", d->n_hidden);
 }
 
 static void render_json_string(const char *s, tl_str *out) {

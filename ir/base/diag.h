@@ -6,7 +6,10 @@
  *
  *   model.onnx: node 'layer1/conv' (Conv), input 1 'W': rank is 3, expected 4
  *       in graph 'main' > Loop 'decoder' > body
- *       note: 'W' has type f32[64,3,7], declared as initializer */
+ *       note: 'W' has type f32[64,3,7], declared as initializer
+ *
+ * What was said before (same text, same place) is counted but not kept again, nor are the notes that follow it: inference runs
+ * several times over the same nodes. */
 #ifndef TLBC_IR_BASE_DIAG_H
 #define TLBC_IR_BASE_DIAG_H
 
@@ -37,7 +40,10 @@ typedef struct diag {
     tl_arena *arena;
     diag_entry *entries;
     uint32_t n, cap;
-    uint32_t n_errors;
+    uint32_t n_errors; /* reported, repetitions included */
+    uint32_t n_kept;   /* errors among the entries */
+    uint32_t n_hidden; /* errors beyond DIAG_MAX_ERRORS */
+    bool dropping;     /* the last one that is not a note was dropped: its notes are as well */
 } diag;
 
 void diag_init(diag *d, tl_arena *arena);

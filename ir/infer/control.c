@@ -128,8 +128,7 @@ static void infer_quietly(ir_ctx *c, ir_region *r) {
     diag saved = c->diag;
     ir_for_each_node (n, r)
         if (!ir_infer_node(c, n)) give_some_types(c, n);
-    c->diag.n = saved.n;
-    c->diag.n_errors = saved.n_errors;
+    c->diag = saved;
 }
 
 static bool set_from_branch(ir_ctx *c, ir_node *n, const ir_region *r) {

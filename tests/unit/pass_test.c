@@ -205,6 +205,29 @@ static void test_bisect(void) {
     fixture_release(&f);
 }
 
+static bool has_negation(void *data, const ir_module *m) {
+    ++*(int *)data;
+    ir_for_each_node (n, m->graphs->body)
+        if (n->op == OP_Neg) return true;
+    return false;
+}
+
+static void test_bisect_finds_the_change(void) {
+    pass_options o = {.extra = extra, .n_extra = sizeof extra / sizeof *extra};
+    pass_trace t = {0};
+    int asked = 0;
+    fixture f;
+    fixture_init(&f);
+    CHECK(pass_bisect(f.m, "cse,dce,miscompile,simplify,dce", &o, has_negation, &asked, &t));
+    CHECK_STR(t.last, "miscompile");
+    CHECK_EQ(t.changes, 3); /* cse and dce made one each before it */
+    CHECK(asked > 2);
+    CHECK_EQ(count_op(&f, OP_Mul), 1); /* the module itself is as before */
+    CHECK(!pass_bisect(f.m, "cse,dce", &o, has_negation, &asked, &t));
+    CHECK(!pass_bisect(f.m, "cse,nosuch", &o, has_negation, &asked, &t));
+    fixture_release(&f);
+}
+
 static void test_printing(void) {
     fixture f;
     fixture_init(&f);
@@ -294,6 +317,7 @@ int main(void) {
     test_reproducer();
     test_skip();
     test_bisect();
+    test_bisect_finds_the_change();
     test_printing();
     test_debug_flags();
     test_debug_page();
