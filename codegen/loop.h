@@ -199,7 +199,7 @@ lp_value *lp_alloca(lp_builder *b,
 void lp_prefetch(lp_builder *b, lp_value *ptr, lp_value *byte_offset);
 lp_value *lp_call(lp_builder *b, const char *callee, lp_type result, lp_value *const *args,
                   uint32_t n); /* NULL for void */
-/* Address of a planned buffer (number in imm); replaced by codegen/place.c once offsets are known. */
+/* Address of a planned buffer (number in imm); replaced by cg_place_buffers (plan_memory.h) once offsets are known. */
 lp_value *lp_buffer(lp_builder *b, int64_t number);
 
 /* Loops: begin, fill, end. Carried values come as block parameters, final values as results.
