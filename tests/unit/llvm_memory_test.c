@@ -292,6 +292,21 @@ static void test_unknown_symbol(const cg_target *target) {
     teardown(&x);
 }
 
+/* A program of very many calls is compiled without optimisation, and still right. */
+static void test_many_calls(const cg_target *target) {
+    fixture x;
+    setup(&x, target);
+    tl_str_puts(&x.text, "func @add(ptr %p, i64 %i) noinline {\n%a = load i64 %p[0]\n"
+                         "%b = add i64 %a, %i\nstore i64 %p[0], %b\n}\nfunc @f" HEAD);
+    for (int i = 0; i < 5000; i++)
+        tl_str_printf(&x.text, "call void @add(%%r, %d)\n", i % 10);
+    tl_str_puts(&x.text, "}\n");
+    int64_t r = 0;
+    if (compile_checked(&x)) find(&x, "f")(NULL, NULL, NULL, &r, 0);
+    CHECK_EQ(r, 22500);
+    teardown(&x);
+}
+
 /* Units of one context on several threads; a function of one calls a function of another. */
 static void test_units(const cg_target *target) {
     enum { N = 5 };
@@ -346,9 +361,9 @@ static void test_debug_information(const cg_target *target) {
 }
 
 int main(void) {
-    return run_on_each_cpu(
-        (cpu_test *const[]){test_masked, test_masked_scalar, test_masked_constant, test_bool_memory,
-                            test_gather_scatter, test_lanes, test_bitcast, test_reductions,
-                            test_nested_loops, test_while_if, test_alloca, test_calls,
-                            test_unknown_symbol, test_units, test_debug_information, NULL});
+    return run_on_each_cpu((cpu_test *const[]){
+        test_masked, test_masked_scalar, test_masked_constant, test_bool_memory,
+        test_gather_scatter, test_lanes, test_bitcast, test_reductions, test_nested_loops,
+        test_while_if, test_alloca, test_calls, test_many_calls, test_unknown_symbol, test_units,
+        test_debug_information, NULL});
 }
