@@ -83,8 +83,7 @@ static size_t count_elements(const tlbc_tensor *t) {
     return n;
 }
 
-/* "[1,2]" of a flat index. */
-static const char *index_text(tl_arena *a, const tlbc_tensor *t, size_t at) {
+const char *data_index_text(tl_arena *a, const tlbc_tensor *t, size_t at) {
     int64_t index[TLBC_MAX_RANK];
     tl_str s;
     tl_str_init(&s, a);
@@ -124,8 +123,9 @@ static bool compare_strings(tl_arena *a, const tlbc_tensor *got, const tlbc_tens
     const tl_sv *g = got->data, *w = want->data;
     for (size_t i = 0, n = count_elements(got); i < n; i++) {
         if (tl_sv_equal(g[i], w[i])) continue;
-        *text = tl_arena_printf(a, "element %s is '%.*s', expected '%.*s'", index_text(a, got, i),
-                                (int)g[i].len, g[i].data, (int)w[i].len, w[i].data);
+        *text = tl_arena_printf(a, "element %s is '%.*s', expected '%.*s'",
+                                data_index_text(a, got, i), (int)g[i].len, g[i].data, (int)w[i].len,
+                                w[i].data);
         return false;
     }
     return true;
@@ -148,6 +148,6 @@ bool data_compare(tl_arena *a, const tlbc_tensor *got, const tlbc_tensor *want, 
     }
     if (!wrong) return true;
     *text = tl_arena_printf(a, "%zu of %zu elements differ, the first at %s: %.9g, expected %.9g",
-                            wrong, n, index_text(a, got, first), first_g, first_w);
+                            wrong, n, data_index_text(a, got, first), first_g, first_w);
     return false;
 }

@@ -10,6 +10,7 @@
 #include "frontend/frontend.h"
 #include "passes/pass.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 typedef struct driver {
@@ -23,6 +24,12 @@ typedef struct driver {
     cg_options cg;
     cg_target targets[CG_MAX_TARGETS];
     cg_model *model;
+    struct unit_parts {
+        tl_sv *data; /* NULL: not made yet */
+        uint32_t n;
+    } parts[CG_LLVM_TEXT + 1]; /* per cg_form: machine code is made once for .so and .o */
+    tl_str graph;              /* after all passes, as text; debug information points into it */
+    tl_map lines;              /* node -> its line there */
     const tlbc_model *loaded;
     tlbc_status status; /* of a failure that is not the model's fault */
 } driver;
@@ -90,6 +97,25 @@ static bool parse_pins(driver *d, fe_options *o) {
     return true;
 }
 
+/* ---- where the outputs go --------------------------------------------------------------------------------------- */
+
+static const struct emit_kind {
+    unsigned bit;
+    const char *extension;
+} emit_kinds[] = {
+    {TLBC_EMIT_SO, ".so"},    {TLBC_EMIT_OBJ, ".o"},   {TLBC_EMIT_HEADER, ".h"},
+    {TLBC_EMIT_ASM, ".s"},    {TLBC_EMIT_LLVM, ".ll"}, {TLBC_EMIT_LOOP, ".loop"},
+    {TLBC_EMIT_GRAPH, ".tl"}, /* last: print_graph counts on it */
+};
+
+enum { N_KINDS = sizeof emit_kinds / sizeof emit_kinds[0] };
+
+/* Where one kind goes: the output itself where it is the only one. */
+static const char *emit_path(driver *d, const struct emit_kind *k) {
+    if (d->options.emit == k->bit) return d->output;
+    return tl_arena_printf(&d->ctx.arena, "%s%s", path_stem(d, d->output), k->extension);
+}
+
 /* ---- stages --------------------------------------------------------------------------------------------------- */
 
 static bool import(driver *d) {
@@ -112,8 +138,32 @@ static bool optimise(driver *d) {
     return pass_run(d->m, d->options.passes, &o);
 }
 
+/* The absolute path of a file that is still to be written, so that debuggers find it from anywhere. */
+static const char *absolute_path(driver *d, const char *path) {
+    const char *base = base_name(path);
+    const char *folder = base == path
+                             ? "."
+                             : tl_arena_strndup(&d->ctx.arena, path, (size_t)(base - path));
+    char real[PATH_MAX];
+    if (!realpath(folder, real)) return path;
+    return tl_arena_printf(&d->ctx.arena, "%s/%s", strcmp(real, "/") ? real : "", base);
+}
+
+/* The graph is printed before it is lowered, since the code refers to its lines: who asks for the graph beside the code gets debug
+ * information. */
+static void print_graph(driver *d) {
+    if (!(d->options.emit & TLBC_EMIT_GRAPH) || !d->output) return;
+    tl_map_init(&d->lines, &d->arena);
+    tl_str_init(&d->graph, &d->arena);
+    const ir_print_options o = {.locations = true, .lines = &d->lines};
+    ir_module_print(d->m, &o, &d->graph);
+    d->cg.lines = &d->lines;
+    d->cg.graph_path = absolute_path(d, emit_path(d, &emit_kinds[N_KINDS - 1]));
+}
+
 static bool lower(driver *d) {
     stage(d, "codegen");
+    print_graph(d);
     if (!cg_target_parse_list(&d->ctx, d->options.cpu, d->targets, &d->cg.n_targets))
         return fail_with(d, TLBC_ERROR_ARGUMENT);
     d->cg.targets = d->targets;
@@ -133,44 +183,29 @@ static bool compile(driver *d) {
 
 /* ---- files ---------------------------------------------------------------------------------------------------- */
 
-static const struct emit_kind {
-    unsigned bit;
-    const char *extension;
-} emit_kinds[] = {
-    {TLBC_EMIT_SO, ".so"},    {TLBC_EMIT_OBJ, ".o"},   {TLBC_EMIT_HEADER, ".h"},
-    {TLBC_EMIT_ASM, ".s"},    {TLBC_EMIT_LLVM, ".ll"}, {TLBC_EMIT_LOOP, ".loop"},
-    {TLBC_EMIT_GRAPH, ".tl"},
-};
-
-enum { N_KINDS = sizeof emit_kinds / sizeof emit_kinds[0] };
-
-/* Where one kind goes: the output itself where it is the only one. */
-static const char *emit_path(driver *d, const struct emit_kind *k) {
-    if (d->options.emit == k->bit) return d->output;
-    return tl_arena_printf(&d->ctx.arena, "%s%s", path_stem(d, d->output), k->extension);
-}
-
 static bool write_text(driver *d, const char *path, const tl_str *text) {
     return cg_file_write(&d->ctx, path, (tl_sv){text->data, text->len}) ||
            fail_with(d, TLBC_ERROR_IO);
 }
 
 /* The bytes of all units in one form; NULL after reporting. */
-static tl_sv *unit_results(driver *d, cg_form form, uint32_t *n) {
+static const struct unit_parts *unit_results(driver *d, cg_form form) {
+    struct unit_parts *p = &d->parts[form];
+    if (p->data) return p;
     stage(d, "llvm");
-    cg_unit **units = cg_model_units(d->model, form, n);
+    cg_unit **units = cg_model_units(d->model, form, &p->n);
     if (!units) return NULL;
-    tl_sv *out = TL_NEW_ARRAY(&d->arena, tl_sv, *n);
-    for (uint32_t i = 0; i < *n; i++)
-        if (!cg_unit_get_result(units[i], &out[i])) return NULL;
-    return out;
+    tl_sv *data = TL_NEW_ARRAY(&d->arena, tl_sv, p->n);
+    for (uint32_t i = 0; i < p->n; i++)
+        if (!cg_unit_get_result(units[i], &data[i])) return NULL;
+    p->data = data;
+    return p;
 }
 
 static bool emit_linked(driver *d, unsigned kind, const char *path) {
     static const char *const exports[] = {"tlbc_model"};
-    uint32_t n;
     cg_weights w = cg_model_weights(d->model);
-    tl_sv *objects = unit_results(d, CG_OBJECT, &n);
+    const struct unit_parts *objects = unit_results(d, CG_OBJECT);
     if (!objects) return false;
     cg_link_options o = {.output = path,
                          .target = &d->targets[0],
@@ -180,20 +215,19 @@ static bool emit_linked(driver *d, unsigned kind, const char *path) {
                          .weights_symbol = d->model->weights_symbol,
                          .alias = tl_arena_printf(&d->arena, "tlbc_model=%s", d->model->symbol)};
     stage(d, "link");
-    bool ok = kind == TLBC_EMIT_SO ? cg_link_shared(&d->ctx, &o, objects, n)
-                                   : cg_link_relocatable(&d->ctx, &o, objects, n);
+    bool ok = kind == TLBC_EMIT_SO ? cg_link_shared(&d->ctx, &o, objects->data, objects->n)
+                                   : cg_link_relocatable(&d->ctx, &o, objects->data, objects->n);
     return ok || fail_with(d, TLBC_ERROR_IO);
 }
 
 /* Assembly or LLVM IR: a section for every CPU. */
 static bool emit_units(driver *d, cg_form form, const char *path) {
-    uint32_t n;
     tl_str text;
-    tl_sv *parts = unit_results(d, form, &n);
+    const struct unit_parts *parts = unit_results(d, form);
     if (!parts) return false;
     tl_str_init(&text, &d->arena);
-    for (uint32_t i = 0; i < n; i++)
-        tl_str_append(&text, parts[i].data, parts[i].len);
+    for (uint32_t i = 0; i < parts->n; i++)
+        tl_str_append(&text, parts->data[i].data, parts->data[i].len);
     return write_text(d, path, &text);
 }
 
@@ -216,11 +250,7 @@ static bool emit_loop(driver *d, const char *path) {
 }
 
 static bool emit_graph(driver *d, const char *path) {
-    tl_str text;
-    const ir_print_options o = {.locations = true};
-    tl_str_init(&text, &d->arena);
-    ir_module_print(d->m, &o, &text);
-    return write_text(d, path, &text);
+    return write_text(d, path, &d->graph);
 }
 
 static bool emit_one(driver *d, const struct emit_kind *k) {

@@ -152,6 +152,12 @@ static void show_scores(ir_tensor *t, int64_t at, const double *row, int64_t n) 
         ir_tensor_set_f64(t, (size_t)(at + j), row[j]);
 }
 
+/* Rounded, as the operator's addition is: a mask of -1e9 in a whole row takes the scores' digits away, and the weights become equal. */
+static double masked_score(const attention *a, double score, double bias) {
+    double sum = score + bias;
+    return a->type == DT_f64 ? sum : (double)(float)sum;
+}
+
 /* One row of scores, turned into weights. scores (may be NULL) takes the stage that `mode` names. */
 static void attention_row(const attention *a, int64_t b, int64_t h, int64_t i, double *row,
                           ir_tensor *scores) {
@@ -171,7 +177,7 @@ static void attention_row(const attention *a, int64_t b, int64_t h, int64_t i, d
         row[j] = a->softcap * tanh(row[j] / a->softcap);
     if (a->mode == 1) show_scores(scores, at, row, a->total);
     for (int64_t j = 0; j < a->total; j++)
-        row[j] += bias_of(a, b, h, i, j);
+        row[j] = masked_score(a, row[j], bias_of(a, b, h, i, j));
     if (a->mode == 2) show_scores(scores, at, row, a->total);
     softmax_row(row, a->total);
     if (a->mode == 3) show_scores(scores, at, row, a->total);

@@ -1,0 +1,188 @@
+/* Node by node: the inner values of the graph become outputs of a copy that is compiled on its own, and the evaluator computes each
+ * node again from the operands that compiled code had. So rounding does not add up, and the first node that is reported is the one at
+ * fault. Loops and branches are judged as a whole, by what they return.
+ *
+ * Not compared: sequences, values of unknown size, values that no operator reads (of shapes that are known at compile time). */
+#include "cli/verify.h"
+
+#include "codegen/cg.h"
+#include "codegen/lower.h"
+
+struct verify_nodes {
+    ir_module *m;   /* the copy */
+    tl_map outputs; /* value of m -> 1 + number of its output */
+    tl_map symbols; /* interned names that inputs define */
+    const tlbc_model *model;
+    tlbc_session *session;
+};
+
+/* ---- which values --------------------------------------------------------------------------------------------- */
+
+static void collect_symbols(struct verify_nodes *k, const ir_region *body) {
+    for (uint32_t i = 0; i < body->n_params; i++) {
+        const ir_type *t = body->params[i]->type;
+        for (int32_t d = 0; d < t->rank; d++)
+            if (ir_dim_is_symbol(t->dims[d]))
+                tl_map_set_ptr(&k->symbols, ir_dim_symbol_name(t->dims[d]), k);
+    }
+}
+
+typedef struct symbol_check {
+    const tl_map *symbols;
+    bool known;
+} symbol_check;
+
+static void check_symbol(void *data, const char *name) {
+    symbol_check *s = data;
+    s->known &= tl_map_get_ptr(s->symbols, name) != NULL;
+}
+
+/* The sizes can be told before the run, as those of an output must. */
+static bool can_be_output(const struct verify_nodes *k, const ir_type *t) {
+    symbol_check s = {&k->symbols, true};
+    if (!t || !ir_type_is_known(t) || t->rank > TLBC_MAX_RANK || t->dtype == DT_str ||
+        ir_dtype_bits(t->dtype) < 8)
+        return false;
+    for (int32_t d = 0; d < t->rank; d++)
+        ir_dim_each_symbol(t->dims[d], check_symbol, &s);
+    return s.known;
+}
+
+static bool is_read(const ir_value *v) {
+    ir_for_each_use (u, v)
+        if (cg_reads_data(u->user, (uint32_t)(u - u->user->in))) return true;
+    return false;
+}
+
+static void expose_values(cli *c, struct verify_nodes *k) {
+    ir_graph *g = k->m->graphs;
+    for (uint32_t i = 0; i < ir_region_n_results(g->body); i++)
+        *tl_map_insert(&k->outputs, (uint64_t)(uintptr_t)ir_region_result(g->body, i), NULL) = i +
+                                                                                               1;
+    ir_for_each_node (n, g->body) {
+        for (uint32_t i = 0; i < n->n_out; i++) {
+            ir_value *v = &n->out[i];
+            if (tl_map_get_ptr(&k->outputs, v) || !can_be_output(k, v->type) || !is_read(v))
+                continue;
+            uint32_t number = ir_region_n_results(g->body);
+            ir_graph_add_output(
+                g, ir_name(&c->ctx, tl_arena_printf(c->arena, "inner value %u", number)), v);
+            *tl_map_insert(&k->outputs, (uint64_t)(uintptr_t)v, NULL) = number + 1;
+        }
+    }
+}
+
+/* ---- building ------------------------------------------------------------------------------------------------- */
+
+const tlbc_model *verify_build(verify_job *j, ir_module *m, const char *name) {
+    cli *c = j->c;
+    cg_options *o = TL_NEW(c->arena, cg_options);
+    cg_target *target = TL_NEW(c->arena, cg_target);
+    *o = (cg_options){.name = name, .targets = target, .n_targets = 1};
+    if (!cg_target_find(&c->ctx, j->cpu ? j->cpu : "native", target)) return NULL;
+    cg_model *model = cg_lower(m, o);
+    return model ? cg_load_model(model) : NULL;
+}
+
+bool verify_nodes_prepare(verify_job *j) {
+    cli *c = j->c;
+    struct verify_nodes *k = j->nodes = TL_NEW(c->arena, struct verify_nodes);
+    *k = (struct verify_nodes){.m = ir_module_clone(j->optimised, c->arena)};
+    tl_map_init(&k->outputs, c->arena);
+    tl_map_init(&k->symbols, c->arena);
+    collect_symbols(k, k->m->graphs->body);
+    expose_values(c, k);
+    k->model = verify_build(j, k->m, "nodes");
+    return k->model && model_session(c, k->model, j->threads, &k->session);
+}
+
+void verify_nodes_release(verify_job *j) {
+    if (j->nodes) tlbc_session_free(j->nodes->session);
+}
+
+/* ---- one run -------------------------------------------------------------------------------------------------- */
+
+typedef struct node_run {
+    verify_job *j;
+    const model_tensors *t;
+    int64_t run;
+    uint32_t nodes, compared;
+    const ir_node *worst_node;
+    double worst;
+    bool failed;
+} node_run;
+
+/* "Fused(Exp, Mul)": what the node stands for. */
+static const char *operator_text(tl_arena *a, const ir_node *n) {
+    tl_str s;
+    tl_str_init(&s, a);
+    tl_str_puts(&s, op_get(n->op)->name);
+    if (n->op != OP_Fused) return s.data;
+    tl_str_putc(&s, '(');
+    ir_for_each_node (inner, n->regions[0])
+        tl_str_printf(&s, "%s%s", inner->prev ? ", " : "", op_get(inner->op)->name);
+    tl_str_putc(&s, ')');
+    return s.data;
+}
+
+static const char *node_text(tl_arena *a, const ir_node *n) {
+    const char *name = n->loc ? n->loc->node : NULL;
+    if (!name || !name[0]) name = n->n_out && n->out[0].name ? n->out[0].name : "";
+    return tl_arena_printf(a, "'%s' (%s)", name, operator_text(a, n));
+}
+
+static void report_node(node_run *r, const ir_node *n, uint32_t i, const char *text) {
+    cli *c = r->j->c;
+    const char *name = n->out[i].name;
+    diag_error(c->diag, NULL, "run %lld: node %u %s, result %u%s%s%s: %s", (long long)r->run,
+               r->nodes, node_text(c->arena, n), i, name ? " '" : "", name ? name : "",
+               name ? "'" : "", text);
+    if (n->loc && n->loc->path) diag_note(c->diag, NULL, "in %s", n->loc->path);
+    diag_note(c->diag, NULL, "the graph after all passes: tlbc compile --emit=graph");
+    r->failed = true;
+}
+
+/* Only the first difference is told: what follows may come from it. */
+static void check_result(node_run *r, const ir_node *n, uint32_t i, ir_datum *out) {
+    cli *c = r->j->c;
+    const uint64_t *number = tl_map_find(&r->j->nodes->outputs, (uint64_t)(uintptr_t)&n->out[i]);
+    if (!number || !out->tensor) return;
+    const ir_tensor *got = data_to_ir(c, &r->t->out[*number - 1]);
+    verify_result v = verify_compare(c->arena, &r->j->tolerance, got, out->tensor);
+    r->compared++;
+    if (v.ulp > r->worst) r->worst = v.ulp, r->worst_node = n;
+    if (v.wrong && !r->failed) report_node(r, n, i, v.text);
+    if (got->type == out->tensor->type) out->tensor = got;
+}
+
+static void check_node(void *data, const ir_node *n, ir_datum *out) {
+    node_run *r = data;
+    for (uint32_t i = 0; i < n->n_out; i++)
+        check_result(r, n, i, &out[i]);
+    r->nodes++;
+}
+
+static bool run_compiled(verify_job *j, const model_tensors *inputs, model_tensors *t) {
+    struct verify_nodes *k = j->nodes;
+    model_tensors_init(j->c, k->model, t);
+    for (uint32_t i = 0; i < k->model->n_inputs; i++)
+        t->in[i] = inputs->in[i];
+    if (!model_alloc_outputs(j->c, k->session, t)) return false;
+    tlbc_status status = tlbc_run(k->session, t->in, t->out);
+    if (status) model_report(j->c, k->session, status, "node by node");
+    return status == TLBC_OK;
+}
+
+bool verify_nodes_run(verify_job *j, int64_t run, const model_tensors *inputs) {
+    struct verify_nodes *k = j->nodes;
+    model_tensors t;
+    node_run r = {.j = j, .run = run, .t = &t};
+    if (!run_compiled(j, inputs, &t)) return false;
+    ir_datum *out = TL_NEW_ARRAY(j->c->arena, ir_datum, k->model->n_outputs);
+    if (!verify_evaluate(j, k->m, &t, out, check_node, &r)) return false;
+    printf("run %lld: %u results of %u nodes: at most %.3g ULP", (long long)run, r.compared,
+           r.nodes, r.worst);
+    if (r.worst_node) printf(", node %s", node_text(j->c->arena, r.worst_node));
+    putchar('\n');
+    return !r.failed;
+}
