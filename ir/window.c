@@ -1,0 +1,96 @@
+/* See window.h. */
+#include "ir/window.h"
+
+#include "ir/ctx.h"
+
+/* A list attribute of `count` integers, each at least `least`; `otherwise` for all where it is missing. */
+static const char *read_list(ir_ctx *c, const ir_node *n, const char *name, int32_t count,
+                             int64_t least, int64_t otherwise, int64_t *out) {
+    uint32_t given;
+    const int64_t *list = ir_attr_ints(n, name, &given);
+    for (int32_t i = 0; i < count; i++)
+        out[i] = otherwise;
+    if (!list) return NULL;
+    if (given != (uint32_t)count)
+        return tl_arena_printf(&c->arena, "attribute '%s' has %u elements, expected %d", name,
+                               given, count);
+    for (int32_t i = 0; i < count; i++) {
+        if (list[i] < least)
+            return tl_arena_printf(&c->arena, "attribute '%s' holds %lld, expected %lld or more",
+                                   name, (long long)list[i], (long long)least);
+        out[i] = list[i];
+    }
+    return NULL;
+}
+
+static const char *read_kernel(ir_window *w, ir_ctx *c, const ir_node *n,
+                               const ir_dim *const *kernel) {
+    int64_t shape[IR_MAX_RANK], given;
+    const char *problem = read_list(c, n, "kernel_shape", w->axes, 1, 0, shape);
+    if (problem) return problem;
+    for (int32_t i = 0; i < w->axes; i++) {
+        bool known = ir_dim_is_const(kernel[i], &given);
+        w->kernel[i] = !known && shape[i] ? ir_dim_const(c, shape[i]) : kernel[i];
+        if (known && shape[i] && shape[i] != given)
+            return tl_arena_printf(&c->arena,
+                                   "attribute 'kernel_shape' holds %lld, but the kernel has %lld",
+                                   (long long)shape[i], (long long)given);
+    }
+    return NULL;
+}
+
+/* Elements from the first to the last that one window reads. */
+static const ir_dim *reach(const ir_window *w, ir_ctx *c, int32_t i) {
+    const ir_dim *one = ir_dim_const(c, 1), *steps = ir_dim_sub(c, w->kernel[i], one);
+    return ir_dim_add(c, ir_dim_mul(c, steps, ir_dim_const(c, w->dilation[i])), one);
+}
+
+static void pad_same(ir_window *w, ir_ctx *c, int32_t i, bool odd_behind) {
+    const ir_dim *zero = ir_dim_const(c, 0), *two = ir_dim_const(c, 2),
+                 *stride = ir_dim_const(c, w->stride[i]);
+    w->out[i] = ir_dim_ceildiv(c, w->size[i], stride);
+    const ir_dim *last = ir_dim_mul(c, ir_dim_sub(c, w->out[i], ir_dim_const(c, 1)), stride),
+                 *need = ir_dim_sub(c, ir_dim_add(c, last, reach(w, c, i)), w->size[i]),
+                 *total = ir_dim_max(c, need, zero), *half = ir_dim_floordiv(c, total, two);
+    w->before[i] = odd_behind ? half : ir_dim_sub(c, total, half);
+    w->after[i] = ir_dim_sub(c, total, w->before[i]);
+}
+
+static void pad_given(ir_window *w, ir_ctx *c, int32_t i, int64_t before, int64_t after) {
+    w->before[i] = ir_dim_const(c, before);
+    w->after[i] = ir_dim_const(c, after);
+    const ir_dim *padded = ir_dim_add(c, w->size[i], ir_dim_add(c, w->before[i], w->after[i])),
+                 *room = ir_dim_sub(c, padded, reach(w, c, i)),
+                 *steps = ir_dim_floordiv(c, room, ir_dim_const(c, w->stride[i]));
+    w->out[i] = ir_dim_max(c, ir_dim_add(c, steps, ir_dim_const(c, 1)), ir_dim_const(c, 0));
+}
+
+const char *ir_window_init(ir_window *w, ir_ctx *c, const ir_node *n, int32_t axes,
+                           const ir_dim *const *size, const ir_dim *const *kernel) {
+    int64_t pads[2 * IR_MAX_RANK];
+    const char *how = ir_attr_string(n, "auto_pad", "NOTSET"), *problem;
+    *w = (ir_window){.axes = axes};
+    bool same = strcmp(how, "SAME_UPPER") == 0 || strcmp(how, "SAME_LOWER") == 0,
+         given = strcmp(how, "NOTSET") == 0;
+    if (!same && !given && strcmp(how, "VALID") != 0)
+        return tl_arena_printf(&c->arena, "attribute 'auto_pad' is '%s'", how);
+    if ((problem = read_list(c, n, "strides", axes, 1, 1, w->stride)) ||
+        (problem = read_list(c, n, "dilations", axes, 1, 1, w->dilation)) ||
+        (problem = read_list(c, n, "pads", 2 * axes, 0, 0, pads)) ||
+        (problem = read_kernel(w, c, n, kernel)))
+        return problem;
+    for (int32_t i = 0; i < axes; i++) {
+        w->size[i] = size[i];
+        if (same)
+            pad_same(w, c, i, strcmp(how, "SAME_UPPER") == 0);
+        else
+            pad_given(w, c, i, given ? pads[i] : 0, given ? pads[axes + i] : 0);
+    }
+    return NULL;
+}
+
+bool ir_window_is_padded(const ir_window *w) {
+    for (int32_t i = 0; i < w->axes; i++)
+        if (!ir_dim_is(w->before[i], 0) || !ir_dim_is(w->after[i], 0)) return true;
+    return false;
+}
