@@ -129,7 +129,7 @@ static void put_strings(block *b, size_t at, const char *const *s, uint32_t n) {
 
 typedef struct binding {
     const cg_interface *io;
-    uint64_t bound; /* symbols already bound by an earlier dimension, by number below 64 */
+    bool *bound; /* by symbol: an earlier dimension defines it, this one is checked against it */
     bool inputs;
 } binding;
 
@@ -140,9 +140,8 @@ static tlbc_dim make_dim(const ir_dim *d, binding *bind) {
     out.expr = find_expr(bind->io, d);
     if (!bind->inputs || !ir_dim_is_symbol(d)) return out;
     int32_t s = find_symbol(bind->io, ir_dim_symbol_name(d));
-    bool again = s < 64 && (bind->bound >> s & 1);
-    if (!again) out.bind = s;
-    if (s < 64) bind->bound |= (uint64_t)1 << s;
+    if (!bind->bound[s]) out.bind = s;
+    bind->bound[s] = true;
     return out;
 }
 
@@ -171,6 +170,7 @@ static void put_tensor(block *b, size_t at, const char *name, const ir_type *t, 
 static void put_interface(block *b, const ir_graph *g, const cg_interface *io) {
     uint32_t n_in = g->body->n_params, n_out = ir_region_n_results(g->body);
     binding bind = {.io = io, .inputs = true};
+    bind.bound = TL_NEW_ARRAY(b->arena, bool, io->symbols.len);
     size_t in = reserve(b, n_in * sizeof(tlbc_tensor_info)),
            out = reserve(b, n_out * sizeof(tlbc_tensor_info));
     point_inside(b, offsetof(tlbc_model, inputs), in);

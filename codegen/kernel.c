@@ -116,7 +116,7 @@ static bool same_division(const cg_access *a, const ir_dim *units, bool rowwise)
     return (rowwise && a->rowwise) || ir_dim_is(units, 1);
 }
 
-/* Threads may still be writing what is read, or reading what is written. */
+/* Threads may still be writing what is read or written, or reading what is written. */
 static bool needs_barrier(const cg *g, const cg_kernel *k) {
     for (uint32_t i = 0; i < k->n_args; i++) {
         if (k->args[i].kind != CG_ARG_VIEW) continue;
@@ -125,7 +125,7 @@ static bool needs_barrier(const cg *g, const cg_kernel *k) {
         if (b->kind == CG_WEIGHT || b->kind == CG_INPUT || b->per_thread) continue;
         bool written = b->write.epoch == g->epoch && !same_division(&b->write, k->units, rowwise);
         bool being_read = b->read.epoch == g->epoch && !same_division(&b->read, k->units, rowwise);
-        if ((k->args[i].read && written) || (k->args[i].write && being_read)) return true;
+        if (written || (k->args[i].write && being_read)) return true;
     }
     return false;
 }

@@ -70,7 +70,7 @@ static ir_value *find_weight(pass_ctx *ctx, const ir_node *n) {
     if (!ir_value_is_const(w) || w->tensor->opaque || !ir_type_is_ranked(a) || a->rank < 2 ||
         !ir_type_is_known(n->out[0].type))
         return NULL;
-    if ((t->dtype != DT_f32 && t->dtype != DT_f64) || t->rank < 2 || t->rank > a->rank) return NULL;
+    if (t->dtype != DT_f32 || t->rank < 2 || t->rank > a->rank) return NULL;
     for (int32_t i = 0; i < t->rank - 2; i++)
         if (!ir_dim_is(t->dims[i], 1)) return NULL;
     if (t->rank == 2) return w;

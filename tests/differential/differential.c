@@ -5,9 +5,11 @@
  *   // RANGE lo hi                   in a case: input elements are drawn from [lo, hi] (default -2 2; integers: rounded)
  *   // ULP n                         allowed difference in units in the last place of the element or of the root mean square of
  *                                    its tensor, whichever is larger (sums cancel); default 16; 0 = equal bits
+ *   // PASSES default                the compiled side goes through the whole pipeline first
  *   // DIMS a b c                    values tried for each symbol (default 1 3 8)                                             */
 #include "codegen/cg.h"
 #include "ir/eval.h"
+#include "passes/pass.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -195,6 +197,7 @@ static bool run_module(ir_ctx *c, tl_arena *a, const char *file, const char *tex
     ir_module *reference = ir_module_clone(m, a);
     cg_target target;
     if (!cg_target_find(c, "native", &target)) return false;
+    if (s->passes && !pass_run(m, s->passes, NULL)) return false;
     cg_options o = {.targets = &target, .n_targets = 1, .name = "model"};
     cg_model *model = cg_lower(m, &o);
     const tlbc_model *loaded = model ? cg_load_model(model) : NULL;
