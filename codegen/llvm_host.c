@@ -2,11 +2,12 @@
 
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
+#include <stdio.h>
 
 const char *llvm_host_cpu_name(ir_ctx *c) {
+    char name[64]; /* LLVM's own copy is gone before an allocation may jump */
     char *owned = LLVMGetHostCPUName();
-    char *name = tl_arena_strdup(&c->arena,
-                                 owned); /* on failure the jump leaks some bytes, no more */
+    snprintf(name, sizeof name, "%s", owned);
     LLVMDisposeMessage(owned);
-    return name;
+    return tl_arena_strdup(&c->arena, name);
 }

@@ -69,7 +69,8 @@ static void show(const digit *d, int answer) {
         fputs("    ", stdout);
         for (int x = 0; x < SIDE; x++)
             fputs(shades[(int)(d->pixels[y * SIDE + x] * 4 / 16)], stdout);
-        if (y == SIDE / 2) printf("    read as %d, %s", answer, answer == d->label ? "right" : "wrong");
+        if (y == SIDE / 2)
+            printf("    read as %d, %s", answer, answer == d->label ? "right" : "wrong");
         putchar('\n');
     }
     putchar('\n');
@@ -85,8 +86,8 @@ static void measure(tlbc_session *session, const digit_set *set) {
         if (took < best) best = took;
     }
     printf("right: %u of %u (%.2f %%)\n", right, set->count, 100.0 * right / set->count);
-    printf("time per image: %.1f us on average, %.1f us at best\n", (seconds() - start) / set->count * 1e6,
-           best * 1e6);
+    printf("time per image: %.1f us on average, %.1f us at best\n",
+           (seconds() - start) / set->count * 1e6, best * 1e6);
 }
 
 int main(int argc, char **argv) {

@@ -65,21 +65,25 @@ static ir_attr own_payload(ir_module *m, const ir_attr *a) {
     return copy;
 }
 
+static void make_room(ir_module *m, ir_node *n) {
+    if (n->n_attrs < n->attrs_cap) return;
+    n->attrs_cap = n->n_attrs < 4 ? 4 : 2 * n->n_attrs;
+    ir_attr *attrs = TL_NEW_ARRAY(m->arena, ir_attr, n->attrs_cap);
+    if (n->n_attrs) memcpy(attrs, n->attrs, n->n_attrs * sizeof *attrs);
+    n->attrs = attrs;
+}
+
 void ir_attr_set(ir_module *m, ir_node *n, const ir_attr *attr) {
     ir_attr copy = own_payload(m, attr);
     uint32_t at = 0;
     while (at < n->n_attrs && strcmp(n->attrs[at].name, copy.name) < 0)
         at++;
-    if (at < n->n_attrs && strcmp(n->attrs[at].name, copy.name) == 0) {
-        n->attrs[at] = copy;
-        return;
+    if (at == n->n_attrs || strcmp(n->attrs[at].name, copy.name) != 0) {
+        make_room(m, n);
+        memmove(n->attrs + at + 1, n->attrs + at, (n->n_attrs - at) * sizeof *n->attrs);
+        n->n_attrs++;
     }
-    ir_attr *attrs = TL_NEW_ARRAY(m->arena, ir_attr, n->n_attrs + 1);
-    if (at) memcpy(attrs, n->attrs, at * sizeof *attrs);
-    attrs[at] = copy;
-    if (at < n->n_attrs) memcpy(attrs + at + 1, n->attrs + at, (n->n_attrs - at) * sizeof *attrs);
-    n->attrs = attrs;
-    n->n_attrs++;
+    n->attrs[at] = copy;
 }
 
 void ir_attr_set_int(ir_module *m, ir_node *n, const char *name, int64_t v) {

@@ -4,6 +4,13 @@
 #include "ir/base/assert.h"
 #include "ir/base/vec.h"
 
+/* A list that grows by one element at a time doubles, so that hostile files cost no quadratic time or memory. */
+static bool needs_room(uint32_t n, uint32_t *cap) {
+    if (n < *cap) return false;
+    *cap = n < 4 ? 4 : 2 * n;
+    return true;
+}
+
 /* ---- uses --------------------------------------------------------------------------------------------------- */
 
 static void use_link(ir_use *u, ir_node *user, ir_value *v) {
@@ -103,15 +110,17 @@ void ir_region_set_results(ir_region *r, ir_value *const *v, uint32_t n) {
     for (uint32_t i = 0; i < n; i++)
         use_link(&in[i], r->yield, v[i]);
     r->yield->in = in;
-    r->yield->n_in = n;
+    r->yield->n_in = r->yield->in_cap = n;
 }
 
 void ir_graph_add_output(ir_graph *g, const char *name, ir_value *v) {
     uint32_t n = g->body->yield->n_in;
-    const char **names = TL_NEW_ARRAY(g->module->arena, const char *, n + 1);
-    if (n) memcpy(names, g->outputs, n * sizeof *names);
-    names[n] = ir_name(g->module->ctx, name);
-    g->outputs = names;
+    if (needs_room(n, &g->outputs_cap)) {
+        const char **names = TL_NEW_ARRAY(g->module->arena, const char *, g->outputs_cap);
+        if (n) memcpy(names, g->outputs, n * sizeof *names);
+        g->outputs = names;
+    }
+    g->outputs[n] = ir_name(g->module->ctx, name);
     ir_region_add_result(g->body, v);
 }
 
@@ -192,7 +201,7 @@ ir_node *ir_node_create(ir_module *m, op_id op, ir_value *const *in, uint32_t n_
                         uint32_t n_out) {
     ir_node *n = TL_NEW(m->arena, ir_node);
     n->op = op;
-    n->n_in = n_in;
+    n->n_in = n->in_cap = n_in;
     n->n_out = n_out;
     n->in = TL_NEW_ARRAY(m->arena, ir_use, n_in);
     n->out = TL_NEW_ARRAY(m->arena, ir_value, n_out);
@@ -298,15 +307,18 @@ void ir_node_set_operand(ir_node *n, uint32_t i, ir_value *v) {
     use_link(&n->in[i], n, v);
 }
 
-void ir_node_add_operand(ir_module *m, ir_node *n, ir_value *v) {
-    ir_use *in = TL_NEW_ARRAY(m->arena, ir_use, n->n_in + 1);
+static void grow_operands(ir_module *m, ir_node *n) {
+    ir_use *in = TL_NEW_ARRAY(m->arena, ir_use, n->in_cap);
     for (uint32_t i = 0; i < n->n_in; i++) {
         in[i] = n->in[i];
         use_relocated(&in[i]);
     }
-    use_link(&in[n->n_in], n, v);
     n->in = in;
-    n->n_in++;
+}
+
+void ir_node_add_operand(ir_module *m, ir_node *n, ir_value *v) {
+    if (needs_room(n->n_in, &n->in_cap)) grow_operands(m, n);
+    use_link(&n->in[n->n_in++], n, v);
 }
 
 void ir_node_drop_operands_from(ir_node *n, uint32_t first) {

@@ -91,6 +91,7 @@ struct ir_node {
     ir_region *parent;
     op_id op;
     uint32_t n_in, n_out, n_attrs, n_regions;
+    uint32_t in_cap, attrs_cap; /* room in in and attrs: they grow by doubling */
     ir_use *in;
     ir_value *out;
     ir_attr *attrs; /* sorted by name; only what differs from the schema's default need be there */
@@ -116,6 +117,7 @@ struct ir_graph {
     const char *name;
     ir_region *body;
     const char **outputs; /* names of the results: API, never renamed. body->yield->n_in of them */
+    uint32_t outputs_cap;
     ir_graph *next;
 };
 

@@ -22,13 +22,16 @@ extern "C" {
 #endif
 
 /* Takes a model out of a loaded library, or says why not. */
-static inline tlbc_status tlbc_open_check(const char *path, const tlbc_model *m, char *message, size_t message_bytes) {
+static inline tlbc_status tlbc_open_check(const char *path, const tlbc_model *m, char *message,
+                                          size_t message_bytes) {
     if (!m) {
-        snprintf(message, message_bytes, "%s: not a compiled model: it has no symbol 'tlbc_model'", path);
+        snprintf(message, message_bytes, "%s: not a compiled model: it has no symbol 'tlbc_model'",
+                 path);
         return TLBC_ERROR_MODEL;
     }
     if (m->abi_version != TLBC_ABI_VERSION) {
-        snprintf(message, message_bytes, "%s: made for version %u of the model interface, this program has %u", path,
+        snprintf(message, message_bytes,
+                 "%s: made for version %u of the model interface, this program has %u", path,
                  (unsigned)m->abi_version, (unsigned)TLBC_ABI_VERSION);
         return TLBC_ERROR_VERSION;
     }
@@ -38,7 +41,8 @@ static inline tlbc_status tlbc_open_check(const char *path, const tlbc_model *m,
 /* Opens a model. A path without a folder means the current folder (dlopen alone would search the system's). On failure *out is
  * NULL and message (message_bytes > 0 of room) says why; on success it is "". TLBC_ERROR_IO: the file cannot be loaded;
  * TLBC_ERROR_MODEL: it is no compiled model; TLBC_ERROR_VERSION: of another version. Opening runs the file's code: open what you trust. */
-static inline tlbc_status tlbc_open(const char *path, const tlbc_model **out, char *message, size_t message_bytes) {
+static inline tlbc_status tlbc_open(const char *path, const tlbc_model **out, char *message,
+                                    size_t message_bytes) {
     char local[1024];
     void *library;
     const tlbc_model *m;

@@ -31,7 +31,7 @@ extern "C" {
 
 /* Changes whenever a struct below changes incompatibly. tlbc_open refuses a model of another version. */
 #define TLBC_ABI_VERSION 1
-#define TLBC_MAX_RANK 16
+#define TLBC_MAX_RANK    16
 
 typedef enum tlbc_status {
     TLBC_OK = 0,
@@ -48,25 +48,56 @@ typedef enum tlbc_status {
 /* What a status means in general; a session's message says it in particular. */
 static inline const char *tlbc_status_text(tlbc_status s) {
     switch (s) {
-    case TLBC_OK: return "ok";
-    case TLBC_ERROR_MEMORY: return "out of memory, or the workspace is too small";
-    case TLBC_ERROR_ARGUMENT: return "wrong name, count, type, rank or shape";
-    case TLBC_ERROR_DATA: return "the model cannot compute with these values";
-    case TLBC_ERROR_VERSION: return "made by an incompatible version of tlbc, or a weights file of another compilation";
-    case TLBC_ERROR_CPU: return "this processor lacks instructions that the model was compiled for";
-    case TLBC_ERROR_IO: return "a file cannot be read or written";
-    case TLBC_ERROR_MODEL: return "the model is invalid or not supported";
-    case TLBC_ERROR_INTERNAL: return "a bug in tlbc";
+    case TLBC_OK:
+        return "ok";
+    case TLBC_ERROR_MEMORY:
+        return "out of memory, or the workspace is too small";
+    case TLBC_ERROR_ARGUMENT:
+        return "wrong name, count, type, rank or shape";
+    case TLBC_ERROR_DATA:
+        return "the model cannot compute with these values";
+    case TLBC_ERROR_VERSION:
+        return "made by an incompatible version of tlbc, or a weights file of another compilation";
+    case TLBC_ERROR_CPU:
+        return "this processor lacks instructions that the model was compiled for";
+    case TLBC_ERROR_IO:
+        return "a file cannot be read or written";
+    case TLBC_ERROR_MODEL:
+        return "the model is invalid or not supported";
+    case TLBC_ERROR_INTERNAL:
+        return "a bug in tlbc";
     }
     return "unknown status";
 }
 
 /* Element types; numbers as in ONNX TensorProto.DataType. Types of 4 and 2 bits share bytes, low bits first. */
 typedef enum tlbc_dtype {
-    TLBC_F32 = 1, TLBC_U8 = 2, TLBC_I8 = 3, TLBC_U16 = 4, TLBC_I16 = 5, TLBC_I32 = 6, TLBC_I64 = 7, TLBC_STRING = 8,
-    TLBC_BOOL = 9, TLBC_F16 = 10, TLBC_F64 = 11, TLBC_U32 = 12, TLBC_U64 = 13, TLBC_C64 = 14, TLBC_C128 = 15, TLBC_BF16 = 16,
-    TLBC_F8E4M3FN = 17, TLBC_F8E4M3FNUZ = 18, TLBC_F8E5M2 = 19, TLBC_F8E5M2FNUZ = 20, TLBC_U4 = 21, TLBC_I4 = 22,
-    TLBC_F4E2M1 = 23, TLBC_F8E8M0 = 24, TLBC_U2 = 25, TLBC_I2 = 26
+    TLBC_F32 = 1,
+    TLBC_U8 = 2,
+    TLBC_I8 = 3,
+    TLBC_U16 = 4,
+    TLBC_I16 = 5,
+    TLBC_I32 = 6,
+    TLBC_I64 = 7,
+    TLBC_STRING = 8,
+    TLBC_BOOL = 9,
+    TLBC_F16 = 10,
+    TLBC_F64 = 11,
+    TLBC_U32 = 12,
+    TLBC_U64 = 13,
+    TLBC_C64 = 14,
+    TLBC_C128 = 15,
+    TLBC_BF16 = 16,
+    TLBC_F8E4M3FN = 17,
+    TLBC_F8E4M3FNUZ = 18,
+    TLBC_F8E5M2 = 19,
+    TLBC_F8E5M2FNUZ = 20,
+    TLBC_U4 = 21,
+    TLBC_I4 = 22,
+    TLBC_F4E2M1 = 23,
+    TLBC_F8E8M0 = 24,
+    TLBC_U2 = 25,
+    TLBC_I2 = 26
 } tlbc_dtype;
 
 /* One dimension of an input or output: a constant, or an expression over the model's symbols. */
@@ -74,7 +105,8 @@ typedef struct tlbc_dim {
     int64_t value;      /* -1 where it is not a constant */
     const char *symbol; /* "batch", "2*time"; NULL for constants */
     int32_t expr;       /* private: number of the expression; -1 for constants */
-    int32_t bind;       /* private: number of the symbol this dimension defines; -1 = it is only checked */
+    int32_t
+        bind; /* private: number of the symbol this dimension defines; -1 = it is only checked */
 } tlbc_dim;
 
 typedef struct tlbc_tensor_info {
@@ -99,48 +131,57 @@ typedef struct tlbc_session tlbc_session;
 typedef struct tlbc_model tlbc_model;
 
 typedef struct tlbc_session_options {
-    uint32_t struct_size;   /* sizeof(tlbc_session_options), or 0 */
-    uint32_t threads;       /* 0 or 1: the calling thread alone; n: n-1 more, asleep while no run is going on; at most 1024 */
-    void *workspace;        /* caller's memory, 64-byte aligned, of this session alone until it is freed, as much as tlbc_shapes says (of a
+    uint32_t struct_size; /* sizeof(tlbc_session_options), or 0 */
+    uint32_t
+        threads; /* 0 or 1: the calling thread alone; n: n-1 more, asleep while no run is going on; at most 1024 */
+    void *
+        workspace; /* caller's memory, 64-byte aligned, of this session alone until it is freed, as much as tlbc_shapes says (of a
                              * session without it and with as many threads); NULL: the session allocates its own */
     size_t workspace_bytes;
 } tlbc_session_options;
 
 /* The functions of a compiled model; call them through the wrappers below. */
 typedef struct tlbc_api {
-    tlbc_status (*session_create)(const tlbc_model *, const tlbc_session_options *, tlbc_session **);
+    tlbc_status (*session_create)(const tlbc_model *, const tlbc_session_options *,
+                                  tlbc_session **);
     void (*session_free)(tlbc_session *);
     const char *(*session_message)(const tlbc_session *);
-    tlbc_status (*shapes)(tlbc_session *, const tlbc_tensor *inputs, tlbc_tensor *outputs, size_t *workspace_bytes);
+    tlbc_status (*shapes)(tlbc_session *, const tlbc_tensor *inputs, tlbc_tensor *outputs,
+                          size_t *workspace_bytes);
     tlbc_status (*run)(tlbc_session *, const tlbc_tensor *inputs, tlbc_tensor *outputs);
-    const char *(*library_path)(const tlbc_model *); /* file the model is loaded from, NULL where not known */
+    const char *(*library_path)(
+        const tlbc_model *); /* file the model is loaded from, NULL where not known */
 } tlbc_api;
 
 /* The descriptor of a compiled model; constant data inside the .so. */
 struct tlbc_model {
     uint32_t abi_version, struct_size;
     const char *name;
-    const char *compiler;  /* "tlbc 0.1.0" */
-    const char *target;    /* "x86-64-v3" or a list, in order of preference */
-    const char *options;   /* the compile flags that shaped it */
-    uint8_t sha256[32];    /* of the ONNX file */
+    const char *compiler; /* "tlbc 0.1.0" */
+    const char *target;   /* "x86-64-v3" or a list, in order of preference */
+    const char *options;  /* the compile flags that shaped it */
+    uint8_t sha256[32];   /* of the ONNX file */
     uint32_t n_inputs, n_outputs, n_symbols;
     const tlbc_tensor_info *inputs, *outputs;
     const char *const *symbols; /* names, in the order of the dimension bindings */
-    double flops;          /* of the products of one run, a multiply-add is two; 0 where it depends on symbols */
+    double
+        flops; /* of the products of one run, a multiply-add is two; 0 where it depends on symbols */
     uint64_t weight_bytes; /* of all constants */
     const tlbc_api *api;
     const struct tlbc_program *program; /* private: runtime/abi.h */
 };
 
 /* A session starts with a pointer to its model: all wrappers below work on any model of this ABI. */
-static inline const tlbc_model *tlbc_session_model(const tlbc_session *s) { return *(const tlbc_model *const *)s; }
+static inline const tlbc_model *tlbc_session_model(const tlbc_session *s) {
+    return *(const tlbc_model *const *)s;
+}
 
 /* Creates a session. options may be NULL: one thread, own workspace. *out is NULL on failure, and the status is all there is to know:
  * TLBC_ERROR_CPU, _MEMORY (also for threads), _ARGUMENT (workspace not aligned, too many threads), _IO or _VERSION (the model's file of
  * weights is missing, or belongs to another compilation; or the model to another version). A session with threads does not survive
  * fork() into the child. */
-static inline tlbc_status tlbc_session_create(const tlbc_model *m, const tlbc_session_options *options, tlbc_session **out) {
+static inline tlbc_status
+tlbc_session_create(const tlbc_model *m, const tlbc_session_options *options, tlbc_session **out) {
     *out = NULL;
     if (m->abi_version != TLBC_ABI_VERSION) return TLBC_ERROR_VERSION;
     return m->api->session_create(m, options, out);
@@ -150,29 +191,36 @@ static inline void tlbc_session_free(tlbc_session *s) {
     if (s) tlbc_session_model(s)->api->session_free(s);
 }
 /* What went wrong in the last call on this session; "" after success. Lives until the next call. */
-static inline const char *tlbc_session_message(const tlbc_session *s) { return tlbc_session_model(s)->api->session_message(s); }
+static inline const char *tlbc_session_message(const tlbc_session *s) {
+    return tlbc_session_model(s)->api->session_message(s);
+}
 /* Fills rank, dims, dtype and needed `bytes` of all outputs for inputs of these shapes (data and bytes are not looked at), and the
  * workspace a session needs for them (workspace_bytes may be NULL). Does not run, does not allocate. TLBC_ERROR_ARGUMENT where the
  * inputs do not fit the model or each other, TLBC_ERROR_MEMORY where the sizes overflow. */
-static inline tlbc_status tlbc_shapes(tlbc_session *s, const tlbc_tensor *inputs, tlbc_tensor *outputs, size_t *workspace_bytes) {
+static inline tlbc_status tlbc_shapes(tlbc_session *s, const tlbc_tensor *inputs,
+                                      tlbc_tensor *outputs, size_t *workspace_bytes) {
     return tlbc_session_model(s)->api->shapes(s, inputs, outputs, workspace_bytes);
 }
 /* Runs the model: n_inputs and n_outputs tensors in the descriptor's order. Allocates nothing, except that a session with its own
  * workspace grows it when symbolic dimensions ask for more than any run before. Fails as tlbc_shapes does, and with TLBC_ERROR_MEMORY
  * where the workspace is too small or cannot grow: outputs' data are untouched then. TLBC_ERROR_DATA: their contents are of no use. */
-static inline tlbc_status tlbc_run(tlbc_session *s, const tlbc_tensor *inputs, tlbc_tensor *outputs) {
+static inline tlbc_status tlbc_run(tlbc_session *s, const tlbc_tensor *inputs,
+                                   tlbc_tensor *outputs) {
     return tlbc_session_model(s)->api->run(s, inputs, outputs);
 }
 
 /* A tensor over caller's memory, which must hold that many elements of element_bytes each; rank at most TLBC_MAX_RANK. */
-static inline tlbc_tensor tlbc_tensor_of(void *data, tlbc_dtype dtype, size_t element_bytes, uint32_t rank, const int64_t *dims) {
+static inline tlbc_tensor tlbc_tensor_of(void *data, tlbc_dtype dtype, size_t element_bytes,
+                                         uint32_t rank, const int64_t *dims) {
     tlbc_tensor t;
     size_t n = element_bytes;
     t.data = data;
     t.dtype = dtype;
     t.rank = rank;
-    for (uint32_t i = 0; i < TLBC_MAX_RANK; i++) t.dims[i] = i < rank ? dims[i] : 0;
-    for (uint32_t i = 0; i < rank; i++) n *= (size_t)dims[i];
+    for (uint32_t i = 0; i < TLBC_MAX_RANK; i++)
+        t.dims[i] = i < rank ? dims[i] : 0;
+    for (uint32_t i = 0; i < rank; i++)
+        n *= (size_t)dims[i];
     t.bytes = n;
     return t;
 }

@@ -22,13 +22,14 @@ extern "C" {
 
 /* What tlbc_compile_file writes. One bit: exactly to the output path. Several: beside it, with its name and these extensions. */
 enum tlbc_emit {
-    TLBC_EMIT_SO = 1,      /* .so    shared object: one exported symbol, tlbc_model */
-    TLBC_EMIT_OBJ = 2,     /* .o     object file for static linking with libtlbc_rt.a; its descriptor is called NAME_model */
-    TLBC_EMIT_HEADER = 4,  /* .h     typed prototypes and sizes of this model */
-    TLBC_EMIT_ASM = 8,     /* .s     assembly */
-    TLBC_EMIT_LLVM = 16,   /* .ll    LLVM IR */
-    TLBC_EMIT_LOOP = 32,   /* .loop  loop IR */
-    TLBC_EMIT_GRAPH = 64   /* .tl    graph IR after all passes */
+    TLBC_EMIT_SO = 1, /* .so    shared object: one exported symbol, tlbc_model */
+    TLBC_EMIT_OBJ =
+        2, /* .o     object file for static linking with libtlbc_rt.a; its descriptor is called NAME_model */
+    TLBC_EMIT_HEADER = 4, /* .h     typed prototypes and sizes of this model */
+    TLBC_EMIT_ASM = 8,    /* .s     assembly */
+    TLBC_EMIT_LLVM = 16,  /* .ll    LLVM IR */
+    TLBC_EMIT_LOOP = 32,  /* .loop  loop IR */
+    TLBC_EMIT_GRAPH = 64  /* .tl    graph IR after all passes */
 };
 
 /* How far rewrites may change rounding. */
@@ -46,37 +47,40 @@ typedef enum tlbc_weights {
 
 /* Zero means the default everywhere. Strings are borrowed during the call. */
 typedef struct tlbc_compile_options {
-    uint32_t struct_size;      /* sizeof(tlbc_compile_options) */
-    uint32_t emit;             /* enum tlbc_emit; 0 = TLBC_EMIT_SO */
-    const char *name;          /* of the model, a C identifier; NULL = made from the file's name */
-    const char *cpu;           /* "native", or a list like "x86-64-v2,x86-64-v4": one .so with several versions; NULL = "native" */
-    const char *const *dims;   /* "batch=1": pins a symbolic dimension of the inputs */
+    uint32_t struct_size; /* sizeof(tlbc_compile_options) */
+    uint32_t emit;        /* enum tlbc_emit; 0 = TLBC_EMIT_SO */
+    const char *name;     /* of the model, a C identifier; NULL = made from the file's name */
+    const char *
+        cpu; /* "native", or a list like "x86-64-v2,x86-64-v4": one .so with several versions; NULL = "native" */
+    const char *const *dims; /* "batch=1": pins a symbolic dimension of the inputs */
     uint32_t n_dims;
     tlbc_math math;
     tlbc_weights weights;
-    const char *passes;        /* pass pipeline; NULL = "default" */
-    const char *skip;          /* passes to leave out, comma separated */
-    const char *command_line;  /* recorded in the model (tlbc_model.options) and in reproducers */
+    const char *passes;       /* pass pipeline; NULL = "default" */
+    const char *skip;         /* passes to leave out, comma separated */
+    const char *command_line; /* recorded in the model (tlbc_model.options) and in reproducers */
     /* Called from time to time with the name of the stage that begins ("import", "passes", "codegen", "llvm", "link"). */
     void (*progress)(void *data, const char *stage);
     void *progress_data;
-    uint64_t fail_allocation;  /* tests: the n-th allocation of the compiler fails; 0 = none */
+    uint64_t fail_allocation; /* tests: the n-th allocation of the compiler fails; 0 = none */
 } tlbc_compile_options;
 
 /* Compiles a model file. `options` may be NULL. `message` may be NULL; else it gets NULL or text to be freed by tlbc_message_free: errors,
  * or warnings after success. A file appears under its name only when it is whole, and an older one stays until then. TLBC_ERROR_MODEL: the
  * model cannot be read, is invalid or not supported; _ARGUMENT: an option; _IO: an output cannot be written; _MEMORY. */
-tlbc_status tlbc_compile_file(const char *onnx, const char *output, const tlbc_compile_options *options, char **message);
+tlbc_status tlbc_compile_file(const char *onnx, const char *output,
+                              const tlbc_compile_options *options, char **message);
 
 /* A model compiled into this process, without files. *out is the caller's to free, NULL on failure; statuses and message as above.
  * Sessions of the model may run in any thread. */
 typedef struct tlbc_loaded tlbc_loaded;
-tlbc_status tlbc_compile_memory(const char *onnx, const tlbc_compile_options *options, tlbc_loaded **out, char **message);
+tlbc_status tlbc_compile_memory(const char *onnx, const tlbc_compile_options *options,
+                                tlbc_loaded **out, char **message);
 const tlbc_model *tlbc_loaded_model(const tlbc_loaded *l); /* lives as long as l */
-void tlbc_loaded_free(tlbc_loaded *l);                     /* NULL is fine; all sessions must have been freed */
+void tlbc_loaded_free(tlbc_loaded *l); /* NULL is fine; all sessions must have been freed */
 
 void tlbc_message_free(char *message); /* NULL is fine */
-const char *tlbc_version(void); /* "0.1.0" */
+const char *tlbc_version(void);        /* "0.1.0" */
 
 #ifdef __cplusplus
 }
