@@ -1,10 +1,10 @@
 /* Inlined vector mathematics on loop IR: which function computes what, and the steps that they share; see lower.h, vmath_internal.h.
  *
- *   f32   all inlined but those of call_library
- *   f64   exp, expm1, sinh, cosh, tanh, log, log1p inlined; the others call the C library lane by lane
+ *   f32   all inlined
+ *   f64   all but erf, asin, acos, atan, atan2 and pow, which call the C library lane by lane
  *
- * Largest errors, in units in the last place, which tests/unit/vmath_test.c checks (f32: every number there is):
- * see the head of each vmath_*.c. */
+ * sin, cos and tan of huge arguments call the library as well (vmath_trig.c). The largest errors are in the heads of the other files;
+ * tests/unit/vmath_test.c checks them, for f32 on every number there is. */
 #include "codegen/vmath_internal.h"
 
 #include "ir/base/assert.h"
@@ -13,8 +13,7 @@
 
 /* ---- shared steps ------------------------------------------------------------------------------------------------------ */
 
-lp_value *vm_poly(const vm *v, lp_value *x, const vm_table *table) {
-    const vm_table *t = &table[v->wide];
+lp_value *vm_horner(const vm *v, lp_value *x, const vm_table *t) {
     lp_value *y = vm_c(v, t->c[t->n - 1]);
     for (int i = t->n - 2; i >= 0; i--)
         y = vm_fma(v, y, x, vm_c(v, t->c[i]));
@@ -56,7 +55,7 @@ static const char *library_name(sc_op op) {
     return names[op];
 }
 
-static lp_value *call_library(lp_builder *b, sc_op op, lp_value *const *x) {
+lp_value *vm_call_library(lp_builder *b, sc_op op, lp_value *const *x) {
     unsigned n = op == SC_POW || op == SC_ATAN2 ? 2 : 1, lanes = x[0]->type.lanes;
     bool single = x[0]->type.elem == DT_f32;
     const char *name = ir_name(
@@ -72,28 +71,40 @@ static lp_value *call_library(lp_builder *b, sc_op op, lp_value *const *x) {
     return result;
 }
 
-/* Integers go through double precision: Pow of integers, ReduceLogSum of integers. */
-static lp_value *through_f64(lp_builder *b, sc_op op, lp_value *const *x) {
+/* Integers go through double precision, as in ReduceLogSum; but powers of integers are exact, modulo 2^64. */
+static lp_value *of_integers(lp_builder *b, sc_op op, lp_value *const *x) {
     int elem = x[0]->type.elem;
+    if (op == SC_POW) {
+        lp_value *y = vm_pow_i64(b, lp_cast(b, x[0], DT_i64), lp_cast(b, x[1], DT_i64));
+        return lp_cast(b, y, elem);
+    }
     lp_value *wide[2] = {lp_cast(b, x[0], DT_f64), NULL};
-    if (op == SC_POW || op == SC_ATAN2) wide[1] = lp_cast(b, x[1], DT_f64);
+    if (op == SC_ATAN2) wide[1] = lp_cast(b, x[1], DT_f64);
     return lp_cast(b, cg_vmath(b, op, wide), elem);
 }
 
 /* ---- dispatch ---------------------------------------------------------------------------------------------------------- */
 
-static vm_fn *find(sc_op op, bool wide) {
-    static vm_fn *const functions[SC_OP_COUNT] = {
-        [SC_EXP] = vm_exp,   [SC_EXPM1] = vm_expm1, [SC_SINH] = vm_sinh,   [SC_COSH] = vm_cosh,
-        [SC_TANH] = vm_tanh, [SC_LOG] = vm_log,     [SC_LOG1P] = vm_log1p, [SC_ERF] = vm_erf,
-    };
-    bool only_f32 = op == SC_ERF;
-    return wide && only_f32 ? NULL : functions[op];
+static vm_fn *const functions[SC_OP_COUNT] = {
+    [SC_EXP] = vm_exp,     [SC_EXPM1] = vm_expm1, [SC_SINH] = vm_sinh,   [SC_COSH] = vm_cosh,
+    [SC_TANH] = vm_tanh,   [SC_LOG] = vm_log,     [SC_LOG1P] = vm_log1p, [SC_ASINH] = vm_asinh,
+    [SC_ACOSH] = vm_acosh, [SC_ATANH] = vm_atanh, [SC_SIN] = vm_sin,     [SC_COS] = vm_cos,
+    [SC_TAN] = vm_tan,     [SC_ASIN] = vm_asin,   [SC_ACOS] = vm_acos,   [SC_ATAN] = vm_atan,
+    [SC_ERF] = vm_erf,
+};
+static vm_fn2 *const functions2[SC_OP_COUNT] = {[SC_POW] = vm_pow, [SC_ATAN2] = vm_atan2};
+
+static bool is_inlined(sc_op op, bool wide) {
+    bool only_f32 = op == SC_ERF || op == SC_ASIN || op == SC_ACOS || op == SC_ATAN ||
+                    op == SC_POW || op == SC_ATAN2;
+    return !(wide && only_f32);
 }
 
 lp_value *cg_vmath(lp_builder *b, sc_op op, lp_value *const *x) {
-    if (!ir_dtype_is_float((ir_dtype)x[0]->type.elem)) return through_f64(b, op, x);
+    if (!ir_dtype_is_float((ir_dtype)x[0]->type.elem)) return of_integers(b, op, x);
     vm v = vm_of(b, x[0]);
-    vm_fn *f = find(op, v.wide);
-    return f ? f(&v, x[0]) : call_library(b, op, x);
+    if (!is_inlined(op, v.wide)) return vm_call_library(b, op, x);
+    if (functions2[op]) return functions2[op](&v, x[0], x[1]);
+    TL_ASSERT(functions[op]);
+    return functions[op](&v, x[0]);
 }

@@ -20,16 +20,19 @@ typedef struct vm {
     unsigned lanes;
 } vm;
 
-static inline vm vm_of(lp_builder *b, const lp_value *x) {
-    bool wide = x->type.elem == DT_f64;
+static inline vm vm_of_type(lp_builder *b, int elem, unsigned lanes) {
+    bool wide = elem == DT_f64;
     return (vm){.b = b,
                 .wide = wide,
-                .elem = x->type.elem,
+                .elem = elem,
                 .bits_type = wide ? DT_i64 : DT_i32,
                 .unsigned_type = wide ? DT_u64 : DT_u32,
                 .mantissa = wide ? 52 : 23,
                 .bias = wide ? 1023 : 127,
-                .lanes = x->type.lanes};
+                .lanes = lanes};
+}
+static inline vm vm_of(lp_builder *b, const lp_value *x) {
+    return vm_of_type(b, x->type.elem, x->type.lanes);
 }
 
 /* ---- floats ---- */
@@ -91,8 +94,12 @@ static inline lp_value *vm_shr(const vm *v, lp_value *x, int64_t n) {
 }
 
 /* ---- vmath.c ---- */
-/* c[0] + c[1] x + … by Horner's rule; table: that of f32, followed by that of f64 where there is one. */
-lp_value *vm_poly(const vm *v, lp_value *x, const vm_table *table);
+/* c[0] + c[1] x + … by Horner's rule */
+lp_value *vm_horner(const vm *v, lp_value *x, const vm_table *table);
+/* The same; table: that of f32, followed by that of f64 where there is one. */
+static inline lp_value *vm_poly(const vm *v, lp_value *x, const vm_table *table) {
+    return vm_horner(v, x, &table[v->wide]);
+}
 /* |x| with the sign of y */
 lp_value *vm_with_sign(const vm *v, lp_value *x, lp_value *y);
 
@@ -107,12 +114,28 @@ vm_reduced vm_reduce(const vm *v, lp_value *x, const double *parts, int n_parts,
 /* 2^(bits - v->bias); the exponent must be that of a normal number. */
 lp_value *vm_power(const vm *v, const vm_reduced *k);
 
+/* op of the C library, lane by lane. */
+lp_value *vm_call_library(lp_builder *b, sc_op op, lp_value *const *x);
+
 typedef lp_value *vm_fn(const vm *v, lp_value *x);
+typedef lp_value *vm_fn2(const vm *v, lp_value *x, lp_value *y);
 /* vmath_exp.c */
 vm_fn vm_exp, vm_expm1, vm_sinh, vm_cosh, vm_tanh;
 /* vmath_log.c */
-vm_fn vm_log, vm_log1p;
-/* vmath_erf.c: f32 only */
-vm_fn vm_erf;
+/* x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), of a normal x > 0 */
+typedef struct vm_split {
+    lp_value *k; /* too large by `offset` */
+    lp_value *f;
+    lp_value *shift; /* bits of k << mantissa */
+    double offset;
+} vm_split;
+vm_split vm_split_float(const vm *v, lp_value *x);
+vm_fn vm_log, vm_log1p, vm_asinh, vm_acosh, vm_atanh;
+/* vmath_trig.c */
+vm_fn vm_sin, vm_cos, vm_tan;
+/* vmath_arc.c, vmath_erf.c, vmath_pow.c: f32 only */
+vm_fn vm_asin, vm_acos, vm_atan, vm_erf;
+vm_fn2 vm_atan2, vm_pow;
+lp_value *vm_pow_i64(lp_builder *b, lp_value *x, lp_value *y);
 
 #endif

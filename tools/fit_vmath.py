@@ -144,6 +144,20 @@ spec("erf_small", "f32", "erf(x) / x - 1 by x^2, |x| <= 1.2", lambda x: mp.erf(x
      weight=lambda x: x / mp.erf(x))
 spec("erf_large", "f32", "erf(z + 2.56) - 1, |z| <= 1.36", lambda z: -mp.erfc(z + mp.mpf("2.56")), range(13), -1.36, 1.36,
      weight=lambda z: 1)
+QUARTER = mp.pi / 4 * mp.mpf("1.05")  # the quadrant of large arguments is chosen with some error
+for t, terms in ("f32", 4), ("f64", 7):
+    spec("sin", t, "(sin(r) - r) / r^3 by r^2, |r| <= 1.05 pi / 4", lambda r: (mp.sin(r) - r) / r**3, range(0, 2 * terms, 2), 0,
+         QUARTER, weight=lambda r: r**3 / mp.sin(r))
+for t, terms in ("f32", 5), ("f64", 8):
+    spec("cos", t, "cos(r) by r^2, |r| <= 1.05 pi / 4", mp.cos, range(0, 2 * terms, 2), 0, QUARTER, fixed=[1, -0.5])
+spec("asin", "f32", "(asin(x) - x) / x^3 by x^2, |x| <= 1/2", lambda x: (mp.asin(x) - x) / x**3, range(0, 10, 2), 0, 0.5,
+     weight=lambda x: x**3 / mp.asin(x))
+spec("atan", "f32", "(atan(x) - x) / x^3 by x^2, |x| <= 1", lambda x: (mp.atan(x) - x) / x**3, range(0, 18, 2), 0, 1,
+     weight=lambda x: x**3 / mp.atan(x))
+# pow of f32 is computed in f64; its polynomials need not have all of the precision.
+spec("pow_log2", "f64", "log2(1 + f) / f, sqrt(1/2) <= 1 + f <= sqrt(2)", lambda f: mp.log(1 + f, 2) / f, range(13), 1 / ROOT - 1,
+     ROOT - 1, weight=lambda f: f / mp.log(1 + f, 2))
+spec("pow_exp2", "f64", "2^f, |f| <= 1/2", lambda f: mp.mpf(2) ** f, range(7), -0.5, 0.5, fixed=[1])
 
 PARTS = {"ln2": LN2, "half_pi": mp.pi / 2}
 HEADER = """/* Made by tools/fit_vmath.py > codegen/vmath_tables.h; do not edit. Polynomials, lowest power first: [0] for f32, [1] for f64. The
@@ -160,12 +174,16 @@ typedef struct vm_table {
 
 
 def print_parts(name, value):
-    """value as a sum of numbers of the type, each the nearest to what is left."""
+    """value as a sum of numbers of the type, each the nearest to what is left. Those of pi/2 are cut off instead, so that all have one
+    sign: reduction then keeps the sign of -0."""
     rows = []
     for dtype in BITS:
         left, parts = value, []
         for _ in range(4):
-            parts.append(rounded(left, dtype))
+            part = rounded(left, dtype)
+            if name == "half_pi" and part > left:
+                part -= mp.ldexp(1, int(mp.frexp(part)[1]) - BITS[dtype])
+            parts.append(part)
             left -= parts[-1]
         rows.append("    {" + words(parts, dtype) + "}")
     print(f"static const double vm_{name}[2][4] = {{\n" + ",\n".join(rows) + "};")
