@@ -11,6 +11,7 @@
 #include "passes/pass.h"
 
 #include <limits.h>
+#include <locale.h>
 #include <stdlib.h>
 
 typedef struct driver {
@@ -334,6 +335,17 @@ static tlbc_status driver_guarded(driver *d, driver_fn *run, char **message) {
     return d->status ? d->status : TLBC_ERROR_MODEL;
 }
 
+/* Numbers in our texts have a point, whatever the locale of the program that calls. */
+static tlbc_status driver_run(driver *d, driver_fn *run, char **message) {
+    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (!plain) return TLBC_ERROR_MEMORY;
+    locale_t callers = uselocale(plain);
+    tlbc_status status = driver_guarded(d, run, message);
+    uselocale(callers);
+    freelocale(plain);
+    return status;
+}
+
 static driver *driver_create(const char *onnx, const char *output, const tlbc_compile_options *o) {
     driver *d = calloc(1, sizeof *d);
     if (!d) return NULL;
@@ -348,7 +360,7 @@ tlbc_status tlbc_compile_file(const char *onnx, const char *output,
     if (message) *message = NULL;
     driver *d = driver_create(onnx, output, options);
     if (!d) return TLBC_ERROR_MEMORY;
-    tlbc_status status = driver_guarded(d, run_to_files, message);
+    tlbc_status status = driver_run(d, run_to_files, message);
     if (!status) release(d);
     free(d);
     return status;
@@ -360,7 +372,7 @@ tlbc_status tlbc_compile_memory(const char *onnx, const tlbc_compile_options *op
     *out = NULL;
     driver *d = driver_create(onnx, NULL, options);
     if (!d) return TLBC_ERROR_MEMORY;
-    tlbc_status status = driver_guarded(d, run_to_memory, message);
+    tlbc_status status = driver_run(d, run_to_memory, message);
     if (status)
         free(d);
     else

@@ -3,6 +3,7 @@
 #include "tests/support/check.h"
 #include "tlbc/tlbc.h"
 
+#include <locale.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -88,12 +89,42 @@ static void test_at_the_same_time(char *path) {
     }
 }
 
+static char *graph_text(const char *model) {
+    static const char path[] = "api_test_locale.tl";
+    tlbc_compile_options o = {.struct_size = sizeof o, .emit = TLBC_EMIT_GRAPH};
+    CHECK_EQ(tlbc_compile_file(model, path, &o, NULL), TLBC_OK);
+    FILE *f = fopen(path, "rb");
+    char *text = calloc(1, 1 << 20);
+    if (CHECK(f != NULL)) CHECK(fread(text, 1, (1 << 20) - 1, f) > 0);
+    if (f) fclose(f);
+    remove(path);
+    return text;
+}
+
+/* A program whose numbers have a comma gets the same texts. Says nothing where the machine has no such locale. */
+static void test_locale(const char *model) {
+    char *with_point = graph_text(model);
+    CHECK(strchr(with_point, '.') != NULL);
+    if (setlocale(LC_ALL, "de_DE.UTF-8") || setlocale(LC_ALL, "fr_FR.UTF-8")) {
+        char *with_comma = graph_text(model), half[8];
+        CHECK_STR(with_comma, with_point);
+        free(with_comma);
+        snprintf(half, sizeof half, "%.1f", 0.5);
+        CHECK_STR(half, "0,5"); /* the caller's locale is back */
+        setlocale(LC_ALL, "C");
+    } else {
+        puts("# no locale with a comma: left out");
+    }
+    free(with_point);
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) return 2;
     test_memory(argv[1]);
     test_errors();
     test_out_of_memory(argv[1]);
     test_at_the_same_time(argv[1]);
+    test_locale(argv[1]);
     CHECK(strlen(tlbc_version()) > 0);
     return check_done();
 }
