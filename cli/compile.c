@@ -152,7 +152,8 @@ const cli_command command_compile = {
     .text = "With one kind of output, -o is exactly that file; with several, its name without "
             "extension is\n"
             "used for all of them (.so .o .h .s .ll .loop .tl). A file appears only when it is "
-            "complete.\n\n"
+            "complete.\n"
+            "With graph beside so or obj, the code has debug information that points into it.\n\n"
             "  tlbc compile model.onnx -o model.so --emit=so,header --dim batch=1\n"
             "  tlbc compile model.onnx -o model.so --cpu=x86-64-v4,x86-64-v3,x86-64-v2\n"
             "  tlbc compile model.onnx -o model.loop --emit=loop\n",

@@ -1,52 +1,75 @@
 /* tlbc inspect: what is in a model, compiled or not. */
+#include "cli/inspect.h"
+
 #include "cli/commands.h"
 #include "cli/file.h"
-#include "cli/model.h"
-#include "frontend/frontend.h"
-#include "ir/base/vec.h"
-#include "ir/cost.h"
 
-#include <stdlib.h>
-
-typedef struct inspect_args {
-    cli_list dims;
-} inspect_args;
+#include <elf.h>
 
 static const inspect_args inspect_defaults = {0};
 
 static const cli_option inspect_options[] = {
     CLI_LIST(inspect_args, dims, "dim", "NAME=SIZE",
-             "pin a symbolic dimension (.onnx), or its size for the memory plan (.so)"),
+             "pin a symbolic dimension (.onnx), or its size for the workspace (.so)"),
+    CLI_FLAG(inspect_args, quick, "quick", "of an .onnx, only what needs no compilation"),
+    CLI_FLAG(inspect_args, json, "json", "one JSON object on standard output"),
 };
 
-static void print_hash(const uint8_t *sha256) {
-    bool any = false;
-    for (int i = 0; i < 32; i++)
-        any |= sha256[i] != 0;
-    if (!any) return;
-    printf("  sha256      ");
-    for (int i = 0; i < 32; i++)
-        printf("%02x", sha256[i]);
-    putchar('\n');
+void inspect_facts_init(inspect_facts *f, const char *path) {
+    *f = (inspect_facts){.path = path,
+                         .parameters = -1,
+                         .parameter_bytes = -1,
+                         .weight_bytes = -1,
+                         .static_bytes = -1,
+                         .unshared_bytes = -1,
+                         .n_buffers = -1,
+                         .workspace_bytes = -1,
+                         .n_kernels = -1,
+                         .code_bytes = -1,
+                         .file_bytes = -1};
+}
+
+/* ---- machine code --------------------------------------------------------------------------------------------- */
+
+int64_t inspect_code_bytes(tl_sv elf) {
+    Elf64_Ehdr h;
+    int64_t bytes = 0;
+    if (elf.len < sizeof h || memcmp(elf.data, ELFMAG, SELFMAG)) return -1;
+    memcpy(&h, elf.data, sizeof h);
+    for (uint32_t i = 0; i < h.e_shnum; i++) {
+        Elf64_Shdr s;
+        uint64_t at = h.e_shoff + (uint64_t)i * sizeof s;
+        if (at > elf.len || elf.len - at < sizeof s) return -1;
+        memcpy(&s, elf.data + at, sizeof s);
+        if (s.sh_flags & SHF_EXECINSTR) bytes += (int64_t)s.sh_size;
+    }
+    return bytes;
 }
 
 /* ---- .so ------------------------------------------------------------------------------------------------------ */
 
-static void print_tensors(cli *c, const char *what, const tlbc_tensor_info *t, uint32_t n) {
+static inspect_value *values_of(cli *c, const tlbc_tensor_info *t, uint32_t n) {
+    inspect_value *v = TL_NEW_ARRAY(c->arena, inspect_value, n + 1);
     for (uint32_t i = 0; i < n; i++)
-        printf("  %s %-4u %s %s\n", what, i, t[i].name, model_type_text(c->arena, &t[i]));
+        v[i] = (inspect_value){t[i].name, model_type_text(c->arena, &t[i])};
+    return v;
 }
 
-/* Bytes of the workspace for one thread: of the static shapes, or of those that --dim gives. */
-static bool print_workspace(cli *c, const tlbc_model *m, cli_list dims) {
+static const char *list_symbols(cli *c, const tlbc_model *m) {
+    tl_str s;
+    tl_str_init(&s, c->arena);
+    for (uint32_t i = 0; i < m->n_symbols; i++)
+        tl_str_printf(&s, "%s%s", i ? ", " : "", m->symbols[i]);
+    return s.data;
+}
+
+/* Of the workspace for one thread: of the static shapes, or of those that --dim gives. */
+static bool gather_workspace(cli *c, const tlbc_model *m, cli_list dims, inspect_facts *f) {
     model_tensors t;
     tlbc_session *s;
     size_t bytes;
     if (m->n_symbols && dims.n == 0) {
-        printf("  workspace   depends on");
-        for (uint32_t i = 0; i < m->n_symbols; i++)
-            printf("%s %s", i ? "," : "", m->symbols[i]);
-        puts("; give them by --dim");
+        f->open_symbols = list_symbols(c, m);
         return true;
     }
     model_tensors_init(c, m, &t);
@@ -54,145 +77,86 @@ static bool print_workspace(cli *c, const tlbc_model *m, cli_list dims) {
     tlbc_status status = tlbc_shapes(s, t.in, t.out, &bytes);
     if (status) model_report(c, s, status, m->name);
     tlbc_session_free(s);
-    if (status) return false;
-    printf("  workspace   %zu bytes\n", bytes);
-    return true;
+    f->workspace_bytes = (int64_t)bytes;
+    return status == TLBC_OK;
 }
 
-static bool inspect_library(cli *c, const char *path, cli_list dims) {
-    model_source source = {.path = path};
+static void gather_descriptor(cli *c, const tlbc_model *m, inspect_facts *f) {
+    f->compiled = true;
+    f->name = m->name;
+    f->made_by = m->compiler;
+    f->target = m->target;
+    f->options = m->options;
+    f->sha256 = m->sha256;
+    f->inputs = values_of(c, m->inputs, m->n_inputs);
+    f->outputs = values_of(c, m->outputs, m->n_outputs);
+    f->n_inputs = m->n_inputs;
+    f->n_outputs = m->n_outputs;
+    f->weight_bytes = (int64_t)m->weight_bytes;
+    f->flops_number = m->flops;
+}
+
+/* Prints while the model is open: names point into it. */
+static bool inspect_library(cli *c, const inspect_args *args, inspect_facts *f,
+                            void (*print)(cli *c, const inspect_facts *f)) {
+    model_source source = {.path = f->path};
     model_handle h;
+    tl_sv bytes;
     if (!model_open(c, &source, &h)) return false;
-    const tlbc_model *m = h.model;
-    printf("%s: model '%s' compiled by %s\n  for         %s\n", path, m->name, m->compiler,
-           m->target);
-    if (m->options && m->options[0]) printf("  options     %s\n", m->options);
-    print_hash(m->sha256);
-    print_tensors(c, "input ", m->inputs, m->n_inputs);
-    print_tensors(c, "output", m->outputs, m->n_outputs);
-    printf("  weights     %llu bytes\n", (unsigned long long)m->weight_bytes);
-    if (m->flops > 0) printf("  products    %.6g MFLOP\n", m->flops * 1e-6);
-    bool ok = print_workspace(c, m, dims);
+    bool ok = file_read(c->diag, c->arena, f->path, &bytes);
+    if (ok) {
+        f->file_bytes = (int64_t)bytes.len;
+        f->code_bytes = inspect_code_bytes(bytes);
+        gather_descriptor(c, h.model, f);
+        ok = gather_workspace(c, h.model, args->dims, f);
+    }
+    if (ok) print(c, f);
     cli_report(c);
     model_close(&h);
     return ok;
 }
 
-/* ---- .onnx ---------------------------------------------------------------------------------------------------- */
+/* ---- the command ---------------------------------------------------------------------------------------------- */
 
-static void count_ops(const ir_region *r, uint32_t *counts) {
-    ir_for_each_node (n, r) {
-        counts[n->op]++;
-        for (uint32_t i = 0; i < n->n_regions; i++)
-            count_ops(n->regions[i], counts);
-    }
-}
-
-typedef struct op_count {
-    op_id op;
-    uint32_t n;
-} op_count;
-
-static int compare_counts(const void *a, const void *b) {
-    const op_count *x = a, *y = b;
-    if (x->n != y->n) return x->n < y->n ? 1 : -1;
-    return strcmp(op_get(x->op)->name, op_get(y->op)->name);
-}
-
-static void print_histogram(const ir_graph *g) {
-    uint32_t counts[OP_COUNT] = {0}, n = 0, total = 0;
-    op_count list[OP_COUNT];
-    count_ops(g->body, counts);
-    for (op_id op = OP_None; op < OP_COUNT; op++) {
-        total += counts[op];
-        if (counts[op]) list[n++] = (op_count){op, counts[op]};
-    }
-    qsort(list, n, sizeof *list, compare_counts);
-    printf("  nodes       %u\n", total);
-    for (uint32_t i = 0; i < n; i++)
-        printf("    %6u %s\n", list[i].n, op_get(list[i].op)->name);
-}
-
-static void print_values(cli *c, const ir_graph *g) {
-    tl_str s;
-    tl_str_init(&s, c->arena);
-    for (uint32_t i = 0; i < g->body->n_params; i++) {
-        const ir_value *v = g->body->params[i];
-        tl_str_printf(&s, "  input  %-4u %s ", i, v->name);
-        ir_type_print(v->type, &s);
-        tl_str_putc(&s, '\n');
-    }
-    for (uint32_t i = 0; i < ir_region_n_results(g->body); i++) {
-        tl_str_printf(&s, "  output %-4u %s ", i, g->outputs[i]);
-        ir_type_print(ir_region_result(g->body, i)->type, &s);
-        tl_str_putc(&s, '\n');
-    }
-    fputs(s.data, stdout);
-}
-
-static void print_flops(cli *c, const ir_graph *g) {
-    int64_t v;
-    tl_str s;
-    const ir_dim *f = ir_graph_flops(&c->ctx, g);
-    tl_str_init(&s, c->arena);
-    ir_dim_print(f, &s);
-    if (ir_dim_is_const(f, &v))
-        printf("  products    %.6g MFLOP\n", (double)v * 1e-6);
+static void print(cli *c, const inspect_facts *f) {
+    const inspect_args *args = c->args;
+    if (args->json)
+        inspect_print_json(c, f);
     else
-        printf("  products    %s FLOP\n", ir_dim_is_unknown(f) ? "unknown" : s.data);
+        inspect_print_text(f);
 }
 
-static bool parse_pins(cli *c, cli_list dims, fe_options *o) {
-    fe_pin *pins = TL_NEW_ARRAY(c->arena, fe_pin, dims.n);
-    for (uint32_t i = 0; i < dims.n; i++) {
-        const char *value;
-        size_t n;
-        if (!cli_split(dims.items[i], &value, &n) || !cli_parse_int(value, &pins[i].value))
-            return diag_error(c->diag, NULL, "--dim '%s': expected NAME=SIZE", dims.items[i]);
-        pins[i].symbol = tl_arena_strndup(c->arena, dims.items[i], n);
-    }
-    o->pins = pins;
-    o->n_pins = dims.n;
-    return true;
-}
-
-static bool inspect_onnx(cli *c, const char *path, cli_list dims) {
-    fe_options o = {0};
-    uint64_t elements, bytes;
-    if (!parse_pins(c, dims, &o)) return false;
-    ir_module *m = fe_import_file(&c->ctx, c->arena, path, &o);
-    if (!m) return false;
-    cli_report(c); /* warnings */
-    printf("%s: ONNX model '%s'%s%s\n", path, m->graphs->name, m->producer ? " from " : "",
-           m->producer ? m->producer : "");
-    print_hash(m->sha256);
-    print_values(c, m->graphs);
-    ir_module_count_parameters(m, &elements, &bytes);
-    printf("  parameters  %llu in %llu bytes\n", (unsigned long long)elements,
-           (unsigned long long)bytes);
-    print_flops(c, m->graphs);
-    print_histogram(m->graphs);
-    return true;
+/* What is known is shown even where the model cannot be compiled. */
+static bool inspect_model(cli *c, const inspect_args *args, inspect_facts *f) {
+    bool ok = inspect_onnx(c, args, f);
+    if (f->n_ops) print(c, f);
+    return ok;
 }
 
 static int inspect_main(cli *c) {
     const inspect_args *args = c->args;
-    const char *path = c->positional.items[0];
-    bool ok = strcmp(file_extension(path), ".onnx") ? inspect_library(c, path, args->dims)
-                                                    : inspect_onnx(c, path, args->dims);
-    if (!ok) return cli_report(c);
+    inspect_facts f;
+    inspect_facts_init(&f, c->positional.items[0]);
+    bool ok = strcmp(file_extension(f.path), ".onnx") ? inspect_library(c, args, &f, print)
+                                                      : inspect_model(c, args, &f);
+    if (!ok) {
+        cli_report(c);
+        return CLI_FAILED;
+    }
     return cli_finish_output(c, stdout, "standard output");
 }
 
 const cli_command command_inspect = {
     .name = "inspect",
-    .summary = "show what is in a model: inputs, outputs, operators, sizes, arithmetic",
-    .usage = "MODEL.onnx|MODEL.so [--dim NAME=SIZE]",
+    .summary = "show what is in a model: inputs, outputs, operators, sizes, arithmetic, memory",
+    .usage = "MODEL.onnx|MODEL.so [--dim NAME=SIZE] [--json]",
     .text =
         "Of an .onnx: operators after upgrading to the newest opset, floating-point parameters,\n"
-        "arithmetic of the matrix products. Of a compiled model: what its descriptor says, and "
-        "the\n"
-        "workspace one thread needs.\n\n"
+        "arithmetic of the matrix products, and of the code for this machine: its size, the number "
+        "of\n"
+        "different kernels, the workspace (one block of the buffers of fixed size, slots for the "
+        "others).\n"
+        "Of a compiled model: what its descriptor says, and the workspace one thread needs.\n\n"
         "  tlbc inspect model.onnx --dim batch=1\n",
     .options = inspect_options,
     .n_options = sizeof inspect_options / sizeof inspect_options[0],

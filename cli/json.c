@@ -21,9 +21,13 @@ static void put_quoted(tl_str *s, const char *value) {
     tl_str_putc(s, '"');
 }
 
-static void put_name(json_writer *w, const char *name) {
+static void put_comma(json_writer *w) {
     if (w->more) tl_str_puts(&w->text, ", ");
     w->more = true;
+}
+
+static void put_name(json_writer *w, const char *name) {
+    put_comma(w);
     put_quoted(&w->text, name);
     tl_str_puts(&w->text, ": ");
 }
@@ -41,6 +45,25 @@ void json_number(json_writer *w, const char *name, double value) {
         tl_str_printf(&w->text, "%.0f", value);
     else
         tl_str_printf(&w->text, "%.6g", value);
+}
+
+void json_bool(json_writer *w, const char *name, bool value) {
+    put_name(w, name);
+    tl_str_puts(&w->text, value ? "true" : "false");
+}
+
+void json_open(json_writer *w, const char *name, char bracket) {
+    if (name)
+        put_name(w, name);
+    else
+        put_comma(w);
+    tl_str_putc(&w->text, bracket);
+    w->more = false;
+}
+
+void json_close(json_writer *w, char bracket) {
+    tl_str_putc(&w->text, bracket);
+    w->more = true;
 }
 
 const char *json_end(json_writer *w) {

@@ -1,5 +1,6 @@
-/* The compiler as a C library: what the program `tlbc` calls, for programs that compile models themselves. C99, usable from C++.
- * To use a compiled model, tlbc/runtime.h is enough.
+/* The compiler behind the program `tlbc`: the interface between the command line and everything below it. C99, usable from C++.
+ * It is not installed, and may change between versions: programs outside this tree run `tlbc`, and use compiled models through
+ * tlbc/runtime.h. Inside the tree, link the target tlbc_driver.
  *
  *   tlbc_compile_options o = {0};
  *   o.struct_size = sizeof o;
@@ -29,7 +30,8 @@ enum tlbc_emit {
     TLBC_EMIT_ASM = 8,    /* .s     assembly */
     TLBC_EMIT_LLVM = 16,  /* .ll    LLVM IR */
     TLBC_EMIT_LOOP = 32,  /* .loop  loop IR */
-    TLBC_EMIT_GRAPH = 64  /* .tl    graph IR after all passes */
+    TLBC_EMIT_GRAPH =
+        64 /* .tl    graph IR after all passes; code beside it has debug information that points into it */
 };
 
 /* How far rewrites may change rounding. */

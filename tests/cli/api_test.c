@@ -1,11 +1,13 @@
 /* The compile API: results, messages, calls at the same time, and every allocation of a compilation made to fail in turn.
  *   api_test MODEL.onnx */
+#define _GNU_SOURCE /* mkstemps */
 #include "tests/support/check.h"
 #include "tlbc/tlbc.h"
 
 #include <locale.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static tlbc_status load(const char *path, uint64_t fail_allocation, tlbc_loaded **out,
                         char **message) {
@@ -47,6 +49,27 @@ static void test_errors(void) {
     tlbc_compile_options o = {.struct_size = sizeof o, .math = (tlbc_math)99};
     CHECK_EQ(tlbc_compile_file("/nonexistent.onnx", "/nonexistent.so", &o, NULL),
              TLBC_ERROR_ARGUMENT);
+}
+
+static void count_llvm(void *data, const char *stage) {
+    *(int *)data += strcmp(stage, "llvm") == 0;
+}
+
+/* Machine code is the slow part: it is made once, whatever is made from it. */
+static void test_code_is_made_once(const char *path) {
+    char output[] = "/tmp/tlbc-api-XXXXXX.so", object[sizeof output], graph[sizeof output];
+    int file = mkstemps(output, 3), made = 0;
+    if (!CHECK(file >= 0)) return;
+    close(file);
+    tlbc_compile_options o = {.struct_size = sizeof o,
+                              .emit = TLBC_EMIT_SO | TLBC_EMIT_OBJ | TLBC_EMIT_GRAPH,
+                              .progress = count_llvm,
+                              .progress_data = &made};
+    CHECK_EQ(tlbc_compile_file(path, output, &o, NULL), TLBC_OK);
+    CHECK_EQ(made, 1);
+    snprintf(object, sizeof object, "%.*s.o", (int)strlen(output) - 3, output);
+    snprintf(graph, sizeof graph, "%.*s.tl", (int)strlen(output) - 3, output);
+    CHECK(unlink(output) == 0 && unlink(object) == 0 && unlink(graph) == 0);
 }
 
 /* Out of memory at any allocation: the call says so, nothing leaks (the address sanitizer looks), nothing aborts. The steps grow,
@@ -122,6 +145,7 @@ int main(int argc, char **argv) {
     if (argc != 2) return 2;
     test_memory(argv[1]);
     test_errors();
+    test_code_is_made_once(argv[1]);
     test_out_of_memory(argv[1]);
     test_at_the_same_time(argv[1]);
     test_locale(argv[1]);

@@ -34,6 +34,18 @@ contains out "workspace"
 expect 0 "inspect .onnx" "$TLBC" inspect "$digits"
 contains out "LayerNormalization"
 contains out "parameters"
+for word in workspace "without sharing" kernels code "after all passes"; do contains out "$word"; done
+expect 0 "inspect .onnx without compiling" "$TLBC" inspect "$digits" --quick
+check "no plan" [ "$(grep -c workspace out)" = 0 ]
+expect 0 "inspect a model of symbolic sizes" "$TLBC" inspect "$SOURCE/tests/models/tlb_tiny_loop/model.onnx"
+check "slots have formulas" grep -qE "^ +slot 0 +[0-9]+\*batch" out
+for file in "$digits" m.so; do
+    expect 0 "inspect --json $file" "$TLBC" inspect --json "$file"
+    check "one line" [ "$(wc -l <out)" = 1 ]
+    contains out '"inputs": [{"name": "image", "type": "f32[1,8,8]"}], "outputs": [{"name": "logits"'
+    contains out '"code_bytes": '
+    ! command -v python3 >/dev/null || check "valid JSON" python3 -m json.tool out /dev/null
+done
 expect 0 "verify" "$TLBC" verify "$digits" --runs 2
 contains out "0 wrong"
 
