@@ -104,7 +104,7 @@ static const pass_info extra[] = {
     {"mute", "", pass_mute},
     {"restless", "", pass_restless},
 };
-static const char repro[] = "pass_test_repro.tl";
+static char repro[64]; /* of this process: test runs of several builds may go on at once */
 
 static bool run(fixture *f, const char *passes, pass_options o) {
     o.extra = extra;
@@ -310,6 +310,7 @@ static void test_allocation_failures(void) {
 }
 
 int main(void) {
+    snprintf(repro, sizeof repro, "/tmp/tlbc-pass-test-%ld.tl", (long)getpid());
     test_finds_liar();
     test_finds_broken_ir();
     test_finds_miscompilation();
