@@ -56,6 +56,18 @@ static bool check_tensor(ir_ctx *c, const char *kind, const char *name, const ir
                       TLBC_MAX_RANK);
 }
 
+/* Sizes of inputs and outputs are told before the run: by the dimensions of the inputs alone. */
+static bool check_bound(ir_module *m, const cg_interface *io, const ir_type *t, const char *kind,
+                        const char *name) {
+    unbound_check c = {.io = io};
+    for (int32_t i = 0; i < t->rank; i++)
+        ir_dim_each_symbol(t->dims[i], check_symbol, &c);
+    if (!c.missing) return true;
+    return diag_error(&m->ctx->diag, NULL,
+                      "%s '%s': its shape depends on data ('%s' is not a dimension of an input)",
+                      kind, name, c.missing);
+}
+
 bool cg_interface_collect(ir_module *m, const ir_graph *g, tl_arena *a, cg_interface *out) {
     *out = (cg_interface){.symbols = {NULL}, .exprs = {NULL}};
     for (uint32_t i = 0; i < g->body->n_params; i++) {
@@ -69,13 +81,12 @@ bool cg_interface_collect(ir_module *m, const ir_graph *g, tl_arena *a, cg_inter
         if (!check_tensor(m->ctx, "output", g->outputs[i], t)) return false;
         add_exprs(out, a, t);
     }
-    unbound_check c = {.io = out};
-    for (uint32_t i = 0; i < out->exprs.len; i++)
-        ir_dim_each_symbol(out->exprs.data[i], check_symbol, &c);
-    if (!c.missing) return true;
-    return diag_error(&m->ctx->diag, NULL,
-                      "dimension '%s' is not the dimension of an input: its value cannot be told",
-                      c.missing);
+    bool ok = true;
+    for (uint32_t i = 0; i < g->body->n_params; i++)
+        ok &= check_bound(m, out, g->body->params[i]->type, "input", g->body->params[i]->name);
+    for (uint32_t i = 0; i < ir_region_n_results(g->body); i++)
+        ok &= check_bound(m, out, ir_region_result(g->body, i)->type, "output", g->outputs[i]);
+    return ok;
 }
 
 /* ---- bytes and relocations --------------------------------------------------------------------------------------------- */

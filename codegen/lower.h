@@ -58,6 +58,7 @@ typedef struct cg_view {
 /* A condition on the shapes of the inputs that only the run can test. */
 typedef struct cg_shape_check {
     const ir_dim *from, *to;
+    bool exact; /* else 1 is as good as `to` */
     int64_t failure;
 } cg_shape_check;
 
@@ -124,9 +125,12 @@ bool cg_view_is_dense(cg *g, const cg_view *v);
 /* The reshaped view, or NULL where the elements do not lie so that strides can express it. */
 cg_view *cg_view_reshape(cg *g, const cg_view *v, int32_t rank, const ir_dim *const *dims);
 cg_view *cg_view_permute(cg *g, const cg_view *v, const int64_t *perm);
-/* Broadcast to a larger shape (numpy rules): stride 0 where stretched. */
-/* Before the run: fails unless `from` is 1 or equal to `to` (plan() evaluates it). */
+/* Before the run: fails unless `from` is 1 or equal to `to` (plan() evaluates it). Nothing where that is proven. */
 void cg_check_broadcast(cg *g, const ir_dim *from, const ir_dim *to);
+/* The same without the 1: for what must agree so that nothing is read beyond an end. */
+void cg_check_equal(cg *g, const ir_dim *from, const ir_dim *to);
+void cg_check_at_most(cg *g, const ir_dim *d, const ir_dim *most);
+/* Broadcast to a larger shape (numpy rules): stride 0 where stretched. */
 cg_view *cg_view_broadcast(cg *g, const cg_view *v, int32_t rank, const ir_dim *const *dims);
 /* x[..., start : start + n*step : step, ...] */
 cg_view *cg_view_slice(cg *g, const cg_view *v, int32_t axis, const ir_dim *start,
@@ -159,6 +163,9 @@ void cg_barrier(cg *g);
 lp_value *
 cg_load_scalar(cg *g,
                ir_value *v); /* one element as a program value, after a barrier where needed */
+lp_value *cg_load_element(cg *g, ir_value *v, int64_t i); /* the same of a vector */
+/* All elements are constants or dimension expressions. */
+bool cg_knows_contents(const ir_value *v);
 int64_t cg_failure(cg *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool cg_unsupported(cg *g, const ir_node *n, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -191,6 +198,9 @@ lp_value *cg_kernel_dim(cg_kernel *k,
                         const ir_dim *d);             /* constant where static, else a parameter */
 lp_value *cg_kernel_value(cg_kernel *k, lp_value *v); /* a program value handed in */
 lp_value *cg_kernel_frame(cg_kernel *k);              /* for tlbc_rt_fail */
+/* Before the loops: where n is not above 0 although there are `work` > 0 elements to compute, the run fails and the kernel does nothing.
+ * For kernels that read at a position along an axis of n. */
+void cg_kernel_require(cg_kernel *k, const ir_dim *n, const ir_dim *work, int64_t failure);
 void cg_kernel_end(cg_kernel *k, const char *summary, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- scalar code on vectors (codegen/scalar.c, codegen/vmath.c) -------------------------------------------------- */
@@ -239,6 +249,8 @@ struct cg_nest {
     lp_value *index[IR_MAX_RANK_NEST]; /* of the first lane */
     bool needs_index;                  /* callback uses index[]: dimensions are not merged */
     bool scalar;                       /* one element at a time */
+    const ir_dim *required;            /* must be above 0, else `failure`: cg_kernel_require */
+    int64_t failure;
 };
 void cg_nest_run(cg_nest *s);
 

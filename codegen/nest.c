@@ -263,6 +263,8 @@ void cg_nest_run(cg_nest *s) {
     const ir_dim *units = flat ? ir_dim_ceildiv(s->g->c, sp->dims[0], cg_dc(s->g, FLAT_BLOCK))
                                : cg_dims_product(s->g, sp->dims, sp->rank - 1);
     cg_kernel k = cg_kernel_begin(s->g, s->node, units);
+    if (s->required)
+        cg_kernel_require(&k, s->required, cg_dims_product(s->g, s->dims, s->rank), s->failure);
     nest_state st = {.s = s, .sp = sp, .k = &k};
     s->k = &k;
     unsigned lanes = choose_lanes(s, sp);

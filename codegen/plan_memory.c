@@ -180,8 +180,8 @@ static lp_value *add_checks(plan_symbols *p, lp_value *total) {
         const cg_shape_check *c = &p->g->checks.data[i];
         lp_value *from = cg_dim_emit(b, c->from, load_symbol, p),
                  *to = cg_dim_emit(b, c->to, load_symbol, p);
-        lp_value *bad = lp_bin(b, LP_and, lp_bin(b, LP_ne, from, to),
-                               lp_bin(b, LP_ne, from, lp_index(b, 1)));
+        lp_value *bad = lp_bin(b, LP_ne, from, to);
+        if (!c->exact) bad = lp_bin(b, LP_and, bad, lp_bin(b, LP_ne, from, lp_index(b, 1)));
         total = lp_select(b, bad, lp_index(b, -2 - c->failure), total);
     }
     return total;

@@ -5,6 +5,7 @@
 #include "codegen/program.h"
 
 #include "ir/base/assert.h"
+#include "ir/limits.h"
 #include "runtime/abi.h"
 
 #include <stdarg.h>
@@ -23,6 +24,36 @@ bool cg_unsupported(cg *g, const ir_node *n, const char *format, ...) {
                       s.data);
 }
 
+/* What has no form in generated code is refused by name, before anything is built from it. */
+static bool check_type(cg *g, const ir_node *n, const ir_value *v) {
+    const ir_type *t = v->type;
+    if (!ir_type_is_tensor(t))
+        return cg_unsupported(g, n, "'%s' is a sequence, optional or map: these are not compiled",
+                              v->name ? v->name : "");
+    switch (ir_dtype_get_class(t->dtype)) {
+    case DTYPE_FLOAT:
+        if (ir_dtype_bits(t->dtype) >= 16) return true;
+        break;
+    case DTYPE_INT:
+    case DTYPE_UINT:
+        if (ir_dtype_bits(t->dtype) >= 8) return true;
+        break;
+    case DTYPE_BOOL:
+        return true;
+    default:
+        break;
+    }
+    return cg_unsupported(g, n, "element type %s is not compiled", ir_dtype_name(t->dtype));
+}
+
+static bool check_types(cg *g, const ir_node *n) {
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (ir_in(n, i) && cg_reads_data(n, i) && !check_type(g, n, ir_in(n, i))) return false;
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (n->out[i].uses && !check_type(g, n, &n->out[i])) return false;
+    return true;
+}
+
 int64_t cg_failure(cg *g, const char *format, ...) {
     va_list args;
     va_start(args, format);
@@ -38,17 +69,37 @@ int64_t cg_failure(cg *g, const char *format, ...) {
     return g->failures.len - 1;
 }
 
+static const char *dim_text(cg *g, const ir_dim *d) {
+    tl_str s;
+    tl_str_init(&s, g->arena);
+    ir_dim_print(d, &s);
+    return s.data;
+}
+
+static void add_check(cg *g, const ir_dim *from, const ir_dim *to, bool exact) {
+    if (ir_dim_equal(from, to)) return;
+    for (uint32_t i = 0; i < g->checks.len; i++) {
+        const cg_shape_check *c = &g->checks.data[i];
+        if (c->from == from && c->to == to && c->exact == exact) return;
+    }
+    int64_t failure = cg_failure(g,
+                                 exact ? "dimension '%s' is not equal to '%s'"
+                                       : "dimension '%s' is neither 1 nor equal to '%s'",
+                                 dim_text(g, from), dim_text(g, to));
+    tl_vec_push(g->arena, &g->checks, (cg_shape_check){from, to, exact, failure});
+}
+
 void cg_check_broadcast(cg *g, const ir_dim *from, const ir_dim *to) {
-    for (uint32_t i = 0; i < g->checks.len; i++)
-        if (g->checks.data[i].from == from && g->checks.data[i].to == to) return;
-    tl_str a, b;
-    tl_str_init(&a, g->arena);
-    tl_str_init(&b, g->arena);
-    ir_dim_print(from, &a);
-    ir_dim_print(to, &b);
-    int64_t failure = cg_failure(g, "dimension '%s' is neither 1 nor equal to '%s'", a.data,
-                                 b.data);
-    tl_vec_push(g->arena, &g->checks, (cg_shape_check){from, to, failure});
+    if (!ir_dim_is(from, 1)) add_check(g, from, to, false);
+}
+
+void cg_check_equal(cg *g, const ir_dim *from, const ir_dim *to) {
+    add_check(g, from, to, true);
+}
+
+void cg_check_at_most(cg *g, const ir_dim *d, const ir_dim *most) {
+    if (ir_dim_lower_bound(ir_dim_sub(g->c, most, d)) < 0)
+        add_check(g, ir_dim_max(g->c, d, most), most, true);
 }
 
 /* ---- buffers --------------------------------------------------------------------------------------------------- */
@@ -199,10 +250,16 @@ lp_value *cg_pointer(cg *g, const cg_view *v) {
 }
 
 lp_value *cg_load_scalar(cg *g, ir_value *v) {
+    return cg_load_element(g, v, 0);
+}
+
+lp_value *cg_load_element(cg *g, ir_value *v, int64_t i) {
     const cg_view *view = cg_read(g, v);
     cg_buffer *b = view->buffer;
     if (b->kind != CG_WEIGHT && b->kind != CG_INPUT && b->write.epoch == g->epoch) cg_barrier(g);
-    lp_value *x = lp_load(&g->b, lp_scalar(view->dtype), cg_pointer(g, view), lp_index(&g->b, 0));
+    lp_value *at = lp_index(&g->b, i);
+    if (i) at = lp_bin(&g->b, LP_mul, at, cg_dim(g, view->strides[0]));
+    lp_value *x = lp_load(&g->b, lp_scalar(view->dtype), cg_pointer(g, view), at);
     /* the next kernel may overwrite it while another thread has not read it yet */
     b->read = (cg_access){.epoch = g->epoch};
     return x;
@@ -210,13 +267,24 @@ lp_value *cg_load_scalar(cg *g, ir_value *v) {
 
 /* ---- which nodes run ------------------------------------------------------------------------------------------- */
 
+static bool is_known_constant(const ir_value *v) {
+    int64_t x[IR_MAX_KNOWN];
+    return v && ir_value_const_ints(v, x, IR_MAX_KNOWN) >= 0;
+}
+
+bool cg_knows_contents(const ir_value *v) {
+    if (!v || v->tensor) return v;
+    for (uint32_t i = 0; v->known && i < v->known->n; i++)
+        if (ir_dim_is_unknown(v->known->dims[i])) return false;
+    return v->known;
+}
+
 bool cg_reads_data(const ir_node *n, uint32_t i) {
-    const ir_value *v = ir_in(n, i);
-    bool known = v && (v->known || v->tensor);
     switch (n->op) {
     case OP_Shape:
     case OP_Size:
     case OP_EyeLike:
+    case OP_ConstantOfShape:
         return false;
     case OP_Reshape:
     case OP_Expand:
@@ -226,16 +294,15 @@ bool cg_reads_data(const ir_node *n, uint32_t i) {
     case OP_Split:
         return i == 0;
     case OP_Slice:
-        return i == 0 || !known;
+        return i == 0 || (i == 1 && !cg_knows_contents(ir_in(n, i)));
     case OP_Pad:
-        return i == 0 || i == 2 || !known;
-    case OP_ConstantOfShape:
-        return false;
+        return i == 0 || i == 2;
     case OP_Range:
+        return i != 1;
     case OP_Trilu:
     case OP_CumSum:
     case OP_CumProd:
-        return i == 0 || !known;
+        return i == 0 || !is_known_constant(ir_in(n, i));
     default:
         return true;
     }
@@ -275,7 +342,7 @@ bool cg_lower_region(cg *g, ir_region *r) {
         g->b.loc = n->loc;
         g->b.line = cg_line(g, n);
         cg_lower_fn *lower = cg_lower_get(n->op);
-        if (!lower(g, n) || g->failed) {
+        if (!check_types(g, n) || !lower(g, n) || g->failed) {
             if (!g->failed) cg_unsupported(g, n, "cannot be compiled");
             return false;
         }
@@ -314,9 +381,9 @@ static void begin_program(cg *g) {
 static bool bind_inputs(cg *g, const ir_region *body) {
     for (uint32_t i = 0; i < body->n_params; i++) {
         ir_value *v = body->params[i];
+        if (!check_type(g, NULL, v)) return false;
         if (!ir_type_is_known(v->type))
-            return cg_unsupported(g, NULL, "input '%s' has no known rank or is not a tensor",
-                                  v->name);
+            return cg_unsupported(g, NULL, "input '%s' has no known rank", v->name);
         cg_buffer *b = TL_NEW(g->arena, cg_buffer);
         *b = (cg_buffer){.kind = CG_INPUT, .number = i};
         cg_set_view(g, v, cg_view_dense(g, b, v->type));
@@ -330,6 +397,7 @@ static const cg_view **assign_outputs(cg *g, const ir_region *body) {
     const cg_view **views = TL_NEW_ARRAY(g->arena, const cg_view *, n);
     for (uint32_t i = 0; i < n; i++) {
         ir_value *v = ir_region_result(body, i);
+        if (!check_type(g, v->def, v)) return NULL;
         if (!ir_type_is_known(v->type)) {
             cg_unsupported(g, v->def, "output '%s' has no known shape", body->graph->outputs[i]);
             return NULL;

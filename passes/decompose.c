@@ -4,7 +4,8 @@
  *                                                           %m = MatMul(%x, %t)
  *                                                           %y = Add(%m, @c)
  *
- * Everything whose row in ops.def says `decompose` in the lower column, and Sum, Mean, Max, Min of other than two operands. Normalisations
+ * Everything whose row in ops.def says `decompose` in the lower column, Sum, Mean, Max, Min of other than two operands, and attention that
+ * has no kernel. Normalisations
  * compute in f32 where the operands are narrower, as ONNX asks. Where the definitions here differ in rounding from the operator
  * evaluated in one step, they do so by the order of a few operations. */
 #include "passes/decompose.h"
@@ -15,7 +16,7 @@
 
 typedef bool decompose_fn(ir_builder *b, ir_node *n);
 
-static bool give(ir_node *n, uint32_t result, ir_value *v) {
+bool decompose_give(ir_node *n, uint32_t result, ir_value *v) {
     ir_value *out = &n->out[result];
     if (!v->name && v->def) {
         v->name = out->name;
@@ -53,7 +54,7 @@ static bool decompose_variadic(ir_builder *b, ir_node *n) {
     for (uint32_t i = 1; i < n->n_in; i++)
         v = build_op2(b, op, v, n->in[i].value);
     if (n->op == OP_Mean && n->n_in > 1) v = divide(b, v, like(b, v, n->n_in));
-    return give(n, 0, v);
+    return decompose_give(n, 0, v);
 }
 
 /* ---- Gemm --------------------------------------------------------------------------------------------------- */
@@ -80,7 +81,7 @@ static bool decompose_gemm(ir_builder *b, ir_node *n) {
     ir_value *x = maybe_transpose(b, n, 0, "transA"), *w = maybe_transpose(b, n, 1, "transB");
     ir_value *y = maybe_scale(b, n, build_op2(b, OP_MatMul, x, w), "alpha");
     if (ir_in(n, 2)) y = add(b, y, maybe_scale(b, n, n->in[2].value, "beta"));
-    return give(n, 0, y);
+    return decompose_give(n, 0, y);
 }
 
 /* ---- normalisations ----------------------------------------------------------------------------------------- */
@@ -117,7 +118,7 @@ static bool give_affine(ir_builder *b, ir_node *n, ir_value *y, int32_t rank) {
     ir_dtype t = y->type->dtype;
     y = mul(b, y, per_channel(b, n->in[1].value, t, rank));
     y = add(b, y, per_channel(b, n->in[2].value, t, rank));
-    return give(n, 0, build_cast(b, y, n->in[0].value->type->dtype));
+    return decompose_give(n, 0, build_cast(b, y, n->in[0].value->type->dtype));
 }
 
 static bool decompose_instance_norm(ir_builder *b, ir_node *n) {
@@ -157,7 +158,7 @@ static bool normalise_batch(ir_builder *b, ir_node *n, ir_value *x, ir_value *me
     ir_value *offset = sub(b, bias, mul(b, mean, factor));
     ir_value *y = mul(b, x, per_channel(b, factor, t, rank));
     y = add(b, y, per_channel(b, offset, t, rank));
-    return give(n, 0, build_cast(b, y, n->in[0].value->type->dtype));
+    return decompose_give(n, 0, build_cast(b, y, n->in[0].value->type->dtype));
 }
 
 /* momentum * old + (1 - momentum) * batch's */
@@ -191,8 +192,8 @@ static bool decompose_batch_norm(ir_builder *b, ir_node *n) {
         return normalise_batch(b, n, x, mean, variance);
     }
     batch_statistics(b, x, &mean, &variance);
-    if (n->n_out > 1) give(n, 1, running(b, n, n->in[3].value, mean));
-    if (n->n_out > 2) give(n, 2, running(b, n, n->in[4].value, variance));
+    if (n->n_out > 1) decompose_give(n, 1, running(b, n, n->in[3].value, mean));
+    if (n->n_out > 2) decompose_give(n, 2, running(b, n, n->in[4].value, variance));
     return normalise_batch(b, n, x, mean, variance);
 }
 
@@ -204,7 +205,7 @@ static bool decompose_lp_norm(ir_builder *b, ir_node *n) {
     ir_value *norm = reduce(b, p == 1 ? OP_ReduceL1 : OP_ReduceL2, x, &axis, 1);
     ir_value *is_zero = build_op2(b, OP_Equal, norm, like(b, x, 0));
     ir_value *y = divide(b, x, build_op3(b, OP_Where, is_zero, like(b, x, 1), norm));
-    return give(n, 0, build_cast(b, y, n->in[0].value->type->dtype));
+    return decompose_give(n, 0, build_cast(b, y, n->in[0].value->type->dtype));
 }
 
 static bool decompose_mean_variance_norm(ir_builder *b, ir_node *n) {
@@ -217,7 +218,7 @@ static bool decompose_mean_variance_norm(ir_builder *b, ir_node *n) {
     ir_value *variance = reduce(b, OP_ReduceMean, mul(b, centred, centred), axes, n_axes);
     ir_value *deviation = add(b, build_op1(b, OP_Sqrt, variance), like(b, x, 1e-9));
     ir_value *y = divide(b, centred, deviation);
-    return give(n, 0, build_cast(b, y, n->in[0].value->type->dtype));
+    return decompose_give(n, 0, build_cast(b, y, n->in[0].value->type->dtype));
 }
 
 /* ---- Conv --------------------------------------------------------------------------------------------------- */
@@ -284,7 +285,7 @@ static bool shuffle(ir_builder *b, ir_node *n, const ir_dim *const *six, const i
     if (!dims_are_computable(g, six, 6) || !type_is_computable(g, n->out[0].type)) return false;
     ir_value *x = build_reshape(b, n->in[0].value, six, 6);
     x = build_transpose(b, x, perm, 6);
-    return give(n, 0, build_reshape_to(b, x, n->out[0].type));
+    return decompose_give(n, 0, build_reshape_to(b, x, n->out[0].type));
 }
 
 static bool decompose_depth_to_space(ir_builder *b, ir_node *n) {
@@ -323,6 +324,7 @@ static decompose_fn *const definitions[OP_COUNT] = {
     [OP_MeanVarianceNormalization] = decompose_mean_variance_norm,
     [OP_DepthToSpace] = decompose_depth_to_space,
     [OP_SpaceToDepth] = decompose_space_to_depth,
+    [OP_Attention] = decompose_attention,
 };
 
 bool decompose_node(ir_builder *b, ir_node *n) {

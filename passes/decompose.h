@@ -7,5 +7,8 @@
 /* Builds n's definition at b, and makes users of n's results read it; n itself stays, without users. false, with nothing built,
  * where n's operator is not defined by others or the case is not covered (a rank that is not known). */
 bool decompose_node(ir_builder *b, ir_node *n);
+/* For definitions: users of n's result i read v from now on, which takes its name. Always true. */
+bool decompose_give(ir_node *n, uint32_t result, ir_value *v);
+bool decompose_attention(ir_builder *b, ir_node *n); /* decompose_attention.c */
 
 #endif

@@ -12,7 +12,7 @@ const char pipeline_default[] =
     "loop_count, loop_ragged, loop_lists,"
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce),"
     /* what exporters spelled out is one operator: normalisation, activation functions, attention */
-    "fuse_normalization, fuse_activation, fuse_attention,"
+    "fuse_normalization, fuse_activation, fuse_attention, decompose,"
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads),"
     /* products in the form of their kernels, with what happens before and after them; one nest for what is elementwise */
     "merge_matmul, fuse_matmul, pack_weights, fuse_elementwise, dce";

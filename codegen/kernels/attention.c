@@ -5,13 +5,19 @@
 
 #include <math.h>
 
-enum { MAX_QUERIES = 4, MAX_VECTORS = 8, STACK_BYTES = 64 << 10 };
+enum {
+    MAX_QUERIES = 4,
+    MAX_VECTORS = 8,
+    MAX_PARTS = CG_ATTENTION_MAX_WIDTH / 4,
+    STACK_BYTES = 64 << 10
+};
 
 typedef struct attention_state {
     cg_attention *a;
     cg_kernel k;
     unsigned lanes, n_q; /* n_q: queries done at once */
     lp_value *pq, *pk, *pv, *py, *pm, *scores;
+    lp_value *length, *mask_keys; /* of this batch entry; NULL = no such limit */
     lp_value *q_base, *k_base, *v_base, *y_base, *m_base; /* of this batch entry and head */
     lp_value *n_keys, *keys_padded;
 } attention_state;
@@ -121,37 +127,46 @@ static lp_value *lane_numbers(attention_state *s, lp_value *first) {
     return add(s, lp_broadcast(b, first, s->lanes), lp_iota(b, lp_vec(DT_i64, s->lanes)));
 }
 
-/* Mask elements for keys [key, key+lanes); reads only those below n_keys. */
+/* Mask elements for keys [key, key+lanes); reads only those there are. */
 static lp_value *load_mask(attention_state *s, lp_value *row, lp_value *key, bool tail) {
     lp_builder *b = &s->k.b;
     const cg_view *m = s->a->mask;
     lp_value *step = stride(s, m, 3), *at = add(s, row, mul(s, key, step));
     lp_type t = lp_vec(m->dtype, s->lanes);
+    if (s->mask_keys) return lp_load_masked(b, t, s->pm, at, lp_bin(b, LP_sub, s->mask_keys, key));
     if (ir_dim_is(m->strides[3], 0))
         return lp_broadcast(b, lp_load(b, lp_scalar(m->dtype), s->pm, row), s->lanes);
     if (!tail) return lp_load(b, t, s->pm, at);
     return lp_load_masked(b, t, s->pm, at, lp_bin(b, LP_sub, s->n_keys, key));
 }
 
+/* Keys from `limit` on get no weight. */
+static lp_value *keep_below(attention_state *s, lp_value *x, lp_value *keys, lp_value *limit) {
+    lp_builder *b = &s->k.b;
+    lp_value *below = lp_bin(b, LP_lt, keys, lp_broadcast(b, limit, s->lanes));
+    return lp_select(b, below, x, splat(s, -INFINITY));
+}
+
 static lp_value *apply_mask(attention_state *s, lp_value *x, lp_value *query, lp_value *mask_row,
                             lp_value *key, bool tail) {
     lp_builder *b = &s->k.b;
-    lp_value *minus = splat(s, -INFINITY);
-    if (s->a->mask) {
+    const cg_attention *a = s->a;
+    if (a->mask) {
         lp_value *m = load_mask(s, mask_row, key, tail);
-        x = s->a->mask->dtype == DT_bool ? lp_select(b, m, x, minus) : add(s, x, m);
+        x = a->mask->dtype == DT_bool ? lp_select(b, m, x, splat(s, -INFINITY)) : add(s, x, m);
     }
-    if (!s->a->causal && !tail) return x;
     lp_value *keys = lane_numbers(s, key);
-    if (s->a->causal)
-        x = lp_select(b, lp_bin(b, LP_le, keys, lp_broadcast(b, query, s->lanes)), x, minus);
-    if (tail)
-        x = lp_select(b, lp_bin(b, LP_lt, keys, lp_broadcast(b, s->n_keys, s->lanes)), x, minus);
-    return x;
+    if (s->mask_keys) x = keep_below(s, x, keys, s->mask_keys);
+    if (a->causal) {
+        lp_value *last = add(s, query, cg_kernel_dim(&s->k, a->past));
+        x = keep_below(s, x, keys, add(s, last, lp_index(b, 1)));
+    }
+    if (s->length) x = keep_below(s, x, keys, s->length);
+    return tail ? keep_below(s, x, keys, s->n_keys) : x;
 }
 
 typedef struct query_row {
-    lp_value *q[MAX_VECTORS];
+    lp_value *q[MAX_PARTS];
     unsigned n_parts;
     lp_value *query, *mask_row, *scores; /* scores: index of the row in the scratch */
 } query_row;
@@ -330,6 +345,8 @@ void cg_attention_kernel(cg_attention *a) {
     s->pv = cg_kernel_in(&s->k, a->v, false);
     s->py = cg_kernel_out(&s->k, a->y, false);
     if (a->mask) s->pm = cg_kernel_in(&s->k, a->mask, false);
+    if (a->mask_keys) s->mask_keys = cg_kernel_dim(&s->k, a->mask_keys);
+    lp_value *lengths = a->lengths ? cg_kernel_in(&s->k, a->lengths, false) : NULL;
     bind_scores(s);
     lp_builder *b = &s->k.b;
     lp_loop l = lp_for_begin(b, s->k.begin, s->k.end, lp_index(b, 1), NULL, 0);
@@ -341,6 +358,8 @@ void cg_attention_kernel(cg_attention *a) {
     s->k_base = base_of(s, a->k, index[0], kv_head);
     s->v_base = base_of(s, a->v, index[0], kv_head);
     s->y_base = base_of(s, a->y, index[0], index[1]);
+    if (lengths)
+        s->length = lp_load(b, LP_I64, lengths, mul(s, index[0], stride(s, a->lengths, 0)));
     if (a->mask) s->m_base = base_of(s, a->mask, index[0], index[1]);
     all_queries(s);
     lp_for_end(b, &l, NULL);

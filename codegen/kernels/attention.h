@@ -12,6 +12,8 @@
 
 #include "codegen/lower.h"
 
+enum { CG_ATTENTION_MAX_WIDTH = 256 }; /* of a head */
+
 typedef struct cg_attention {
     cg *g;
     ir_node *node;
@@ -19,11 +21,14 @@ typedef struct cg_attention {
         *y; /* [batch, heads, length, width], last axis contiguous; k and v may have fewer heads */
     const cg_view *
         mask; /* broadcast to [batch, heads, queries, keys]; f32 to be added, or bool (false = masked); NULL = none */
+    const ir_dim *
+        mask_keys; /* the mask's last extent where it may be less than the keys: the others are masked out; else NULL */
+    const cg_view *lengths;     /* i64 [batch]: keys from there on are masked out; NULL = none */
+    const ir_dim *past;         /* keys before those of the first query */
     int64_t width, value_width; /* elements of one head in q and k, in v */
     int64_t group;              /* query heads per key head */
     double scale, softcap;      /* softcap 0 = none */
-    bool
-        causal; /* query i sees keys up to i + (keys - queries)·0: ONNX counts from the start: key <= query */
+    bool causal;                /* query i sees keys up to past + i */
 } cg_attention;
 
 void cg_attention_kernel(cg_attention *a);

@@ -177,23 +177,26 @@ static const ir_dim *loop_counter(cg *g, ir_value *iter, const ir_dim *trip) {
     return symbol;
 }
 
-/* The counter also lies in memory for kernels that read it as data. */
-static void store_counter(cg *g, ir_value *v, lp_value *counter) {
+/* The counter and the condition also lie in memory for kernels that read them as data. */
+static void store_param(cg *g, ir_value *v, lp_value *x) {
     if (v->mark != g->demanded) return;
     cg_buffer *b = cg_buffer_create(g, cg_dc(g, 8));
     const cg_view *view = cg_view_dense(g, b, v->type);
     cg_set_view(g, v, view);
     lp_loop alone = lp_if_begin(&g->b, lp_bin(&g->b, LP_eq, g->tid, lp_index(&g->b, 0)), NULL, 0);
-    lp_store(&g->b, cg_pointer(g, view), lp_index(&g->b, 0), counter);
+    lp_store(&g->b, cg_pointer(g, view), lp_index(&g->b, 0), x);
     lp_if_end(&g->b, &alone, NULL);
     b->write = (cg_access){.epoch = g->epoch};
 }
 
-static bool lower_rounds(loop_state *s, const char *symbol, lp_value *counter, ir_value *iter) {
+/* iter, cond: the body's counter and condition, which holds in every round; NULL = none (Scan) */
+static bool lower_rounds(loop_state *s, const char *symbol, lp_value *counter, ir_value *iter,
+                         ir_value *cond) {
     cg *g = s->g;
     cg_scope_begin(g);
     cg_symbol_set(g, symbol, counter);
-    if (iter) store_counter(g, iter, counter);
+    if (iter) store_param(g, iter, counter);
+    if (cond) store_param(g, cond, lp_const_i(&g->b, lp_scalar(DT_bool), 1));
     assign_destinations(s);
     if (!cg_lower_region(g, s->body)) return false;
     g->node = s->node;
@@ -219,6 +222,13 @@ static bool is_counted(const ir_node *n) {
     return is_true(ir_in(n, 1)) && (next == body->params[1] || is_true(next));
 }
 
+/* The body does more with v than to hand it on. */
+static bool is_read(const ir_value *v) {
+    ir_for_each_use (u, v)
+        if (u->user->op != OP_Yield) return true;
+    return false;
+}
+
 static lp_value *trip_count(cg *g, ir_node *n, const ir_dim **dim) {
     ir_value *m = ir_in(n, 0);
     *dim = NULL;
@@ -228,11 +238,12 @@ static lp_value *trip_count(cg *g, ir_node *n, const ir_dim **dim) {
     return cg_load_scalar(g, m);
 }
 
-static bool counted_rounds(loop_state *s, const char *symbol, lp_value *trip, ir_value *iter) {
+static bool counted_rounds(loop_state *s, const char *symbol, lp_value *trip, ir_value *iter,
+                           ir_value *cond) {
     cg *g = s->g;
     cg_loop_begin(g, &s->loop);
     lp_loop l = lp_for_begin(&g->b, lp_index(&g->b, 0), trip, lp_index(&g->b, 1), NULL, 0);
-    bool ok = lower_rounds(s, symbol, l.counter, iter);
+    bool ok = lower_rounds(s, symbol, l.counter, iter, cond);
     cg_loop_end(g, &s->loop);
     if (ok) cg_scope_end(g);
     lp_for_end(&g->b, &l, NULL);
@@ -241,14 +252,14 @@ static bool counted_rounds(loop_state *s, const char *symbol, lp_value *trip, ir
 
 /* while (i < trip && cond): the condition's new value is read by all threads at the end of each round. */
 static bool conditional_rounds(loop_state *s, const char *symbol, lp_value *trip, ir_value *iter,
-                               lp_value *cond) {
+                               ir_value *cond_param, lp_value *cond) {
     cg *g = s->g;
     lp_builder *b = &g->b;
     cg_loop_begin(g, &s->loop);
     lp_loop l = lp_while_begin(b, (lp_value *[]){lp_index(b, 0), cond}, 2);
     lp_while_do(b, &l, lp_bin(b, LP_and, lp_bin(b, LP_lt, l.carried[0], trip), l.carried[1]));
     lp_value *counter = l.carried[0];
-    bool ok = lower_rounds(s, symbol, counter, iter);
+    bool ok = lower_rounds(s, symbol, counter, iter, cond_param);
     lp_value *next = ok ? cg_load_scalar(g, ir_region_result(s->body, 0)) : cond;
     cg_loop_end(g, &s->loop);
     if (ok) cg_scope_end(g);
@@ -276,12 +287,11 @@ bool lower_loop(cg *g, ir_node *n) {
                           symbol, 0))
             return false;
     const char *name = ir_dim_symbol_name(symbol);
-    if (counted && body->params[1]->uses && ir_in(n, 1))
-        cg_set_view(g, body->params[1], cg_read(g, ir_in(n, 1)));
-    if (counted) return counted_rounds(s, name, trip, body->params[0]);
+    ir_value *cond_param = counted && !is_read(body->params[1]) ? NULL : body->params[1];
+    if (counted) return counted_rounds(s, name, trip, body->params[0], cond_param);
     lp_value *cond = ir_in(n, 1) ? cg_load_scalar(g, ir_in(n, 1))
                                  : lp_const_i(&g->b, lp_scalar(DT_bool), 1);
-    return conditional_rounds(s, name, trip, body->params[0], cond);
+    return conditional_rounds(s, name, trip, body->params[0], cond_param, cond);
 }
 
 /* ---- Scan ------------------------------------------------------------------------------------------------------------------ */
@@ -315,6 +325,7 @@ bool lower_scan(cg *g, ir_node *n) {
         const cg_view *x = cg_read(g, ir_in(n, n_carry + i));
         int64_t axis = int_at(n, "scan_input_axes", i);
         if (axis < 0) axis += x->rank;
+        cg_check_equal(g, x->dims[axis], trip);
         const ir_dim *at = round_position(g, symbol, trip, int_at(n, "scan_input_directions", i));
         cg_view *slice = cg_view_slice(g, x, (int32_t)axis, at, cg_dc(g, 1), cg_dc(g, 1));
         cg_set_view(g, body->params[n_carry + i], cg_view_drop_axis(g, slice, (int32_t)axis));
@@ -332,7 +343,7 @@ bool lower_scan(cg *g, ir_node *n) {
             return false;
     }
     add_trip(g, symbol, trip);
-    return counted_rounds(s, ir_dim_symbol_name(symbol), cg_dim(g, trip), NULL);
+    return counted_rounds(s, ir_dim_symbol_name(symbol), cg_dim(g, trip), NULL, NULL);
 }
 
 /* ---- If -------------------------------------------------------------------------------------------------------------------- */

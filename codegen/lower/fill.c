@@ -95,14 +95,16 @@ bool lower_eye_like(cg *g, ir_node *n) {
 
 typedef struct trilu {
     int64_t k;
+    const cg_view *k_data; /* NULL: k is constant */
     bool upper;
 } trilu;
 
 static void trilu_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value **out) {
     const trilu *d = s->data;
     lp_builder *b = &s->k->b;
-    lp_value *edge = lp_broadcast(b, lp_bin(b, LP_add, s->index[s->rank - 2], lp_index(b, d->k)),
-                                  lanes);
+    lp_value *k = lp_index(b, d->k), *zero = lp_index(b, 0);
+    if (d->k_data) k = cg_load(b, DT_i64, 1, cg_kernel_in(s->k, d->k_data, false), zero, zero);
+    lp_value *edge = lp_broadcast(b, lp_bin(b, LP_add, s->index[s->rank - 2], k), lanes);
     lp_value *keep = lp_bin(b, d->upper ? LP_ge : LP_le, columns(s, lanes), edge);
     out[0] = lp_select(b, keep, in[0], literal(b, s->out[0]->dtype, lanes, 0));
 }
@@ -110,8 +112,8 @@ static void trilu_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_valu
 bool lower_trilu(cg *g, ir_node *n) {
     trilu *d = TL_NEW(g->arena, trilu);
     d->upper = ir_attr_int(n, "upper", 1);
-    if (ir_in(n, 1) && !ir_value_const_i64(ir_in(n, 1), &d->k))
-        return cg_unsupported(g, n, "diagonal that is not constant");
+    bool known = !ir_in(n, 1) || ir_value_const_i64(ir_in(n, 1), &d->k);
+    if (!known) d->k_data = cg_read(g, ir_in(n, 1));
     cg_nest *s = nest_over(g, n, trilu_point, d);
     s->needs_index = true;
     s->in[s->n_in++] = cg_read(g, ir_in(n, 0));

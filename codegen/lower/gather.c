@@ -40,6 +40,16 @@ typedef struct gather {
     int32_t batch;
 } gather;
 
+static int64_t outside_failure(cg *g) {
+    return cg_failure(g, "input 1: index %%lld is outside the axis of %%lld");
+}
+
+/* An axis of no elements has no index that is inside: the run fails before anything is read. */
+static void require_axes(cg_nest *s, gather *d, int32_t first, int32_t n) {
+    d->failure = s->failure = outside_failure(s->g);
+    s->required = cg_dims_product(s->g, d->x->dims + first, n);
+}
+
 static void gather_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value **out) {
     (void)in;
     const gather *d = s->data;
@@ -85,8 +95,8 @@ bool lower_gather(cg *g, ir_node *n) {
     if (!dest && gather_as_view(g, n, axis)) return true;
     gather *d = TL_NEW(g->arena, gather);
     *d = (gather){.x = cg_read(g, ir_in(n, 0)), .indices = cg_read(g, ir_in(n, 1)), .axis = axis};
-    d->failure = cg_failure(g, "input 1: index %%lld is outside the axis of %%lld");
     cg_nest *s = nest_over(g, n, n->out[0].type, gather_point, d);
+    require_axes(s, d, axis, 1);
     s->scalar = axis == rank - 1;
     s->out[s->n_out++] = cg_write(g, &n->out[0]);
     cg_nest_run(s);
@@ -111,8 +121,10 @@ bool lower_gather_elements(cg *g, ir_node *n) {
     gather *d = TL_NEW(g->arena, gather);
     *d = (gather){.x = cg_read(g, ir_in(n, 0)), .indices = cg_read(g, ir_in(n, 1))};
     d->axis = (int32_t)normalised_axis(n, 0, d->x->rank);
-    d->failure = cg_failure(g, "input 1: index %%lld is outside the axis of %%lld");
+    for (int32_t i = 0; i < d->x->rank; i++)
+        if (i != d->axis) cg_check_at_most(g, d->indices->dims[i], d->x->dims[i]);
     cg_nest *s = nest_over(g, n, n->out[0].type, gather_elements_point, d);
+    require_axes(s, d, d->axis, 1);
     s->scalar = true;
     s->out[s->n_out++] = cg_write(g, &n->out[0]);
     cg_nest_run(s);
@@ -163,8 +175,10 @@ bool lower_gather_nd(cg *g, ir_node *n) {
                   .indices = cg_read(g, ir_in(n, 1)),
                   .batch = (int32_t)ir_attr_int(n, "batch_dims", 0)};
     if (!tuple_length(g, n, d->indices, &length)) return false;
-    d->failure = cg_failure(g, "input 1: index %%lld is outside the axis of %%lld");
+    for (int32_t i = 0; i < d->batch; i++)
+        cg_check_equal(g, d->indices->dims[i], d->x->dims[i]);
     cg_nest *s = nest_over(g, n, n->out[0].type, gather_nd_point, d);
+    require_axes(s, d, d->batch, (int32_t)length);
     s->scalar = d->batch + length == d->x->rank;
     s->out[s->n_out++] = cg_write(g, &n->out[0]);
     cg_nest_run(s);
@@ -189,17 +203,21 @@ typedef struct scatter {
     int64_t length;
 } scatter;
 
-/* for every element of the updates, in order, on one thread: duplicates must not race */
-static void run_updates(cg *g, ir_node *n, const scatter *d,
+/* for every element of the updates, in order, on one thread: duplicates must not race. indexed: product of the axes that indices
+ * choose from; the one unit of work is [0, 1), or [0, 0) where they are empty. */
+static void run_updates(cg *g, ir_node *n, const scatter *d, const ir_dim *indexed,
                         void (*place)(cg_nest *, const scatter *, lp_value *const *, lp_value **)) {
     const cg_view *u = d->updates, *y = d->base.x;
     cg_kernel k = cg_kernel_begin(g, n, cg_dc(g, 1));
     cg_nest s = {.g = g, .node = n, .k = &k};
     lp_builder *b = &k.b;
-    lp_value *pu = cg_kernel_in(&k, u, false), *py = cg_kernel_out(&k, y, false),
+    lp_value *pu = cg_kernel_in(&k, u, false), *py = cg_kernel_in(&k, y, false),
              *one = lp_index(b, 1);
-    lp_loop l = lp_for_begin(b, lp_index(b, 0),
-                             cg_kernel_dim(&k, cg_dims_product(g, u->dims, u->rank)), one, NULL, 0);
+    cg_kernel_out(&k, y, false);
+    const ir_dim *count = cg_dims_product(g, u->dims, u->rank);
+    cg_kernel_require(&k, indexed, count, d->base.failure);
+    lp_loop l = lp_for_begin(b, k.begin, lp_bin(b, LP_mul, k.end, cg_kernel_dim(&k, count)), one,
+                             NULL, 0);
     lp_value *at[IR_MAX_RANK_NEST], *index[IR_MAX_RANK_NEST];
     cg_unravel(&k, l.counter, u->dims, u->rank, at);
     place(&s, d, at, index);
@@ -231,21 +249,32 @@ static scatter *scatter_begin(cg *g, ir_node *n) {
     cg_copy(g, cg_read(g, ir_in(n, 0)), y);
     d->base = (gather){.x = y, .indices = cg_read(g, ir_in(n, 1))};
     d->updates = cg_read(g, ir_in(n, 2));
-    d->base.failure = cg_failure(g, "input 1: index %%lld is outside the axis of %%lld");
+    d->base.failure = outside_failure(g);
     return d;
 }
 
 bool lower_scatter_elements(cg *g, ir_node *n) {
     scatter *d = scatter_begin(g, n);
     d->base.axis = (int32_t)normalised_axis(n, 0, d->base.x->rank);
-    run_updates(g, n, d, place_element);
+    for (int32_t i = 0; i < d->base.x->rank; i++) {
+        cg_check_equal(g, d->updates->dims[i], d->base.indices->dims[i]);
+        if (i != d->base.axis) cg_check_at_most(g, d->base.indices->dims[i], d->base.x->dims[i]);
+    }
+    run_updates(g, n, d, d->base.x->dims[d->base.axis], place_element);
     return true;
 }
 
 bool lower_scatter_nd(cg *g, ir_node *n) {
     scatter *d = scatter_begin(g, n);
     if (!tuple_length(g, n, d->base.indices, &d->length)) return false;
-    run_updates(g, n, d, place_slice);
+    const cg_view *indices = d->base.indices, *y = d->base.x;
+    for (int32_t i = 0; i < d->updates->rank; i++) {
+        int32_t behind = i - (indices->rank - 1);
+        const ir_dim *expected = behind < 0 ? indices->dims[i] : y->dims[d->length + behind];
+        cg_check_equal(g, d->updates->dims[i], expected);
+    }
+    const ir_dim *indexed = cg_dims_product(g, y->dims, (int32_t)d->length);
+    run_updates(g, n, d, indexed, place_slice);
     return true;
 }
 

@@ -11,6 +11,8 @@ bool lower_concat(cg *g, ir_node *n) {
     for (uint32_t i = 0; i < n->n_in; i++) {
         const cg_view *x = cg_read(g, ir_in(n, i));
         const ir_dim *size = x->dims[axis];
+        for (int32_t d = 0; d < y->rank; d++)
+            if (d != axis) cg_check_equal(g, x->dims[d], y->dims[d]);
         if (!ir_dim_is(size, 0))
             cg_copy(g, x, cg_view_slice(g, y, (int32_t)axis, start, cg_dc(g, 1), size));
         start = ir_dim_add(g->c, start, size);
@@ -146,6 +148,11 @@ bool lower_pad(cg *g, ir_node *n) {
         return cg_unsupported(g, n, "pads that depend on data");
     for (int32_t i = 0; i < n_axes; i++)
         d->before[axes[i] < 0 ? axes[i] + d->x->rank : axes[i]] = pads[i];
-    cg_nest_run(nest_over(g, n, pad_point, d));
+    cg_nest *s = nest_over(g, n, pad_point, d);
+    if (d->mode != PAD_CONSTANT) { /* nothing to repeat in an axis without elements */
+        s->required = cg_dims_product(g, d->x->dims, d->x->rank);
+        s->failure = cg_failure(g, "the operand is empty: nothing to pad with");
+    }
+    cg_nest_run(s);
     return true;
 }

@@ -27,19 +27,18 @@ static void add_extras(cg_matmul *mm, const ir_type *t) {
 bool lower_matmul_packed(cg *g, ir_node *n) {
     const ir_type *at = ir_in(n, 0)->type, *t = n->out[0].type;
     cg_matmul *mm = TL_NEW(g->arena, cg_matmul);
-    int64_t k;
-    if (!ir_dim_is_const(at->dims[at->rank - 1], &k))
-        return cg_unsupported(g, n, "inner dimension that is not constant");
     const ir_type *wt = ir_in(n, 1)->type;
     if (wt->rank != 3) return cg_unsupported(g, n, "weight is not packed (pass pack_weights)");
     if (wt->dtype != DT_f32) return cg_unsupported(g, n, "packed weight is not f32");
-    *mm = (cg_matmul){.g = g, .node = n, .k = k};
+    *mm = (cg_matmul){.g = g, .node = n};
+    ir_dim_is_const(wt->dims[1], &mm->k);
+    cg_check_equal(g, at->dims[at->rank - 1], wt->dims[1]);
     ir_dim_is_const(t->dims[t->rank - 1], &mm->n);
     ir_dim_is_const(wt->dims[2], &mm->panel);
     const ir_region *epilogue = ir_node_find_region(n, "epilogue");
     if (epilogue && ir_region_result(epilogue, 0) != epilogue->params[0]) mm->epilogue = epilogue;
     const cg_view *a = cg_as_matrix(g, cg_read(g, ir_in(n, 0)));
-    mm->a = ir_dim_is(a->strides[1], 1) || k == 1 ? a : cg_materialise(g, a);
+    mm->a = ir_dim_is(a->strides[1], 1) || mm->k == 1 ? a : cg_materialise(g, a);
     mm->w = cg_read(g, ir_in(n, 1));
     mm->m = a->dims[0];
     if (mm->epilogue) add_extras(mm, t);
@@ -148,6 +147,7 @@ bool lower_matmul(cg *g, ir_node *n) {
     *p = (product){.g = g, .rank = rank, .compute = ir_dtype_compute(t->dtype)};
     p->a = operand(g, ir_in(n, 0), true, rank, t->dims);
     p->b = operand(g, ir_in(n, 1), false, rank, t->dims);
+    cg_check_equal(g, p->a->dims[rank - 1], p->b->dims[rank - 2]);
     const ir_dim *dims[IR_MAX_RANK];
     for (int32_t i = 0; i < rank - 2; i++)
         dims[i] = t->dims[i];

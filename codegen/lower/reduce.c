@@ -67,8 +67,8 @@ static lp_value *transform(const reduction *r, lp_builder *b, unsigned lanes, lp
         return lp_bin(b, LP_mul, x, x);
     case OP_ReduceLogSumExp: {
         if (!r->shifting) return x;
-        lp_value *d = lp_bin(b, LP_sub, x,
-                             lp_broadcast(b, r->shift, r->shift->type.lanes == lanes ? 1 : lanes));
+        bool fits = r->shift->type.lanes == lanes; /* columns: a vector of maxima */
+        lp_value *d = lp_bin(b, LP_sub, x, fits ? r->shift : lp_broadcast(b, r->shift, lanes));
         return cg_vmath(b, SC_EXP, &d);
     }
     default:
@@ -279,7 +279,8 @@ static void add_reduced(reduction *r, const ir_dim *dim, const ir_dim *stride) {
 bool cg_reduced_axes(cg *g, const ir_node *n, int32_t rank, bool *reduced) {
     int64_t axes[IR_MAX_RANK];
     ir_value *v = ir_in(n, 1);
-    int32_t count = v ? ir_value_const_ints(v, axes, IR_MAX_RANK) : 0;
+    bool empty = !v || (v->type->rank == 1 && ir_dim_is(v->type->dims[0], 0));
+    int32_t count = empty ? 0 : ir_value_const_ints(v, axes, IR_MAX_RANK);
     if (count < 0) return cg_unsupported(g, n, "axes that are not constant");
     bool all = count == 0 && !ir_attr_int(n, "noop_with_empty_axes", 0);
     for (int32_t i = 0; i < rank; i++)

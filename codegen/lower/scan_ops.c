@@ -3,11 +3,6 @@
 
 #include <math.h>
 
-static bool known_axis(cg *g, const ir_node *n, ir_value *v, int64_t *axis) {
-    if (ir_value_const_i64(v, axis)) return true;
-    return cg_unsupported(g, n, "an axis that is not constant");
-}
-
 /* carry: best value, its position. NaN wins over numbers, as in numpy; ties keep the first (or the last). */
 static void arg_row(cg_rows *r, const ir_node *n, uint32_t x, uint32_t y) {
     lp_builder *b = &r->k.b;
@@ -46,6 +41,7 @@ bool lower_arg_reduce(cg *g, ir_node *n) {
     cg_rows r;
     cg_rows_begin(&r, g, n, t->rank, t->dims, (int32_t)axis);
     uint32_t ix = cg_rows_add(&r, x, false), iy = cg_rows_add(&r, y, true);
+    cg_kernel_require(&r.k, t->dims[axis], r.units, cg_failure(g, "no elements along the axis"));
     cg_rows_loop(&r);
     arg_row(&r, n, ix, iy);
     cg_rows_end(&r, op_get(n->op)->name);
@@ -67,18 +63,46 @@ static void running_row(cg_rows *r, const ir_node *n, uint32_t x, uint32_t y) {
     lp_for_end(b, &l, &next);
 }
 
-bool lower_scan_sum(cg *g, ir_node *n) {
-    const ir_type *t = ir_in(n, 0)->type;
-    int64_t axis;
-    if (!known_axis(g, n, ir_in(n, 1), &axis)) return false;
-    if (axis < 0) axis += t->rank;
-    if (t->rank == 0) return cg_unsupported(g, n, "a scalar operand");
+static void scan_along(cg *g, ir_node *n, const cg_view *x, const cg_view *y, int32_t axis) {
     cg_rows r;
-    const cg_view *x = cg_read(g, ir_in(n, 0)), *y = cg_write(g, ir_out(n, 0));
-    cg_rows_begin(&r, g, n, t->rank, t->dims, (int32_t)axis);
+    cg_rows_begin(&r, g, n, x->rank, x->dims, axis);
     uint32_t ix = cg_rows_add(&r, x, false), iy = cg_rows_add(&r, y, true);
     cg_rows_loop(&r);
     running_row(&r, n, ix, iy);
     cg_rows_end(&r, op_get(n->op)->name);
+}
+
+/* An axis that only the run knows: the kernel of every axis, each under its condition. */
+static void scan_along_any(cg *g, ir_node *n, const cg_view *x, const cg_view *y) {
+    lp_builder *b = &g->b;
+    lp_value *axis = lp_cast(b, cg_load_scalar(g, ir_in(n, 1)), DT_i64),
+             *rank = lp_index(b, x->rank), *zero = lp_index(b, 0);
+    axis = lp_select(b, lp_bin(b, LP_lt, axis, zero), lp_bin(b, LP_add, axis, rank), axis);
+    lp_value *bad = lp_bin(b, LP_or, lp_bin(b, LP_lt, axis, zero), lp_bin(b, LP_ge, axis, rank));
+    lp_value *failure = lp_index(b, cg_failure(g, "input 1: axis %%lld of %%lld dimensions"));
+    lp_loop wrong = lp_if_begin(b, bad, NULL, 0);
+    lp_call(b, "tlbc_rt_fail", lp_scalar(LP_VOID), (lp_value *[]){g->frame, failure, axis, rank},
+            4);
+    lp_if_end(b, &wrong, NULL);
+    cg_barrier(g);
+    for (int32_t a = 0; a < x->rank; a++) {
+        lp_loop l = lp_if_begin(b, lp_bin(b, LP_eq, axis, lp_index(b, a)), NULL, 0);
+        cg_scope_begin(g);
+        scan_along(g, n, x, y, a);
+        cg_barrier(g);
+        cg_scope_end(g);
+        lp_if_end(b, &l, NULL);
+    }
+}
+
+bool lower_scan_sum(cg *g, ir_node *n) {
+    const ir_type *t = ir_in(n, 0)->type;
+    int64_t axis;
+    if (t->rank == 0) return cg_unsupported(g, n, "a scalar operand");
+    const cg_view *x = cg_read(g, ir_in(n, 0)), *y = cg_write(g, ir_out(n, 0));
+    if (ir_value_const_i64(ir_in(n, 1), &axis))
+        scan_along(g, n, x, y, (int32_t)(axis < 0 ? axis + t->rank : axis));
+    else
+        scan_along_any(g, n, x, y);
     return true;
 }

@@ -5,7 +5,9 @@
 
 /* The operand's view in the result's dimensions. */
 static const cg_view *reshaped(cg *g, ir_value *x, const ir_type *t) {
-    const cg_view *from = cg_read(g, x), *to = cg_view_reshape(g, from, t->rank, t->dims);
+    const cg_view *from = cg_read(g, x);
+    cg_check_equal(g, ir_type_elements(g->c, x->type), ir_type_elements(g->c, t));
+    const cg_view *to = cg_view_reshape(g, from, t->rank, t->dims);
     return to ? to : cg_view_reshape(g, cg_materialise(g, from), t->rank, t->dims);
 }
 
@@ -36,37 +38,84 @@ static const ir_dim *slice_start(cg *g, const ir_dim *start, const ir_dim *d, bo
 typedef struct slice_axis {
     int32_t axis;
     int64_t step;
-    const ir_dim *start, *end;
+    const ir_dim *start, *end; /* unknown: only in the operand's data */
 } slice_axis;
 
-static bool sign_is_known(const ir_dim *d) {
-    return ir_dim_is_const(d, NULL) || ir_dim_lower_bound(d) >= 0;
+/* A start that only the run knows becomes a symbol of the program: clamped, and the run fails where the n elements do not fit behind it. */
+static const ir_dim *run_time_start(cg *g, lp_value *start, const ir_dim *extent, int64_t step,
+                                    const ir_dim *n) {
+    lp_builder *b = &g->b;
+    lp_value *d = cg_dim(g, extent), *zero = lp_index(b, 0);
+    lp_value *reach = lp_bin(b, LP_mul, lp_bin(b, LP_sub, cg_dim(g, n), lp_index(b, 1)),
+                             lp_index(b, step));
+    lp_value *lowest = lp_un(b, LP_neg, lp_bin(b, LP_min, reach, zero)),
+             *highest = lp_bin(b, LP_sub, lp_bin(b, LP_sub, d, lp_index(b, 1)),
+                               lp_bin(b, LP_max, reach, zero));
+    lp_value *down = lp_bin(b, LP_lt, start, zero);
+    start = lp_select(b, down, lp_bin(b, LP_add, start, d), start);
+    lp_value *last = step < 0 ? lp_bin(b, LP_sub, d, lp_index(b, 1)) : d;
+    start = lp_bin(b, LP_max, lp_bin(b, LP_min, start, last), zero);
+    lp_value *bad = lp_bin(b, LP_or, lp_bin(b, LP_lt, start, lowest),
+                           lp_bin(b, LP_gt, start, highest));
+    bad = lp_bin(b, LP_and, bad, lp_bin(b, LP_gt, cg_dim(g, n), zero));
+    int64_t failure = cg_failure(g, "input 1: start %%lld leaves too few elements of %%lld");
+    lp_loop l = lp_if_begin(b, bad, NULL, 0);
+    lp_call(b, "tlbc_rt_fail", lp_scalar(LP_VOID),
+            (lp_value *[]){g->frame, lp_index(b, failure), start, d}, 4);
+    lp_if_end(b, &l, NULL);
+    start = lp_bin(b, LP_max, lp_bin(b, LP_min, start, highest), lowest);
+    const char *name = tl_arena_printf(g->arena, "slice%u.start", ++g->n_loops);
+    const ir_dim *symbol = ir_dim_symbol(g->c, name);
+    cg_symbol_set(g, name, start);
+    return symbol;
 }
 
-/* The operands as known dimension expressions; the number of axes, or -1. */
+/* Starts along count axes, normalised; -1 where their number is not known. */
+static int32_t slice_starts(cg *g, const ir_node *n, const ir_dim **starts) {
+    ir_value *v = ir_in(n, 1);
+    int64_t count;
+    if (cg_knows_contents(v)) return ir_value_known_dims(g->c, v, starts, IR_MAX_RANK);
+    if (v->type->rank != 1 || !ir_dim_is_const(v->type->dims[0], &count) || count > IR_MAX_RANK)
+        return -1;
+    for (int64_t i = 0; i < count; i++)
+        starts[i] = ir_dim_unknown(g->c);
+    return (int32_t)count;
+}
+
+/* The operands by axis; their number, or -1 where it, the axes or the steps are not known. */
 static int32_t read_slice(cg *g, ir_node *n, int32_t rank, slice_axis *out) {
     const ir_dim *starts[IR_MAX_RANK], *ends[IR_MAX_RANK];
     int64_t axes[IR_MAX_RANK], steps[IR_MAX_RANK];
-    int32_t count = ir_value_known_dims(g->c, ir_in(n, 1), starts, IR_MAX_RANK);
+    int32_t count = slice_starts(g, n, starts);
     for (int32_t i = 0; i < count; i++)
         axes[i] = i, steps[i] = 1;
-    bool known = count >= 0 && ir_value_known_dims(g->c, ir_in(n, 2), ends, IR_MAX_RANK) == count &&
+    bool known = count >= 0 &&
                  (!ir_in(n, 3) || ir_value_const_ints(ir_in(n, 3), axes, IR_MAX_RANK) == count) &&
                  (!ir_in(n, 4) || ir_value_const_ints(ir_in(n, 4), steps, IR_MAX_RANK) == count);
-    for (int32_t i = 0; known && i < count; i++) {
-        known = sign_is_known(starts[i]);
+    bool ends_known = ir_value_known_dims(g->c, ir_in(n, 2), ends, IR_MAX_RANK) == count;
+    for (int32_t i = 0; known && i < count; i++)
         out[i] = (slice_axis){(int32_t)(axes[i] < 0 ? axes[i] + rank : axes[i]), steps[i],
-                              starts[i], ends[i]};
-    }
+                              starts[i], ends_known ? ends[i] : ir_dim_unknown(g->c)};
     return known ? count : -1;
 }
 
 /* A length that depends on a loop's counter has a symbol of its own in the result's type: this is where it gets its value. */
 static void bind_length(cg *g, const ir_dim *declared, const ir_dim *size, const slice_axis *s) {
     if (!ir_dim_is_symbol(declared) || cg_symbol_is_set(g, ir_dim_symbol_name(declared))) return;
+    if (ir_dim_is_unknown(s->start) || ir_dim_is_unknown(s->end)) return;
     const ir_dim *length = infer_slice_length(g->c, size, s->start, s->end, s->step);
     if (!ir_dim_equal(length, declared) && !ir_dim_is_unknown(length))
         cg_symbol_set(g, ir_dim_symbol_name(declared), cg_dim(g, length));
+}
+
+static const ir_dim *start_along(cg *g, ir_node *n, int32_t i, const slice_axis *s,
+                                 const ir_dim *extent, const ir_dim *length) {
+    bool unknown = ir_dim_is_unknown(s->start);
+    if (!unknown && (ir_dim_is_const(s->start, NULL) || ir_dim_lower_bound(s->start) >= 0))
+        return slice_start(g, s->start, extent, s->step < 0);
+    lp_value *v = unknown ? lp_cast(&g->b, cg_load_element(g, ir_in(n, 1), i), DT_i64)
+                          : cg_dim(g, s->start);
+    return run_time_start(g, v, extent, s->step, length);
 }
 
 static const cg_view *sliced(cg *g, ir_node *n) {
@@ -74,14 +123,14 @@ static const cg_view *sliced(cg *g, ir_node *n) {
     const cg_view *v = cg_read(g, ir_in(n, 0));
     int32_t count = read_slice(g, n, v->rank, axes);
     if (count < 0) {
-        cg_unsupported(g, n, "bounds that depend on data");
+        cg_unsupported(g, n, "axes or steps that depend on data");
         return NULL;
     }
     for (int32_t i = 0; i < count; i++) {
         int32_t a = axes[i].axis;
-        const ir_dim *start = slice_start(g, axes[i].start, v->dims[a], axes[i].step < 0),
-                     *length = n->out[0].type->dims[a];
+        const ir_dim *length = n->out[0].type->dims[a];
         bind_length(g, length, v->dims[a], &axes[i]);
+        const ir_dim *start = start_along(g, n, i, &axes[i], v->dims[a], length);
         v = cg_view_slice(g, v, a, start, cg_dc(g, axes[i].step), length);
     }
     return v;
@@ -97,6 +146,7 @@ static void split(cg *g, ir_node *n) {
         cg_set_view(g, &n->out[i], cg_view_slice(g, x, (int32_t)axis, start, cg_dc(g, 1), size));
         start = ir_dim_add(g->c, start, size);
     }
+    cg_check_equal(g, start, x->dims[axis]);
 }
 
 bool lower_view(cg *g, ir_node *n) {

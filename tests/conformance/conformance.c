@@ -1,6 +1,7 @@
-/* ONNX's own backend tests, run by the reference evaluator.
+/* ONNX's own backend tests, run by the reference evaluator or as compiled code.
  *
- *   conformance DATA [CATEGORY…] [--skip FILE] [--filter TEXT] [--tolerance T] [--symbolic] [--passes LIST] [--verbose]
+ *   conformance DATA [CATEGORY…] [--skip FILE]… [--filter TEXT] [--tolerance T] [--symbolic] [--passes LIST] [--compiled] [--bind]
+ *               [--verbose]
  *
  * DATA holds the categories (by default node, simple, pytorch-operator, pytorch-converted), each a folder of cases: model.onnx and
  * test_data_set_0, test_data_set_1, ….
@@ -11,6 +12,12 @@
  * each result against its type, so this puts the shape rules for unknown sizes to the test.
  *
  * --passes: the model goes through these passes ("default": all of them) first, with the verifier and the round trip after each.
+ *
+ * --compiled: the default passes and machine code instead of the evaluator, with 1, 2 and 3 threads, whose results must be the same
+ * bits. Together with --symbolic: one code for all shapes.
+ *
+ * --bind: scalar inputs, and integers of rank 1 (axes, shapes, starts, counts) become constants with the first set's contents, as exporters
+ * write them: the official models hand them in as inputs, where compiled code cannot know the shapes that follow from them.
  *
  * Each case runs in a process of its own with a time limit: a crash is one failure, not the end of the run.
  * Tolerance and rules are those of ONNX's runner: relative 1e-3, absolute 1e-7, shapes and types exact. --tolerance: another one,
@@ -23,6 +30,7 @@
 #include "ir/limits.h"
 #include "passes/pass.h"
 #include "tests/conformance/compare.h"
+#include "tests/support/compiled.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -38,7 +46,7 @@ typedef enum outcome { PASSED, FAILED, UNSUPPORTED } outcome;
 typedef struct options {
     const char *filter;
     tolerance tolerance;
-    bool verbose, symbolic;
+    bool verbose, symbolic, compiled, bind;
     const char *passes; /* run on the model first; NULL = none */
 } options;
 
@@ -54,7 +62,8 @@ typedef struct test_case {
     tl_arena arena;
     const char *folder;
     const options *options;
-    uint32_t set; /* of the case's data sets, the one being run */
+    uint32_t set;            /* of the case's data sets, the one being run */
+    const tlbc_model *model; /* NULL: the evaluator runs */
     result *result;
 } test_case;
 
@@ -107,14 +116,50 @@ static bool has_set(test_case *t) {
     return access(tl_arena_printf(&t->arena, "%s/test_data_set_%u", t->folder, t->set), R_OK) == 0;
 }
 
+static bool evaluate(test_case *t, const ir_graph *g, const ir_datum *const *inputs,
+                     ir_datum *outputs) {
+    ir_eval e;
+    ir_eval_init(&e, &t->ctx, &t->arena);
+    return ir_eval_graph(&e, g, inputs, outputs) || finish_reported(t);
+}
+
+static bool run_compiled(test_case *t, const ir_graph *g, const ir_datum *const *inputs,
+                         ir_datum *outputs) {
+    uint32_t n = ir_region_n_results(g->body);
+    ir_datum *again = TL_NEW_ARRAY(&t->arena, ir_datum, n + 1);
+    if (!compiled_run(&t->ctx, &t->arena, t->model, 1, inputs, outputs)) return finish_reported(t);
+    for (uint32_t threads = 2; threads <= 3; threads++) {
+        if (!compiled_run(&t->ctx, &t->arena, t->model, threads, inputs, again))
+            return finish_reported(t);
+        if (!compiled_same_bits(outputs, again, n))
+            return finish(t, FAILED, "more threads give other bits");
+    }
+    return true;
+}
+
 static bool run_set(test_case *t, const ir_graph *g) {
     const ir_datum **inputs = TL_NEW_ARRAY(&t->arena, const ir_datum *, g->body->n_params + 1);
     ir_datum *outputs = TL_NEW_ARRAY(&t->arena, ir_datum, ir_region_n_results(g->body) + 1);
-    ir_eval e;
-    ir_eval_init(&e, &t->ctx, &t->arena);
-    if (!read_inputs(t, g->body, inputs) || !ir_eval_graph(&e, g, inputs, outputs))
-        return finish_reported(t);
-    return compare_outputs(t, g->body, outputs);
+    if (!read_inputs(t, g->body, inputs)) return finish_reported(t);
+    bool ok = t->model ? run_compiled(t, g, inputs, outputs) : evaluate(t, g, inputs, outputs);
+    return ok && compare_outputs(t, g->body, outputs);
+}
+
+static bool is_setting(const ir_value *v) {
+    const ir_type *t = v->type;
+    if (!ir_type_is_ranked(t)) return false;
+    return t->rank == 0 || (t->rank == 1 && ir_dtype_is_int(t->dtype));
+}
+
+static bool bind_settings(test_case *t, ir_module *m) {
+    const ir_region *r = m->graphs->body;
+    for (uint32_t i = 0; i < r->n_params; i++) {
+        ir_datum d = {0};
+        if (!is_setting(r->params[i])) continue;
+        if (!read_value(t, "input", i, r->params[i]->type, &d)) return false;
+        ir_value_replace_uses(r->params[i], ir_module_const(m, d.tensor, NULL));
+    }
+    return true;
 }
 
 static bool run_passes(const test_case *t, ir_module *m) {
@@ -126,8 +171,12 @@ static bool run_loaded(test_case *t) {
     const char *path = tl_arena_printf(&t->arena, "%s/model.onnx", t->folder);
     ir_module *m = fe_import_file(&t->ctx, &t->arena, path,
                                   &(fe_options){.symbolic_inputs = t->options->symbolic});
-    if (!m || !run_passes(t, m)) return finish_reported(t);
+    bool ready = m && (!t->options->bind || bind_settings(t, m)) && run_passes(t, m);
+    if (!ready) return finish_reported(t);
     const ir_graph *g = m->graphs;
+    if (t->options->compiled &&
+        !(t->model = compiled_load(m, t->options->passes ? NULL : "default")))
+        return finish_reported(t);
     if (!has_set(t)) return finish(t, FAILED, "no test_data_set_0");
     for (; has_set(t); t->set++)
         if (!run_set(t, g)) return false;
@@ -304,6 +353,10 @@ static bool read_arguments(run *s, int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--symbolic") == 0)
             s->options.symbolic = true;
+        else if (strcmp(argv[i], "--compiled") == 0)
+            s->options.compiled = true;
+        else if (strcmp(argv[i], "--bind") == 0)
+            s->options.bind = true;
         else if (strcmp(argv[i], "--verbose") == 0)
             s->options.verbose = true;
         else if (argv[i][0] != '-' && !s->data)
@@ -329,7 +382,7 @@ int main(int argc, char **argv) {
     if (!read_arguments(&s, argc, argv)) {
         fprintf(stderr,
                 "usage: %s DATA [CATEGORY...] [--skip FILE] [--filter TEXT] [--tolerance T] "
-                "[--symbolic] [--passes LIST] [--verbose]\n",
+                "[--symbolic] [--passes LIST] [--compiled] [--bind] [--verbose]\n",
                 argv[0]);
         return 2;
     }

@@ -35,6 +35,6 @@ int main(void) {
     refused("graph g(f32[*] %x) => (y) { %y = Neg(%x) return %y }",
             "input 'x' is not a tensor of known rank");
     refused("graph g(f32[2*n] %x) => (y) { %y = Neg(%x) return %y }",
-            "dimension 'n' is not the dimension of an input");
+            "output 'y': its shape depends on data ('n' is not a dimension of an input)");
     return check_done();
 }
