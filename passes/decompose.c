@@ -274,7 +274,7 @@ static bool decompose_conv(ir_builder *b, ir_node *n) {
     ir_value *y = build_op2(b, OP_MatMul, rows, kernels);
     if (ir_in(n, 2)) y = add(b, y, n->in[2].value);
     y = build_transpose(b, y, (int64_t[]){0, 2, 1}, 3);
-    return give(n, 0, build_reshape(b, y, n->out[0].type->dims, (uint32_t)axes + 2));
+    return decompose_give(n, 0, build_reshape(b, y, n->out[0].type->dims, (uint32_t)axes + 2));
 }
 
 /* ---- blocks of pixels --------------------------------------------------------------------------------------- */
