@@ -2,6 +2,7 @@
 
 #include "cli/data.h"
 #include "cli/file.h"
+#include "cli/library.h"
 #include "ir/tensor.h"
 
 #include <time.h>
@@ -38,17 +39,18 @@ static bool compile_in_memory(cli *c, const model_source *s, model_handle *out) 
     return true;
 }
 
-bool model_open(cli *c, const model_source *s, model_handle *out) {
+static bool open_library(cli *c, const char *path, model_handle *out) {
     char message[1024];
+    if (library_is_cut(path)) return diag_error(c->diag, NULL, "'%s' is cut short", path);
+    if (tlbc_open(path, &out->model, message, sizeof message) == TLBC_OK) return true;
+    return diag_error(c->diag, NULL, "%s", message);
+}
+
+bool model_open(cli *c, const model_source *s, model_handle *out) {
     double start = cli_seconds();
     *out = (model_handle){0};
-    bool ok;
-    if (!strcmp(file_extension(s->path), ".onnx")) {
-        ok = compile_in_memory(c, s, out);
-    } else {
-        ok = tlbc_open(s->path, &out->model, message, sizeof message) == TLBC_OK;
-        if (!ok) diag_error(c->diag, NULL, "%s", message);
-    }
+    bool onnx = !strcmp(file_extension(s->path), ".onnx");
+    bool ok = onnx ? compile_in_memory(c, s, out) : open_library(c, s->path, out);
     out->open_seconds = cli_seconds() - start;
     return ok;
 }

@@ -91,6 +91,7 @@ expect 1 "text instead of a library" "$TLBC" run text.so --random
 contains err "text.so"
 head -c 5000 m.so >half.so
 expect 1 "half a library" "$TLBC" run half.so --random
+contains err "'half.so' is cut short"
 if command -v "${CC:-cc}" >/dev/null; then
     cat >other.c <<'C'
 __attribute__((visibility("default"))) const unsigned tlbc_model[64] = {99, 99};
