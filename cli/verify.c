@@ -157,7 +157,7 @@ static bool verify_run(verify_job *j, int64_t run) {
     model_tensors t;
     ir_datum *want = TL_NEW_ARRAY(j->c->arena, ir_datum, j->model->n_outputs);
     outputs o = {j, &t, want};
-    if (!make_inputs(j, run, &t)) return false;
+    if (!make_inputs(j, run, &t)) return explain_failure(j);
     tlbc_status status = tlbc_run(j->session, t.in, t.out);
     if (status) {
         model_report(j->c, j->session, status, j->model->name);
