@@ -4,7 +4,7 @@
  *   f64   all but erf, asin, acos, atan, atan2 and pow, which call the C library lane by lane
  *
  * sin, cos and tan of huge arguments call the library as well (vmath_trig.c). The largest errors are in the heads of the other files;
- * tests/unit/vmath_test.c checks them, for f32 on every number there is. */
+ * tests/unit/vmath_test.c checks them: f32 on a sample and on special values, on every number there is with the label slow. */
 #include "codegen/vmath_internal.h"
 
 #include "ir/base/assert.h"
