@@ -325,6 +325,8 @@ static decompose_fn *const definitions[OP_COUNT] = {
     [OP_DepthToSpace] = decompose_depth_to_space,
     [OP_SpaceToDepth] = decompose_space_to_depth,
     [OP_Attention] = decompose_attention,
+    [OP_NegativeLogLikelihoodLoss] = decompose_class_loss,
+    [OP_SoftmaxCrossEntropyLoss] = decompose_class_loss,
 };
 
 bool decompose_node(ir_builder *b, ir_node *n) {

@@ -9,6 +9,7 @@
 bool decompose_node(ir_builder *b, ir_node *n);
 /* For definitions: users of n's result i read v from now on, which takes its name. Always true. */
 bool decompose_give(ir_node *n, uint32_t result, ir_value *v);
-bool decompose_attention(ir_builder *b, ir_node *n); /* decompose_attention.c */
+bool decompose_attention(ir_builder *b, ir_node *n);  /* decompose_attention.c */
+bool decompose_class_loss(ir_builder *b, ir_node *n); /* decompose_loss.c */
 
 #endif

@@ -11,8 +11,9 @@
 
 #include <stdlib.h>
 
-static const char *const families[] = {"elementwise", "reduce", "matmul",   "gather",  "shape",
-                                       "slice",       "known",  "sequence", "control", "internal"};
+static const char *const families[] = {"elementwise", "reduce",   "matmul", "gather",
+                                       "shape",       "slice",    "known",  "sequence",
+                                       "control",     "internal", "loss"};
 
 static char *read_file(const char *path) {
     FILE *f = fopen(path, "rb");
