@@ -64,6 +64,7 @@ static const ir_dim *node_flops(ir_ctx *c, const ir_node *n) {
     case OP_Attention:
         return attention_flops(c, n);
     case OP_Loop:
+    case OP_Recur:
         return loop_flops(c, n);
     case OP_Scan:
         return scan_flops(c, n);

@@ -26,5 +26,7 @@ bool verify_error(verifier *s, const ir_node *n, const char *format, ...)
 
 /* verify_node.c: operands, results, attributes and regions against the schema. */
 void verify_node_schema(verifier *s, const ir_node *n);
+/* verify_recur.c: what is particular to Recur. */
+void verify_recur(verifier *s, const ir_node *n, const ir_region *body);
 
 #endif

@@ -247,6 +247,10 @@ static void check_regions(verifier *s, const ir_node *n) {
         body = require_region(s, n, "body");
         if (body) check_scan(s, n, body);
         break;
+    case OP_Recur:
+        body = require_region(s, n, "body");
+        if (body) verify_recur(s, n, body);
+        break;
     case OP_Fused:
         body = require_region(s, n, "body");
         if (body) check_arity(s, n, body, n->n_in, n->n_out);

@@ -5,6 +5,7 @@
  *   %y = Loop(@zero, _, %x) {body}                   ->  %x
  *   body(%i, %c, %s) {... yield %c, %s}              ->  users of %s read the initial value; after dce %s is gone
  *   Loop(%n, @true, ...) {body(%i, %c) yield %c}     ->  Loop(%n, _, ...): a counted loop
+ *   Recur(@one, %x, %xs) {body}, Recur(@zero, ...)   ->  likewise; a slice is all of %xs, without the axis
  *
  * Inner regions first. Linear, apart from copying what is inlined. */
 #include "ir/limits.h"
@@ -37,20 +38,32 @@ static bool inline_branch(pass_ctx *ctx, ir_node *n) {
 
 /* ---- loops that run not at all or once ---------------------------------------------------------------------- */
 
+static const ir_value *condition_of(const loop_like *l) {
+    return l->node->op == OP_Loop ? l->node->in[1].value : NULL;
+}
+
 /* The loop ends before its first step. */
 static bool runs_never(const loop_like *l) {
     int64_t trips, condition;
     if (ir_value_const_i64(l->node->in[0].value, &trips) && trips <= 0) return true;
-    return ir_value_const_i64(l->node->in[1].value, &condition) && !condition;
+    return ir_value_const_i64(condition_of(l), &condition) && !condition;
 }
 
-/* A tensor without elements; NULL where its type is not static. */
-static ir_value *empty_constant(pass_ctx *ctx, const ir_type *t) {
+/* Where stacked output i, or slice i, has the axis that counts the steps: from 0, or below 0 from the end. */
+static int64_t step_axis(const loop_like *l, const char *list, uint32_t i) {
+    uint32_t count;
+    const int64_t *axes = l->node->op == OP_Recur ? ir_attr_ints(l->node, list, &count) : NULL;
+    return axes && i < count ? axes[i] : 0;
+}
+
+/* A tensor without elements: none along `axis`; NULL where its type is not static. */
+static ir_value *empty_constant(pass_ctx *ctx, const ir_type *t, int64_t axis) {
     int64_t dims[IR_MAX_RANK];
     if (!ir_type_is_ranked(t)) return NULL;
+    if (axis < 0) axis += t->rank;
     for (int32_t i = 0; i < t->rank; i++)
-        if (i > 0 && !ir_dim_is_const(t->dims[i], &dims[i])) return NULL;
-    dims[0] = 0;
+        if (i != axis && !ir_dim_is_const(t->dims[i], &dims[i])) return NULL;
+    dims[axis] = 0;
     ir_tensor *empty = ir_tensor_alloc(ctx->m->arena,
                                        ir_type_tensor_static(ctx->c, t->dtype, t->rank, dims));
     ir_tensor_seal(empty);
@@ -62,7 +75,10 @@ static bool drop_loop(pass_ctx *ctx, const loop_like *l) {
     if (!runs_never(l)) return false;
     ir_value **results = TL_NEW_ARRAY(ctx->scratch, ir_value *, n->n_out);
     for (uint32_t i = 0; i < n->n_out; i++) {
-        results[i] = i < l->n_carried ? loop_initial(l, i) : empty_constant(ctx, n->out[i].type);
+        uint32_t k = i - l->n_carried;
+        results[i] = i < l->n_carried
+                         ? loop_initial(l, i)
+                         : empty_constant(ctx, n->out[i].type, step_axis(l, "output_axes", k));
         if (!results[i]) return false;
     }
     if (!ctx_take(ctx, "loop_never")) return false;
@@ -72,30 +88,46 @@ static bool drop_loop(pass_ctx *ctx, const loop_like *l) {
 
 static bool runs_once(const loop_like *l) {
     int64_t trips;
-    const ir_value *condition = l->node->in[1].value;
+    const ir_value *condition = condition_of(l);
     return ir_value_const_i64(l->node->in[0].value, &trips) && trips == 1 &&
            (!condition || is_true(condition));
 }
 
-/* A stacked output of one step: the step's value under one more dimension. */
-static ir_value *stack_of_one(ir_builder *b, ir_value *v) {
-    return build_op2(b, OP_Unsqueeze, v, build_i64s(b, (int64_t[]){0}, 1));
+/* The body's parameters in the one step there is. */
+static ir_value **first_step(pass_ctx *ctx, ir_builder *b, const loop_like *l) {
+    ir_value **args = TL_NEW_ARRAY(ctx->scratch, ir_value *, l->body->n_params);
+    args[0] = build_dim_scalar(b, ir_dim_const(ctx->c, 0));
+    if (l->node->op == OP_Loop) args[1] = build_scalar(b, DT_bool, 1);
+    for (uint32_t i = 0; i < l->n_carried; i++)
+        args[l->first_param + i] = loop_initial(l, i);
+    for (uint32_t i = 0; i < l->n_sliced; i++) {
+        int64_t axis = step_axis(l, "input_axes", i);
+        args[l->first_param + l->n_carried + i] = build_op2(b, OP_Squeeze, loop_sliced(l, i),
+                                                            build_i64s(b, &axis, 1));
+    }
+    return args;
+}
+
+/* A Squeeze must see that the axis it drops is 1 long. */
+static bool slices_are_ranked(const loop_like *l) {
+    for (uint32_t i = 0; i < l->n_sliced; i++)
+        if (!ir_type_is_ranked(loop_sliced(l, i)->type)) return false;
+    return true;
 }
 
 static bool inline_loop(pass_ctx *ctx, const loop_like *l) {
     ir_node *n = l->node;
-    if (!runs_once(l) || !ctx_take(ctx, "loop_once")) return false;
+    if (!runs_once(l) || !slices_are_ranked(l) || !ctx_take(ctx, "loop_once")) return false;
     ir_builder b = ir_build_before(n);
-    ir_value **args = TL_NEW_ARRAY(ctx->scratch, ir_value *, n->n_in);
-    args[0] = build_dim_scalar(&b, ir_dim_const(ctx->c, 0));
-    args[1] = build_scalar(&b, DT_bool, 1);
-    for (uint32_t i = 0; i < l->n_carried; i++)
-        args[2 + i] = loop_initial(l, i);
-    ir_value **results = TL_NEW_ARRAY(ctx->scratch, ir_value *, n->n_out + 1);
-    ir_region_inline(ctx->m, l->body, args, n->parent, n, NULL, results);
-    for (uint32_t i = l->n_carried; i < n->n_out; i++)
-        results[1 + i] = stack_of_one(&b, results[1 + i]);
-    replace_results(ctx, n, results + 1);
+    ir_value **args = first_step(ctx, &b, l);
+    ir_value **inner = TL_NEW_ARRAY(ctx->scratch, ir_value *, n->n_out + 1);
+    ir_region_inline(ctx->m, l->body, args, n->parent, n, NULL, inner);
+    ir_value **results = inner + l->first_result;
+    for (uint32_t i = l->n_carried; i < n->n_out; i++) {
+        int64_t axis = step_axis(l, "output_axes", i - l->n_carried);
+        results[i] = build_op2(&b, OP_Unsqueeze, results[i], build_i64s(&b, &axis, 1));
+    }
+    replace_results(ctx, n, results);
     return true;
 }
 
@@ -138,10 +170,9 @@ static pass_result visit(pass_ctx *ctx, ir_node *n) {
     if (n->op == OP_If) return inline_branch(ctx, n) ? PASS_CHANGED : PASS_SAME;
     if (!loop_like_get(n, &l)) return PASS_SAME;
     bool changed = free_invariants(ctx, &l);
-    if (n->op == OP_Loop) {
-        changed |= drop_condition(ctx, &l);
-        changed |= drop_loop(ctx, &l) || inline_loop(ctx, &l);
-    }
+    if (n->op == OP_Scan) return changed ? PASS_CHANGED : PASS_SAME;
+    if (n->op == OP_Loop) changed |= drop_condition(ctx, &l);
+    changed |= drop_loop(ctx, &l) || inline_loop(ctx, &l);
     return changed ? PASS_CHANGED : PASS_SAME;
 }
 

@@ -4,8 +4,8 @@
  *            %b, %c = Loop(%n, %t, %s, %u) {...}           %b = Loop(%n, %t, %s) {...}
  *                     // %c unused, and %u only feeds itself
  *
- * One backward walk: users go before what they use. Results of If, Loop and Scan that nobody reads are dropped together with the
- * state that only they need; state is alive when its result is read after the loop or the living part of the body reads
+ * One backward walk: users go before what they use. Results of If, Loop, Scan and Recur that nobody reads are dropped together with the
+ * state that only they need, and slices of a Recur that the body does not read; state is alive when its result is read after the loop or the living part of the body reads
  * it. Constants without users leave the module. Inputs of the graph stay: they are its interface. */
 #include "ir/base/vec.h"
 #include "passes/loop_like.h"
@@ -26,7 +26,7 @@ static bool is_used(const ir_node *n) {
 
 /* ONNX operators have no effect but their results, random ones included; ours say so. */
 static bool is_removable(const ir_node *n) {
-    if (op_is(n->op, OP_INTERNAL) && !op_is(n->op, OP_PURE)) return false;
+    if (op_is(n->op, OP_INTERNAL) && !op_is(n->op, OP_PURE | OP_REGIONS)) return false;
     for (uint32_t i = 0; i < n->n_regions; i++)
         ir_for_each_node (inner, n->regions[i])
             if (!is_removable(inner)) return false;
@@ -61,7 +61,7 @@ static ir_node *shrink_if(dce *s, ir_node *n) {
     return node_rebuild(s->ctx, n, (ir_value *[]){n->in[0].value}, 1, keep);
 }
 
-/* ---- Loop and Scan ------------------------------------------------------------------------------------------ */
+/* ---- Loop, Scan, Recur -------------------------------------------------------------------------------------- */
 
 typedef struct liveness {
     const loop_like *loop;
@@ -136,18 +136,26 @@ static void detach_dead(const loop_like *l, const bool *keep) {
         if (!keep[i]) ir_node_set_operand(l->body->yield, l->first_result + i, NULL);
 }
 
-static ir_node *shrink_loop(dce *s, ir_node *n) {
+/* ONNX wants a Scan to have at least one. */
+static bool has_unread_slice(const loop_like *l) {
+    for (uint32_t i = 0; l->node->op == OP_Recur && i < l->n_sliced; i++)
+        if (!loop_slice(l, i)->uses) return true;
+    return false;
+}
+
+static void shrink_loop(dce *s, ir_node *n) {
     loop_like l;
-    if (!loop_like_get(n, &l)) return n;
+    if (!loop_like_get(n, &l)) return;
     bool *keep = TL_NEW_ARRAY(s->ctx->scratch, bool, n->n_out);
-    if (!find_dead(s, &l, keep) || !ctx_take(s->ctx, "loop_state")) return n;
+    bool shrinks = find_dead(s, &l, keep) || has_unread_slice(&l);
+    if (!shrinks || !ctx_take(s->ctx, "loop_state")) return;
     detach_dead(&l, keep);
     bool forced = s->forced;
     s->forced = true;
     dce_region(s, l.body);
     s->forced = forced;
     s->changed = true;
-    return loop_like_shrink(s->ctx, &l, keep);
+    loop_like_shrink(s->ctx, &l, keep);
 }
 
 /* ---- all nodes ---------------------------------------------------------------------------------------------- */
@@ -160,9 +168,9 @@ static void dce_node(dce *s, ir_node *n) {
         return;
     }
     if (n->op == OP_If) n = shrink_if(s, n);
-    if (n->op == OP_Loop || n->op == OP_Scan) n = shrink_loop(s, n);
     for (uint32_t i = 0; i < n->n_regions; i++)
         dce_region(s, n->regions[i]);
+    shrink_loop(s, n);
 }
 
 static void dce_region(dce *s, ir_region *r) {

@@ -17,14 +17,36 @@ static bool get_scan(ir_node *n, loop_like *l) {
     if (sliced < 1 || sliced > n->n_in || l->body->n_params != n->n_in) return false;
     l->first_in = l->first_param = l->first_result = 0;
     l->n_carried = n->n_in - (uint32_t)sliced;
+    l->n_sliced = (uint32_t)sliced;
     return ir_region_n_results(l->body) == n->n_out;
 }
 
-bool loop_like_get(ir_node *n, loop_like *l) {
-    if ((n->op != OP_Loop && n->op != OP_Scan) || n->n_regions != 1) return false;
-    *l = (loop_like){.node = n, .body = n->regions[0]};
-    if (!(n->op == OP_Loop ? get_loop(n, l) : get_scan(n, l)) || n->n_out < l->n_carried)
+static bool get_recur(ir_node *n, loop_like *l) {
+    int64_t carries = ir_attr_int(n, "carries", 0);
+    if (carries < 0 || carries >= n->n_in || l->body->n_params != n->n_in) return false;
+    l->first_in = l->first_param = 1;
+    l->n_carried = (uint32_t)carries;
+    l->n_sliced = n->n_in - 1 - l->n_carried;
+    return ir_region_n_results(l->body) == n->n_out;
+}
+
+static bool get_parts(ir_node *n, loop_like *l) {
+    switch (n->op) {
+    case OP_Loop:
+        return get_loop(n, l);
+    case OP_Scan:
+        return get_scan(n, l);
+    case OP_Recur:
+        return get_recur(n, l);
+    default:
         return false;
+    }
+}
+
+bool loop_like_get(ir_node *n, loop_like *l) {
+    if (n->n_regions != 1) return false;
+    *l = (loop_like){.node = n, .body = n->regions[0]};
+    if (!get_parts(n, l) || n->n_out < l->n_carried) return false;
     l->n_stacked = n->n_out - l->n_carried;
     return true;
 }
@@ -99,7 +121,7 @@ ir_node *node_rebuild(pass_ctx *ctx, ir_node *n, ir_value *const *in, uint32_t n
     return copy;
 }
 
-/* Scan lists an axis and a direction for each stacked output. */
+/* Scan and Recur list an axis and a direction for each stacked output, Recur for each slice. */
 static void filter_list(pass_ctx *ctx, ir_node *n, const char *name, const bool *keep) {
     uint32_t count, left = 0;
     const int64_t *old = ir_attr_ints(n, name, &count);
@@ -122,16 +144,40 @@ static uint32_t filter_operands(const ir_node *n, uint32_t first, uint32_t count
     return left;
 }
 
+/* What of the carried values (keep[] says it) and slices is read on; the rest of the parameters leave the body. */
+static void drop_params(const loop_like *l, const bool *keep, bool *keep_in) {
+    for (uint32_t i = l->n_carried + l->n_sliced; i-- > 0;) {
+        bool sliced = i >= l->n_carried;
+        keep_in[i] = sliced ? l->node->op != OP_Recur || loop_slice(l, i - l->n_carried)->uses
+                            : keep[i];
+        if (!keep_in[i]) ir_region_remove_param(l->body, l->first_param + i);
+    }
+}
+
+static void filter_attributes(pass_ctx *ctx, ir_node *n, uint32_t n_carried, const bool *keep_in,
+                              const bool *keep_out) {
+    uint32_t left = 0;
+    filter_list(ctx, n, "scan_output_axes", keep_out);
+    filter_list(ctx, n, "scan_output_directions", keep_out);
+    if (n->op != OP_Recur) return;
+    for (uint32_t i = 0; i < n_carried; i++)
+        left += keep_in[i];
+    ir_attr_set_int(ctx->m, n, "carries", left);
+    filter_list(ctx, n, "input_axes", keep_in + n_carried);
+    filter_list(ctx, n, "input_reverse", keep_in + n_carried);
+    filter_list(ctx, n, "output_axes", keep_out);
+    filter_list(ctx, n, "output_reverse", keep_out);
+}
+
 ir_node *loop_like_shrink(pass_ctx *ctx, const loop_like *l, const bool *keep) {
     ir_node *n = l->node;
     ir_value **list = TL_NEW_ARRAY(ctx->scratch, ir_value *, n->n_in + n->n_out + 1);
+    bool *keep_in = TL_NEW_ARRAY(ctx->scratch, bool, n->n_in + 1);
     uint32_t left = filter_operands(l->body->yield, l->first_result, n->n_out, keep, list);
     ir_region_set_results(l->body, list, left);
-    for (uint32_t i = l->n_carried; i-- > 0;)
-        if (!keep[i]) ir_region_remove_param(l->body, l->first_param + i);
-    left = filter_operands(n, l->first_in, l->n_carried, keep, list);
+    drop_params(l, keep, keep_in);
+    left = filter_operands(n, l->first_in, l->n_carried + l->n_sliced, keep_in, list);
     ir_node *copy = node_rebuild(ctx, n, list, left, keep);
-    filter_list(ctx, copy, "scan_output_axes", keep + l->n_carried);
-    filter_list(ctx, copy, "scan_output_directions", keep + l->n_carried);
+    filter_attributes(ctx, copy, l->n_carried, keep_in, keep + l->n_carried);
     return copy;
 }

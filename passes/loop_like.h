@@ -1,8 +1,9 @@
-/* Loop and Scan seen alike: carried values, outputs collected per step, a body.
+/* Loop, Scan and Recur seen alike: carried values, outputs collected per step, a body.
  *
  *            operands               body parameters         body results              results
  *   Loop     M, cond, carried       iter, cond, carried     cond, carried, stacked    carried, stacked
  *   Scan     carried, sliced        carried, sliced         carried, stacked          carried, stacked
+ *   Recur    trips, carried, sliced iter, carried, sliced   carried, stacked          carried, stacked
  */
 #ifndef TLBC_PASSES_LOOP_LIKE_H
 #define TLBC_PASSES_LOOP_LIKE_H
@@ -12,12 +13,12 @@
 typedef struct loop_like {
     ir_node *node;
     ir_region *body;
-    uint32_t n_carried, n_stacked;
+    uint32_t n_carried, n_sliced, n_stacked;
     uint32_t first_in, first_param,
         first_result; /* of the carried values; results of the node start with them */
 } loop_like;
 
-/* false where n is neither, or is malformed. */
+/* false where n is none of them, or is malformed. */
 bool loop_like_get(ir_node *n, loop_like *l);
 
 static inline ir_value *loop_initial(const loop_like *l, uint32_t i) {
@@ -29,6 +30,13 @@ static inline ir_value *loop_param(const loop_like *l, uint32_t i) {
 /* What the body hands to the next step. */
 static inline ir_value *loop_update(const loop_like *l, uint32_t i) {
     return ir_region_result(l->body, l->first_result + i);
+}
+/* What is sliced, and this step's slice. */
+static inline ir_value *loop_sliced(const loop_like *l, uint32_t i) {
+    return l->node->in[l->first_in + l->n_carried + i].value;
+}
+static inline ir_value *loop_slice(const loop_like *l, uint32_t i) {
+    return l->body->params[l->first_param + l->n_carried + i];
 }
 static inline ir_value *loop_stacked(const loop_like *l, uint32_t i) {
     return ir_region_result(l->body, l->first_result + l->n_carried + i);
@@ -45,7 +53,7 @@ ir_node *loop_list_insert(const loop_like *l, uint32_t i);
 const ir_dim *dim_replace(ir_ctx *c, const ir_dim *d, const ir_dim *symbol, const ir_dim *v);
 
 /* Replaces the node by one without the carried values and stacked outputs whose keep[] is false (n_carried + n_stacked of them).
- * Their results and parameters must be unused. Returns the new node. */
+ * Their results and parameters must be unused. Slices of a Recur that nobody reads go as well. Returns the new node. */
 ir_node *loop_like_shrink(pass_ctx *ctx, const loop_like *l, const bool *keep);
 
 /* A copy of n with these operands, and with its regions moved there; results whose keep[] is false are left out. Takes n's place. */

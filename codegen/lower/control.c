@@ -1,4 +1,4 @@
-/* If, Loop, Scan: structured control flow of the program. Carried values live in one buffer each, updated in place where the body has
+/* If, Loop, Scan, Recur: structured control flow of the program. Carried values live in one buffer each, updated in place where the body has
  * read the old value before the new one is made, copied at the end of the round otherwise. Outputs that are stacked over the rounds are
  * written by the kernel that makes them straight into their slice.
  *
@@ -65,8 +65,9 @@ static bool is_view(const ir_node *n) {
 /* `end` is elementwise and reads v itself, element by element where it writes. */
 static bool reads_in_step(const ir_use *u, const ir_value *v, const ir_node *end) {
     bool elementwise = op_is(end->op, OP_SCALAR) || end->op == OP_Fused;
-    return u->user == end && elementwise && end->n_out == 1 &&
-           same_shape(v->type, end->out[0].type);
+    for (uint32_t i = 0; i < end->n_out; i++) /* else the nest may come by v more than once */
+        elementwise &= same_shape(v->type, end->out[i].type);
+    return u->user == end && elementwise;
 }
 
 /* Every read of v, also through views of it, is by a node before `end` (numbers in scratch), or in step with its writes. */
@@ -344,6 +345,58 @@ bool lower_scan(cg *g, ir_node *n) {
     }
     add_trip(g, symbol, trip);
     return counted_rounds(s, ir_dim_symbol_name(symbol), cg_dim(g, trip), NULL, NULL);
+}
+
+/* ---- Recur ----------------------------------------------------------------------------------------------------------------- */
+
+static int32_t axis_at(const ir_node *n, const char *attr, uint32_t i, int32_t rank) {
+    int64_t axis = int_at(n, attr, i);
+    return (int32_t)(axis < 0 ? axis + rank : axis);
+}
+
+/* The number of rounds as an expression over sizes; NULL where it is data. */
+static const ir_dim *recur_trip(cg *g, const ir_node *n) {
+    const ir_dim *dim;
+    if (ir_value_known_dims(g->c, ir_in(n, 0), &dim, 1) != 1 || ir_dim_is_unknown(dim)) return NULL;
+    return ir_dim_max(g->c, dim, cg_dc(g, 0));
+}
+
+/* This round's part of a sliced input: read where it lies. */
+static void slice_init(loop_state *s, uint32_t i, ir_value *v, ir_value *param,
+                       const ir_dim *symbol, const ir_dim *trip) {
+    cg *g = s->g;
+    const cg_view *x = cg_read(g, v);
+    int32_t axis = axis_at(s->node, "input_axes", i, x->rank);
+    cg_check_equal(g, x->dims[axis], trip);
+    const ir_dim *at = round_position(g, symbol, trip, int_at(s->node, "input_reverse", i));
+    cg_view *slice = cg_view_slice(g, x, axis, at, cg_dc(g, 1), cg_dc(g, 1));
+    cg_set_view(g, param, cg_view_drop_axis(g, slice, axis));
+}
+
+bool lower_recur(cg *g, ir_node *n) {
+    ir_region *body = n->regions[0];
+    uint32_t n_carry = (uint32_t)ir_attr_int(n, "carries", 0), n_stacked = n->n_out - n_carry;
+    loop_state *s = loop_state_create(g, n, n_carry, n_stacked, n_carry);
+    const ir_dim *trip = recur_trip(g, n);
+    if (!trip && (n->n_in > 1 + n_carry || n_stacked))
+        return cg_unsupported(g, n, "slices or stacked outputs where the trip count is data");
+    const ir_dim *symbol = loop_counter(g, body->params[0], trip);
+    for (uint32_t i = 1 + n_carry; i < n->n_in; i++)
+        slice_init(s, i - 1 - n_carry, ir_in(n, i), body->params[i], symbol, trip);
+    for (uint32_t i = 0; i < n_carry; i++)
+        if (!carry_init(s, i, ir_in(n, 1 + i), body->params[1 + i], ir_region_result(body, i),
+                        ir_out(n, i)))
+            return false;
+    for (uint32_t i = 0; i < n_stacked; i++) {
+        ir_value *out = ir_out(n, n_carry + i);
+        const ir_dim *at = round_position(g, symbol, trip, int_at(n, "output_reverse", i));
+        if (!stacked_init(s, i, out, ir_region_result(body, n_carry + i), at,
+                          axis_at(n, "output_axes", i, out->type->rank)))
+            return false;
+    }
+    if (trip) add_trip(g, symbol, trip);
+    lp_value *rounds = trip ? cg_dim(g, trip) : cg_load_scalar(g, ir_in(n, 0));
+    return counted_rounds(s, ir_dim_symbol_name(symbol), rounds, body->params[0], NULL);
 }
 
 /* ---- If -------------------------------------------------------------------------------------------------------------------- */

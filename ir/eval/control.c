@@ -1,4 +1,4 @@
-/* Control flow: If, Loop, Scan, and regions that are bodies of compiler ops (Fused).
+/* Control flow: If, Loop, Scan, Recur, and regions that are bodies of compiler ops (Fused).
  *
  * A loop's body runs with its own arena, which is emptied after each iteration; carried values are copied out of it into
  * one of two arenas in turn (iteration i reads those of i - 1), stacked outputs into the evaluator's. So a loop needs
@@ -205,13 +205,23 @@ bool eval_loop(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum
     return true;
 }
 
-/* ---- Scan ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Scan, Recur --------------------------------------------------------------------------------------------------------- */
 
-typedef struct scan_input {
+/* Rounds over slices. Operands and the body's parameters correspond one to one: `first` of them (the counter), then `states`
+ * carried values, then slices. */
+typedef struct sliced_loop {
+    const ir_node *node;
+    const ir_region *body;
+    uint32_t first, states;
+    int64_t trips;
+    const char *input_axes, *input_reverse, *output_axes, *output_reverse; /* attributes */
+} sliced_loop;
+
+typedef struct sliced_input {
     const ir_tensor *tensor;
     int32_t axis;
     bool reversed;
-} scan_input;
+} sliced_input;
 
 static int64_t list_entry(const ir_node *n, const char *name, uint32_t i) {
     uint32_t count;
@@ -220,7 +230,7 @@ static int64_t list_entry(const ir_node *n, const char *name, uint32_t i) {
 }
 
 /* Element `at` along the input's axis, without that axis. */
-static const ir_datum *slice_input(ir_eval *e, const ir_node *n, tl_arena *a, const scan_input *s,
+static const ir_datum *slice_input(ir_eval *e, const ir_node *n, tl_arena *a, const sliced_input *s,
                                    int64_t at) {
     ev_shape shape = ev_shape_of(s->tensor);
     ev_lanes l = ev_lanes_of(&shape, s->axis);
@@ -242,72 +252,113 @@ static const ir_datum *slice_input(ir_eval *e, const ir_node *n, tl_arena *a, co
     return d;
 }
 
-/* The operands after the states; their lengths along the axes scanned must agree. */
-static bool read_scan_inputs(ir_eval *e, const ir_node *n, const ir_datum *const *in,
-                             uint32_t states, scan_input *inputs, int64_t *trips) {
-    for (uint32_t i = 0; i < n->n_in - states; i++) {
-        scan_input *s = &inputs[i];
-        if (!(s->tensor = ev_need(e, n, in, states + i))) return false;
+/* The operands after the states; their lengths along the axes sliced must agree. trips < 0: they say how many rounds. */
+static bool read_sliced(ir_eval *e, sliced_loop *l, const ir_datum *const *in,
+                        sliced_input *inputs) {
+    const ir_node *n = l->node;
+    uint32_t before = l->first + l->states;
+    for (uint32_t i = 0; i < n->n_in - before; i++) {
+        sliced_input *s = &inputs[i];
+        if (!(s->tensor = ev_need(e, n, in, before + i))) return false;
         ev_shape shape = ev_shape_of(s->tensor);
-        if (!ev_axis(e, n, list_entry(n, "scan_input_axes", i), shape.rank, &s->axis)) return false;
-        s->reversed = list_entry(n, "scan_input_directions", i) != 0;
-        if (i == 0) *trips = shape.dims[s->axis];
-        if (shape.dims[s->axis] != *trips)
-            return ev_error(e, n, "scan inputs of lengths %lld and %lld", (long long)*trips,
-                            (long long)shape.dims[s->axis]);
+        if (!ev_axis(e, n, list_entry(n, l->input_axes, i), shape.rank, &s->axis)) return false;
+        s->reversed = list_entry(n, l->input_reverse, i) != 0;
+        if (l->trips < 0) l->trips = shape.dims[s->axis];
+        if (shape.dims[s->axis] != l->trips)
+            return ev_error(e, n, "sliced input %u has length %lld, expected %lld", i,
+                            (long long)shape.dims[s->axis], (long long)l->trips);
     }
     return true;
 }
 
-static bool run_scan(ir_eval *e, const ir_node *n, const ir_region *body, int64_t trips,
-                     const ir_datum **params, uint32_t states, const scan_input *inputs,
-                     stack *stacks) {
-    uint32_t n_results = ir_region_n_results(body);
+static bool run_sliced(ir_eval *e, const sliced_loop *l, const ir_datum **params,
+                       const sliced_input *inputs, stack *stacks) {
+    const ir_node *n = l->node;
+    uint32_t n_results = ir_region_n_results(l->body), before = l->first + l->states;
     ir_datum *results = TL_NEW_ARRAY(e->arena, ir_datum, n_results + 1);
     loop_memory *m = open_memory(e);
     bool ok = true;
-    for (int64_t i = 0; ok && i < trips; i++) {
+    for (int64_t i = 0; ok && i < l->trips; i++) {
         tl_arena *a = &m->carried[(i & 1) ^ 1];
-        for (uint32_t k = states; ok && k < n->n_in; k++)
-            ok = (params[k] = slice_input(e, n, a, &inputs[k - states], i)) != NULL;
-        ok = ok && run_body(e, m, body, params, results);
+        if (l->first) params[0] = scalar_datum(e, a, DT_i64, i);
+        for (uint32_t k = before; ok && k < n->n_in; k++)
+            ok = (params[k] = slice_input(e, n, a, &inputs[k - before], i)) != NULL;
+        ok = ok && run_body(e, m, l->body, params, results);
         if (!ok) break;
-        carry(e, m, i, results, params, states);
-        for (uint32_t k = states; k < n_results; k++)
-            push(e, &stacks[k - states], &results[k]);
+        carry(e, m, i, results, params + l->first, l->states);
+        for (uint32_t k = l->states; k < n_results; k++)
+            push(e, &stacks[k - l->states], &results[k]);
     }
-    for (uint32_t k = 0; ok && k < states; k++)
+    for (uint32_t k = l->first; ok && k < before; k++)
         params[k] = ev_copy_datum(e, e->arena, params[k]);
     release_memory(m);
     return ok;
 }
 
-bool eval_scan(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
-    const ir_region *body = ir_node_find_region(n, "body");
-    int64_t n_inputs = ir_attr_int(n, "num_scan_inputs", 0), trips = 0;
-    bool fits = body && n_inputs > 0 && n_inputs <= n->n_in && body->n_params == n->n_in &&
-                ir_region_n_results(body) == n->n_out && n->n_out >= n->n_in - n_inputs;
-    if (!fits) return ev_error(e, n, "the body does not fit");
-    uint32_t states = n->n_in - (uint32_t)n_inputs;
-    scan_input *inputs = TL_NEW_ARRAY(e->arena, scan_input, (size_t)n_inputs);
-    if (!read_scan_inputs(e, n, in, states, inputs, &trips)) return false;
-    const ir_datum **params = TL_NEW_ARRAY(e->arena, const ir_datum *, n->n_in);
-    stack *stacks = TL_NEW_ARRAY(e->arena, stack, n->n_out + 1);
-    for (uint32_t i = 0; i < states; i++)
-        if (!(params[i] = in[i])) return ev_error(e, n, "operand %u is missing", i);
-    if (!run_scan(e, n, body, trips, params, states, inputs, stacks)) return false;
+static bool finish_sliced(ir_eval *e, const sliced_loop *l, const ir_datum *const *params,
+                          const stack *stacks, ir_datum *out) {
+    const ir_node *n = l->node;
     for (uint32_t i = 0; i < n->n_out; i++) {
-        uint32_t k = i - states;
+        uint32_t k = i - l->states;
         bool ok = true;
-        if (i < states)
-            out[i] = *params[i];
-        else if (trips)
-            ok = join_stack(e, n, &stacks[k], list_entry(n, "scan_output_axes", k),
-                            list_entry(n, "scan_output_directions", k) != 0, &out[i]);
+        if (i < l->states)
+            out[i] = *params[l->first + i];
+        else if (l->trips > 0)
+            ok = join_stack(e, n, &stacks[k], list_entry(n, l->output_axes, k),
+                            list_entry(n, l->output_reverse, k) != 0, &out[i]);
         else
-            ok = empty_stack(e, n, n->out[i].type, ir_region_result(body, i)->type,
-                             (int32_t)list_entry(n, "scan_output_axes", k), &out[i]);
+            ok = empty_stack(e, n, n->out[i].type, ir_region_result(l->body, i)->type,
+                             (int32_t)list_entry(n, l->output_axes, k), &out[i]);
         if (!ok) return false;
     }
     return true;
+}
+
+static bool eval_sliced(ir_eval *e, sliced_loop *l, const ir_datum *const *in, ir_datum *out) {
+    const ir_node *n = l->node;
+    sliced_input *inputs = TL_NEW_ARRAY(e->arena, sliced_input, n->n_in);
+    const ir_datum **params = TL_NEW_ARRAY(e->arena, const ir_datum *, n->n_in);
+    stack *stacks = TL_NEW_ARRAY(e->arena, stack, n->n_out + 1);
+    if (!read_sliced(e, l, in, inputs)) return false;
+    for (uint32_t i = l->first; i < l->first + l->states; i++)
+        if (!(params[i] = in[i])) return ev_error(e, n, "operand %u is missing", i);
+    return run_sliced(e, l, params, inputs, stacks) && finish_sliced(e, l, params, stacks, out);
+}
+
+static bool body_fits(const sliced_loop *l) {
+    return l->body && l->body->n_params == l->node->n_in &&
+           ir_region_n_results(l->body) == l->node->n_out && l->node->n_out >= l->states;
+}
+
+bool eval_scan(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
+    int64_t n_inputs = ir_attr_int(n, "num_scan_inputs", 0);
+    sliced_loop l = {.node = n,
+                     .body = ir_node_find_region(n, "body"),
+                     .states = n->n_in - (uint32_t)n_inputs,
+                     .trips = -1,
+                     .input_axes = "scan_input_axes",
+                     .input_reverse = "scan_input_directions",
+                     .output_axes = "scan_output_axes",
+                     .output_reverse = "scan_output_directions"};
+    if (n_inputs <= 0 || n_inputs > n->n_in || !body_fits(&l))
+        return ev_error(e, n, "the body does not fit");
+    return eval_sliced(e, &l, in, out);
+}
+
+bool eval_recur(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
+    int64_t carries = ir_attr_int(n, "carries", 0);
+    sliced_loop l = {.node = n,
+                     .body = ir_node_find_region(n, "body"),
+                     .first = 1,
+                     .states = (uint32_t)carries,
+                     .input_axes = "input_axes",
+                     .input_reverse = "input_reverse",
+                     .output_axes = "output_axes",
+                     .output_reverse = "output_reverse"};
+    if (carries < 0 || carries + 1 > n->n_in || !body_fits(&l))
+        return ev_error(e, n, "the body does not fit");
+    const ir_tensor *trips = ev_need(e, n, in, 0);
+    if (!trips || !ev_scalar_i64(e, n, trips, &l.trips)) return false;
+    if (l.trips < 0) l.trips = 0;
+    return eval_sliced(e, &l, in, out);
 }

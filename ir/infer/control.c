@@ -1,9 +1,10 @@
-/* If, Loop and Scan.
+/* If, Loop, Scan and Recur.
  *
  * Values carried from step to step have one type for all steps. It is found as a fixed point: take the initial value's type,
  * infer the body, join with what the body yields; dims that differ become "?", which a parameter turns into a symbol of its
  * own ("h.d0": the size in this step); repeat until nothing changes. So a list that grows by one row each step, starting from
- * f32[0,4], has the type f32[h.d0,4] in the body, where Concat(%h, %row) is f32[h.d0 + 1,4].
+ * f32[0,4], has the type f32[h.d0,4] in the body, where Concat(%h, %row) is f32[h.d0 + 1,4]. Recur is our own: there the type of
+ * the initial value is the type of all rounds.
  *
  * Symbols that are defined inside a region mean nothing outside: dims of results that mention one are left to the data. */
 #include "ir/infer/infer.h"
@@ -179,7 +180,7 @@ bool infer_if(ir_ctx *c, ir_node *n) {
 
 /* ---- carried values ------------------------------------------------------------------------------------------------ */
 
-/* The carried values of a Loop or Scan: `count` of them, operands, parameters and results in a row. */
+/* The carried values of a Loop, Scan or Recur: `count` of them, operands, parameters and results in a row. */
 typedef struct carried {
     ir_node *n;
     ir_region *body;
@@ -343,7 +344,7 @@ bool infer_loop(ir_ctx *c, ir_node *n) {
     if (!check_region(c, n, body, s.count + 2, n->n_out + 1)) return false;
     body->params[0]->type = ir_type_scalar(c, DT_i64);
     body->params[1]->type = ir_type_scalar(c, DT_bool);
-    infer_loop_values(c, n, body);
+    infer_loop_values(c, n, body, 2, s.count);
     if (!infer_carried(c, &s)) return false;
     scope_init(c, &inner, body);
     if (!set_carried(c, &s, &inner)) return false;
@@ -361,16 +362,16 @@ static int64_t list_at(const ir_node *n, const char *attr, uint32_t i) {
     return i < count ? list[i] : 0;
 }
 
-/* Parameters that are slices of operands: the operand's type without the axis scanned. *length: the size of that axis. */
-static bool scan_slices(ir_ctx *c, ir_node *n, ir_region *body, uint32_t n_states,
-                        const ir_dim **length) {
-    for (uint32_t i = n_states; i < n->n_in; i++) {
+/* Parameters from `first` on are slices of operands: the operand's type without the axis that the attribute `axes` lists.
+ * *length: the size of that axis. */
+static bool infer_slices(ir_ctx *c, ir_node *n, ir_region *body, uint32_t first, const char *axes,
+                         const ir_dim **length) {
+    for (uint32_t i = first; i < n->n_in; i++) {
         const ir_type *t = infer_in(n, i);
         int32_t axis;
         body->params[i]->type = ir_type_unranked(c, t->dtype);
         if (!ir_type_is_ranked(t)) continue;
-        if (!infer_axis(c, n, list_at(n, "scan_input_axes", i - n_states), t->rank, &axis))
-            return false;
+        if (!infer_axis(c, n, list_at(n, axes, i - first), t->rank, &axis)) return false;
         if (!infer_expect_dim(c, n, i, axis, *length)) return false;
         if (!ir_dim_is_const(*length, NULL) && !ir_dim_is_unknown(t->dims[axis]))
             *length = t->dims[axis];
@@ -394,13 +395,66 @@ bool infer_scan(ir_ctx *c, ir_node *n) {
     if (n->n_out < s.count)
         return diag_error(&c->diag, n->loc, "%u outputs, expected %u at least, one for each state",
                           n->n_out, s.count);
-    if (!check_region(c, n, body, n->n_in, n->n_out) || !scan_slices(c, n, body, s.count, &length))
+    if (!check_region(c, n, body, n->n_in, n->n_out) ||
+        !infer_slices(c, n, body, s.count, "scan_input_axes", &length))
         return false;
     if (!infer_carried(c, &s)) return false;
     scope_init(c, &inner, body);
     if (!set_carried(c, &s, &inner)) return false;
     for (uint32_t i = s.count; i < n->n_out; i++)
         if (!set_stacked(c, &s, &inner, i, i, list_at(n, "scan_output_axes", i - s.count), length))
+            return false;
+    return true;
+}
+
+/* ---- Recur -------------------------------------------------------------------------------------------------------- */
+
+/* The parameter has the type of the initial value, in every round. */
+static bool fix_carried(ir_ctx *c, const carried *s) {
+    for (uint32_t i = 0; i < s->count; i++) {
+        ir_value *p = s->body->params[s->param + i];
+        const ir_type *initial = infer_in(s->n, s->operand + i),
+                      *t = ir_type_meet(c, initial, p->type);
+        if (!t)
+            return infer_error(c, s->n, s->operand + i, "does not fit parameter '%s' of type %s",
+                               p->name ? p->name : "", infer_type_text(c, p->type));
+        p->type = t;
+    }
+    return true;
+}
+
+static bool carried_fit(ir_ctx *c, const carried *s) {
+    for (uint32_t i = 0; i < s->count; i++) {
+        const ir_type *yielded = result_type(c, s->n, s->body, s->result + i);
+        if (!yielded) return false;
+        if (!ir_type_meet(c, s->body->params[s->param + i]->type, yielded))
+            return infer_error(c, s->n, s->operand + i, "the body turns it into %s",
+                               infer_type_text(c, yielded));
+    }
+    return true;
+}
+
+/* What the trip count says, or else the length of what is sliced. */
+static const ir_dim *recur_length(ir_ctx *c, const ir_node *n, const ir_dim *sliced) {
+    const ir_dim *count[IR_MAX_KNOWN];
+    if (infer_in_dims(c, n, 0, count) != 1 || ir_dim_is_unknown(count[0])) return sliced;
+    return ir_dim_max(c, count[0], ir_dim_const(c, 0));
+}
+
+bool infer_recur(ir_ctx *c, ir_node *n) {
+    ir_region *body = ir_node_find_region(n, "body");
+    carried s = {n, body, (uint32_t)ir_attr_int(n, "carries", 0), 1, 1, 0};
+    const ir_dim *length = ir_dim_unknown(c);
+    scope inner;
+    body->params[0]->type = ir_type_scalar(c, DT_i64);
+    if (!infer_slices(c, n, body, 1 + s.count, "input_axes", &length)) return false;
+    infer_loop_values(c, n, body, 1, s.count);
+    if (!fix_carried(c, &s) || !infer_region(c, body) || !carried_fit(c, &s)) return false;
+    scope_init(c, &inner, body);
+    if (!set_carried(c, &s, &inner)) return false;
+    length = recur_length(c, n, length);
+    for (uint32_t i = s.count; i < n->n_out; i++)
+        if (!set_stacked(c, &s, &inner, i, i, list_at(n, "output_axes", i - s.count), length))
             return false;
     return true;
 }

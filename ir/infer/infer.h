@@ -77,8 +77,10 @@ ir_dtype infer_result_dtype(const ir_node *n, uint32_t i);
 
 /* Numpy broadcasting of two shapes; false after reporting. Operand number `i` is named in the message. */
 bool infer_broadcast_with(ir_ctx *c, const ir_node *n, uint32_t i, ir_shape *a, const ir_shape *b);
-/* Contents of a Loop body's parameters: the counter, what grows evenly (loop_values.c). */
-void infer_loop_values(ir_ctx *c, const ir_node *n, ir_region *body);
+/* Contents of the parameters of a Loop's or Recur's body: the counter, what grows evenly (loop_values.c). Carried values are
+ * operands and parameters from `first` on. */
+void infer_loop_values(ir_ctx *c, const ir_node *n, ir_region *body, uint32_t first,
+                       uint32_t n_carried);
 /* The region's nodes, in order. Parameters have types. */
 bool infer_region(ir_ctx *c, ir_region *r);
 

@@ -1,4 +1,4 @@
-/* What the body of a Loop knows of its integers: the counter, and carried values that grow by the same amount each step.
+/* What the body of a Loop or Recur knows of its integers: the counter, and carried values that grow by the same amount each step.
  *
  *   %y = Loop(%n, _, %zero) { body(i64[] %i, bool[] %c, i64[] %start) {    i: counter "i.i", 0 to n - 1
  *       %end = Add(%start, @four)                                          start: 4*i.i
@@ -58,10 +58,11 @@ static const ir_dim *find_step(ir_ctx *c, const ir_region *body, const ir_value 
     return step && def->op == OP_Sub ? ir_dim_sub(c, ir_dim_const(c, 0), step) : step;
 }
 
-void infer_loop_values(ir_ctx *c, const ir_node *n, ir_region *body) {
+void infer_loop_values(ir_ctx *c, const ir_node *n, ir_region *body, uint32_t first,
+                       uint32_t n_carried) {
     const ir_dim *counter = make_counter(c, n, body);
     if (counter) set_single(c, body->params[0], counter);
-    for (uint32_t i = 2; i < body->n_params; i++) {
+    for (uint32_t i = first; i < first + n_carried; i++) {
         ir_value *p = body->params[i];
         const ir_dim *initial = single_known(c, ir_in(n, i)), *step = NULL;
         bool integer = ir_type_is_tensor(infer_in(n, i)) && ir_dtype_is_int(infer_in(n, i)->dtype);

@@ -11,9 +11,9 @@
 
 #include <stdlib.h>
 
-static const char *const families[] = {"elementwise", "reduce",   "matmul", "gather",
-                                       "shape",       "slice",    "known",  "sequence",
-                                       "control",     "internal", "loss"};
+static const char *const families[] = {"elementwise", "reduce", "matmul",   "gather",
+                                       "shape",       "slice",  "known",    "sequence",
+                                       "control",     "recur",  "internal", "loss"};
 
 static char *read_file(const char *path) {
     FILE *f = fopen(path, "rb");
