@@ -1,12 +1,14 @@
-/* Scaled dot-product attention of one query block against all keys, in one kernel:
+/* Scaled dot-product attention of one block of queries against all keys, in one kernel:
  *     y = softmax(q k^T * scale [cap] + mask) v
- * The score matrix never exists: a row of scores per query lives in the first-level cache.
+ * The score matrix never exists: the scores of a block of queries live in the first-level cache.
  *
- *   scores   a vector of the head dimension against `lanes` keys at once; the partial sums are transposed and added in log2(lanes) steps
- *   softmax  maximum, exponentials, sum along the row of scores
- *   values   rows of V times a broadcast weight, one chain of FMAs per output element in the order of the keys
+ *   scores   queries along the vector lanes: products, maximum, exponentials and sum need no step across lanes, whatever the heads' width
+ *   values   rows of V times a broadcast weight
  *
- * Bits depend on the vector width alone, not on threads or on how queries are blocked. */
+ * Every score is one chain of FMAs in the order of the width, every sum one chain in the order of the keys: the bits depend neither on
+ * threads nor on how queries are blocked, and keys that are masked out in front or behind change nothing.
+ *
+ * Roofline on AVX2, heads 8 wide: a vector of scores takes 8 + 8 FMAs and about 18 instructions of exponential and softmax. */
 #ifndef TLBC_CODEGEN_KERNELS_ATTENTION_H
 #define TLBC_CODEGEN_KERNELS_ATTENTION_H
 

@@ -1,0 +1,12 @@
+/* Transposing square blocks in registers. */
+#ifndef TLBC_CODEGEN_KERNELS_TRANSPOSE_H
+#define TLBC_CODEGEN_KERNELS_TRANSPOSE_H
+
+#include "codegen/loop.h"
+
+enum { CG_TRANSPOSE_MAX = 16 };
+
+/* x: `lanes` vectors of `lanes` (1, 2, 4, 8 or 16) elements, the rows of a square; they become its columns. */
+void cg_transpose(lp_builder *b, lp_value **x, unsigned lanes);
+
+#endif
