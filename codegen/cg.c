@@ -47,7 +47,7 @@ static void collect_weights(cg_model *model, const cg *g) {
     cg_weight *w = TL_NEW_ARRAY(model->m->arena, cg_weight, n);
     n = 0;
     for (cg_buffer *b = g->weight_buffers; b; b = b->next)
-        w[n++] = (cg_weight){b->offset, b->tensor};
+        w[n++] = (cg_weight){b->offset, cg_unpacked(model->m->arena, g->c, b->tensor), b->tensor};
     model->weights = w;
     model->n_weights = n;
     model->weight_bytes = g->weight_bytes;
@@ -69,7 +69,7 @@ cg_weights cg_model_weights(const cg_model *model) {
 static bool same_weights(const cg_model *model, const cg *g) {
     uint32_t i = 0;
     for (cg_buffer *b = g->weight_buffers; b; b = b->next, i++)
-        if (i >= model->n_weights || model->weights[i].tensor != b->tensor ||
+        if (i >= model->n_weights || model->weights[i].source != b->tensor ||
             model->weights[i].offset != b->offset)
             return false;
     return i == model->n_weights;

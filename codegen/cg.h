@@ -28,7 +28,8 @@ typedef struct cg_options {
 /* Constants in the order of their offsets, 64-byte aligned; between them zeros. */
 typedef struct cg_weight {
     int64_t offset;
-    const ir_tensor *tensor;
+    const ir_tensor *tensor; /* as it lies in memory */
+    const ir_tensor *source; /* the constant in the graph */
 } cg_weight;
 
 typedef struct cg_variant {

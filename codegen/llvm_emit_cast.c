@@ -3,51 +3,24 @@
  *   cast i32x8 %f32      clamp, vcvttps2dq, and two selects: saturates, NaN gives 0
  *   cast f16x8 %f32      vcvtps2ph where the machine has F16C, else integer arithmetic
  *   cast bf16x8 %f32     integer arithmetic: add half of the last place, ties to even
+ *   cast i4x8 %i32       the low four bits, sign extended in a byte
  *
- * f16 and bf16 are i16 values here. Everything goes through f32, except f64 to them, which first rounds to odd so that the second
+ * f16 and bf16 are i16 values here; for the floats of a byte or less see llvm_emit_narrow.c. Everything goes through f32, except f64 to them, which first rounds to odd so that the second
  * rounding sees what the first one dropped. No conversion calls a library function. */
-#include "codegen/llvm_emit_internal.h"
+#include "codegen/llvm_emit_ints.h"
 
 #include <math.h>
 
 static bool is_small_float(int elem) {
-    return elem == DT_f16 || elem == DT_bf16;
+    return ir_dtype_is_float((ir_dtype)elem) && ir_dtype_bits((ir_dtype)elem) <= 16;
 }
 
-/* ---- small integer helpers ------------------------------------------------------------------------------------ */
-
-typedef struct ints {
-    emitter *e;
-    LLVMTypeRef type; /* integers the algorithm works in */
-} ints;
-
-static LLVMValueRef k_and(ints s, LLVMValueRef x, uint64_t c) {
-    return LLVMBuildAnd(s.e->b, x, emit_int(s.type, c), "");
-}
-static LLVMValueRef k_or(ints s, LLVMValueRef x, uint64_t c) {
-    return LLVMBuildOr(s.e->b, x, emit_int(s.type, c), "");
-}
-static LLVMValueRef k_add(ints s, LLVMValueRef x, uint64_t c) {
-    return LLVMBuildAdd(s.e->b, x, emit_int(s.type, c), "");
-}
-static LLVMValueRef k_shl(ints s, LLVMValueRef x, unsigned n) {
-    return LLVMBuildShl(s.e->b, x, emit_int(s.type, n), "");
-}
-static LLVMValueRef k_shr(ints s, LLVMValueRef x, unsigned n) {
-    return LLVMBuildLShr(s.e->b, x, emit_int(s.type, n), "");
-}
-static LLVMValueRef k_above(ints s, LLVMValueRef x, uint64_t c) {
-    return LLVMBuildICmp(s.e->b, LLVMIntUGT, x, emit_int(s.type, c), "");
-}
-static LLVMValueRef pick(ints s, LLVMValueRef c, LLVMValueRef x, LLVMValueRef y) {
-    return LLVMBuildSelect(s.e->b, c, x, y, "");
+static bool is_packed_int(int elem) {
+    return elem < LP_PTR && ir_dtype_is_int((ir_dtype)elem) && ir_dtype_bits((ir_dtype)elem) < 8;
 }
 
-static LLVMTypeRef f32_type(emitter *e, unsigned lanes) {
-    return emit_type(e, lp_vec(DT_f32, lanes));
-}
-static LLVMTypeRef int_type(emitter *e, unsigned bits, unsigned lanes) {
-    return emit_vector_of(LLVMIntTypeInContext(e->ctx, bits), lanes);
+static int byte_type(int elem) {
+    return emit_is_signed(elem) ? DT_i8 : DT_u8;
 }
 
 /* ---- bf16 ----------------------------------------------------------------------------------------------------- */
@@ -129,10 +102,12 @@ static LLVMValueRef f32_to_f16(emitter *e, LLVMValueRef x, unsigned lanes) {
 /* ---- through f32 ---------------------------------------------------------------------------------------------- */
 
 static LLVMValueRef small_to_f32(emitter *e, LLVMValueRef x, int from, unsigned lanes) {
+    if (ir_dtype_bits((ir_dtype)from) <= 8) return emit_narrow_to_f32(e, x, from, lanes);
     return from == DT_f16 ? f16_to_f32(e, x, lanes) : bf16_to_f32(e, x, lanes);
 }
 
 static LLVMValueRef f32_to_small(emitter *e, LLVMValueRef x, int to, unsigned lanes) {
+    if (ir_dtype_bits((ir_dtype)to) <= 8) return emit_f32_to_narrow(e, x, to, lanes);
     return to == DT_f16 ? f32_to_f16(e, x, lanes) : f32_to_bf16(e, x, lanes);
 }
 
@@ -212,10 +187,10 @@ static LLVMValueRef int_to_float(emitter *e, LLVMValueRef x, int from, LLVMTypeR
                                 : LLVMBuildUIToFP(e->b, x, type, "");
 }
 
-/* Integers that f32 would round go to bf16 through f64. (f16 ends at 65504, where f32 is still exact.) */
+/* Integers that f32 would round go to the types of f32's range through f64. (The others end where f32 is still exact.) */
 static LLVMValueRef to_small_float(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes) {
     bool rounds = !emit_is_float(from) && ir_dtype_bits((ir_dtype)from) > 24;
-    if (to == DT_bf16 && rounds) {
+    if ((to == DT_bf16 || to == DT_f8e8m0) && rounds) {
         x = emit_cast(e, x, from, DT_f64, lanes);
         from = DT_f64;
     }
@@ -223,11 +198,22 @@ static LLVMValueRef to_small_float(emitter *e, LLVMValueRef x, int from, int to,
     return f32_to_small(e, x, to, lanes);
 }
 
+/* The low bits, as wrapping has it; floats by way of the widest integer. */
+static LLVMValueRef to_packed_int(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes) {
+    if (emit_is_float(from)) {
+        x = emit_cast(e, x, from, DT_i64, lanes);
+        from = DT_i64;
+    }
+    return emit_wrap_byte(e, emit_cast(e, x, from, byte_type(to), lanes), to, lanes);
+}
+
 LLVMValueRef emit_cast(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes) {
     if (from == to) return x;
     if (is_small_float(from))
         return emit_cast(e, small_to_f32(e, x, from, lanes), DT_f32, to, lanes);
     if (is_small_float(to)) return to_small_float(e, x, from, to, lanes);
+    if (is_packed_int(from)) return emit_cast(e, x, byte_type(from), to, lanes);
+    if (is_packed_int(to)) return to_packed_int(e, x, from, to, lanes);
     if (to == DT_bool) return to_bool(e, x, from);
     LLVMTypeRef type = emit_type(e, lp_vec(to, lanes));
     if (emit_is_float(from) && emit_is_float(to)) return LLVMBuildFPCast(e->b, x, type, "");
@@ -236,9 +222,10 @@ LLVMValueRef emit_cast(emitter *e, LLVMValueRef x, int from, int to, unsigned la
     return LLVMBuildIntCast2(e->b, x, type, emit_is_signed(from), "");
 }
 
-/* bool is a byte of 0 or 1 seen as bits. */
+/* bool is a byte of 0 or 1 seen as bits; of a type narrower than a byte only its own bits count. */
 LLVMValueRef emit_bitcast(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes) {
     if (from == DT_bool) x = LLVMBuildZExt(e->b, x, int_type(e, 8, lanes), "");
     if (to == DT_bool) return to_bool(e, x, DT_u8);
+    if (ir_dtype_bits((ir_dtype)to) < 8) return emit_wrap_byte(e, x, to, lanes);
     return LLVMBuildBitCast(e->b, x, emit_type(e, lp_vec(to, lanes)), "");
 }

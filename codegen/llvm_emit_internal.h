@@ -4,7 +4,8 @@
  *   bool        i1                           i8, 0 or 1
  *   f16, bf16   i16: the bits; only casts    i16
  *               look inside
- *   f8...       i8: the bits                 i8
+ *   f8..., f4.. i8: the bits                 i8
+ *   i4, u2, ... i8: the value                i8: one element per byte
  *   integers    iN, sign by operation        iN */
 #ifndef TLBC_CODEGEN_LLVM_EMIT_INTERNAL_H
 #define TLBC_CODEGEN_LLVM_EMIT_INTERNAL_H
@@ -55,5 +56,10 @@ LLVMValueRef emit_vector(emitter *e, const lp_instr *i);
 LLVMValueRef emit_memory(emitter *e, const lp_instr *i);
 LLVMValueRef emit_cast(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes);
 LLVMValueRef emit_bitcast(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes);
+
+/* Floats of a byte or less, as their bits; the value in the low bits of a byte made one of the type (llvm_emit_narrow.c). */
+LLVMValueRef emit_narrow_to_f32(emitter *e, LLVMValueRef x, int from, unsigned lanes);
+LLVMValueRef emit_f32_to_narrow(emitter *e, LLVMValueRef x, int to, unsigned lanes);
+LLVMValueRef emit_wrap_byte(emitter *e, LLVMValueRef x, int to, unsigned lanes);
 
 #endif

@@ -9,7 +9,8 @@
 #include "ir/base/assert.h"
 
 static uint32_t elem_bytes(lp_type t) {
-    return t.elem == LP_PTR ? 8 : ir_dtype_bits((ir_dtype)t.elem) / 8;
+    uint32_t bits = t.elem == LP_PTR ? 64 : ir_dtype_bits((ir_dtype)t.elem);
+    return bits < 8 ? 1 : bits / 8;
 }
 
 static unsigned alignment(const lp_instr *i) {

@@ -2,6 +2,7 @@
 #include "codegen/llvm_emit_internal.h"
 
 #include "ir/base/assert.h"
+#include "ir/tensor.h"
 
 LLVMTypeRef emit_elem_type(const emitter *e, int elem) {
     if (elem == LP_PTR) return LLVMPointerTypeInContext(e->ctx, 0);
@@ -9,7 +10,8 @@ LLVMTypeRef emit_elem_type(const emitter *e, int elem) {
     if (elem == DT_bool) return LLVMInt1TypeInContext(e->ctx);
     if (elem == DT_f32) return LLVMFloatTypeInContext(e->ctx);
     if (elem == DT_f64) return LLVMDoubleTypeInContext(e->ctx);
-    return LLVMIntTypeInContext(e->ctx, ir_dtype_bits((ir_dtype)elem));
+    uint32_t bits = ir_dtype_bits((ir_dtype)elem);
+    return LLVMIntTypeInContext(e->ctx, bits < 8 ? 8 : bits);
 }
 
 LLVMTypeRef emit_vector_of(LLVMTypeRef elem, unsigned lanes) {
@@ -53,11 +55,10 @@ LLVMValueRef emit_iota_int(LLVMTypeRef elem, unsigned lanes) {
     return LLVMConstVector(values, lanes);
 }
 
-/* f16 and bf16 constants are rounded by LLVM and then kept as bits. */
+/* Small floats are kept as bits. */
 static LLVMValueRef small_float_const(emitter *e, int elem, double x) {
-    LLVMTypeRef type = elem == DT_f16 ? LLVMHalfTypeInContext(e->ctx)
-                                      : LLVMBFloatTypeInContext(e->ctx);
-    return LLVMConstBitCast(LLVMConstReal(type, x), LLVMInt16TypeInContext(e->ctx));
+    uint16_t bits = ir_float_encode((ir_dtype)elem, x, true);
+    return LLVMConstInt(emit_elem_type(e, elem), bits, false);
 }
 
 /* Newer LLVM insists that the number fits the type unsigned. */
@@ -69,10 +70,10 @@ static LLVMValueRef int_const(LLVMTypeRef type, int64_t x) {
 
 LLVMValueRef emit_const(emitter *e, lp_type t, int64_t imm, double fimm) {
     LLVMValueRef scalar;
-    if (t.elem == DT_f16 || t.elem == DT_bf16)
-        scalar = small_float_const(e, t.elem, fimm);
-    else if (emit_is_float(t.elem))
+    if (emit_is_float(t.elem))
         scalar = LLVMConstReal(emit_elem_type(e, t.elem), fimm);
+    else if (t.elem < LP_PTR && ir_dtype_is_float((ir_dtype)t.elem))
+        scalar = small_float_const(e, t.elem, fimm);
     else
         scalar = int_const(emit_elem_type(e, t.elem), imm);
     return emit_splat(scalar, t.lanes);

@@ -39,7 +39,8 @@ enum { LP_PTR = 100, LP_VOID = 101 }; /* element types beside ir_dtype's */
 enum { LP_MAX_LANES = 256 };
 
 typedef struct lp_type {
-    uint8_t elem;   /* ir_dtype (f16 and bf16 only for load, store, cast), LP_PTR or LP_VOID */
+    uint8_t
+        elem; /* ir_dtype (small floats and i4, u2, ... only for load, store, cast), LP_PTR or LP_VOID */
     uint16_t lanes; /* 1 = scalar */
 } lp_type;
 

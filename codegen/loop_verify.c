@@ -63,7 +63,8 @@ enum kind {
     KIND_BOOL = 1,
     KIND_INT = 2,
     KIND_FLOAT = 4, /* f32, f64: what arithmetic is done in */
-    KIND_SMALL = 8, /* floats of one or two bytes: moved and converted */
+    KIND_SMALL =
+        8, /* floats of two bytes and less, integers of less than one: moved and converted */
     KIND_PTR = 16,
     KIND_ANY = KIND_BOOL | KIND_INT | KIND_FLOAT | KIND_SMALL | KIND_PTR
 };
@@ -77,9 +78,9 @@ static unsigned kind_of(lp_type t) {
         return KIND_BOOL;
     case DTYPE_INT:
     case DTYPE_UINT:
-        return bits >= 8 ? KIND_INT : 0;
+        return bits >= 8 ? KIND_INT : KIND_SMALL;
     case DTYPE_FLOAT:
-        return bits >= 32 ? KIND_FLOAT : bits >= 8 ? KIND_SMALL : 0;
+        return bits >= 32 ? KIND_FLOAT : KIND_SMALL;
     default:
         return 0;
     }
@@ -138,8 +139,7 @@ static void verify_select(verifier *s) {
 }
 
 static bool converts(lp_type t) {
-    return (kind_of(t) & (KIND_BOOL | KIND_INT | KIND_FLOAT)) || t.elem == DT_f16 ||
-           t.elem == DT_bf16;
+    return kind_of(t) & (KIND_BOOL | KIND_INT | KIND_FLOAT | KIND_SMALL);
 }
 
 static void verify_cast(verifier *s) {

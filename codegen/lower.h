@@ -170,6 +170,13 @@ int64_t cg_failure(cg *g, const char *format, ...) __attribute__((format(printf,
 bool cg_unsupported(cg *g, const ir_node *n, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* ---- elements narrower than a byte: packed at the interface, one to a byte inside (codegen/packed.c) ----------------- */
+bool cg_is_packed(ir_dtype t);
+uint32_t cg_elem_bytes(ir_dtype t); /* inside */
+void cg_unpack(cg *g, const cg_view *packed, const cg_view *bytes);
+void cg_pack(cg *g, const cg_view *bytes, const cg_view *packed);
+const ir_tensor *cg_unpacked(tl_arena *a, ir_ctx *c, const ir_tensor *t);
+
 /* ---- kernels (codegen/kernel.c) -------------------------------------------------------------------------------- */
 enum { CG_MAX_KERNEL_ARGS = 96 };
 typedef struct cg_kernel {
@@ -217,6 +224,9 @@ lp_value *cg_scalar_get(const cg_scalar *s, sc_val v);
 /* One elementwise node applied to operands in their compute types; result in the compute type of n's output. */
 lp_value *cg_scalar_node(lp_builder *b, unsigned lanes, tl_arena *a, const ir_node *n,
                          lp_value *const *in);
+/* Cast to a float of two bytes or less: the definition in ir/scalar.h rounds twice (codegen/cast.c). */
+bool cg_is_narrow_cast(const ir_node *n);
+lp_value *cg_narrow_cast(lp_builder *b, const ir_node *n, lp_value *x);
 /* The nodes of a region of elementwise operators (Fused, an epilogue) on the region's parameters. */
 void cg_emit_body(lp_builder *b, unsigned lanes, tl_arena *a, const ir_region *r,
                   lp_value *const *params, lp_value **results);
@@ -249,6 +259,7 @@ struct cg_nest {
     lp_value *index[IR_MAX_RANK_NEST]; /* of the first lane */
     bool needs_index;                  /* callback uses index[]: dimensions are not merged */
     bool scalar;                       /* one element at a time */
+    bool moves;                        /* elements go through as they are: bits are not converted */
     const ir_dim *required;            /* must be above 0, else `failure`: cg_kernel_require */
     int64_t failure;
 };

@@ -79,21 +79,22 @@ static lp_value *lane_indices(lp_builder *b, unsigned lanes, lp_value *index, lp
     return lp_bin(b, LP_add, steps, lp_broadcast(b, index, lanes));
 }
 
-static lp_value *widen(lp_builder *b, ir_dtype t, lp_value *x) {
-    ir_dtype compute = ir_dtype_compute(t);
-    return compute == t ? x : lp_cast(b, x, compute);
-}
-
-lp_value *cg_load(lp_builder *b, ir_dtype t, unsigned lanes, lp_value *ptr, lp_value *index,
-                  lp_value *stride) {
+static lp_value *load_as(lp_builder *b, ir_dtype t, ir_dtype as, unsigned lanes, lp_value *ptr,
+                         lp_value *index, lp_value *stride) {
     int64_t step = 0;
     bool known = lp_value_is_const_i(stride, &step);
     if (lanes == 1 || (known && step == 0)) {
         lp_value *x = lp_load(b, lp_scalar(t), ptr, index);
-        return lp_broadcast(b, widen(b, t, x), lanes);
+        return lp_broadcast(b, lp_cast(b, x, as), lanes);
     }
-    if (known && step == 1) return widen(b, t, lp_load(b, lp_vec(t, lanes), ptr, index));
-    return widen(b, t, lp_gather(b, lp_vec(t, lanes), ptr, lane_indices(b, lanes, index, stride)));
+    lp_type type = lp_vec(t, lanes);
+    if (known && step == 1) return lp_cast(b, lp_load(b, type, ptr, index), as);
+    return lp_cast(b, lp_gather(b, type, ptr, lane_indices(b, lanes, index, stride)), as);
+}
+
+lp_value *cg_load(lp_builder *b, ir_dtype t, unsigned lanes, lp_value *ptr, lp_value *index,
+                  lp_value *stride) {
+    return load_as(b, t, ir_dtype_compute(t), lanes, ptr, index, stride);
 }
 
 void cg_store(lp_builder *b, ir_dtype t, unsigned lanes, lp_value *ptr, lp_value *index,
@@ -145,7 +146,7 @@ lp_value *cg_checked_index(cg_kernel *k, lp_value *index, lp_value *n, int64_t f
 bool cg_view_is_whole(cg *g, const cg_view *v) {
     if (!ir_dim_is(v->offset, 0) || !cg_view_is_dense(g, v) || !v->buffer->bytes) return false;
     const ir_dim *bytes = ir_dim_mul(g->c, cg_dims_product(g, v->dims, v->rank),
-                                     cg_dc(g, ir_dtype_bits(v->dtype) / 8));
+                                     cg_dc(g, cg_elem_bytes(v->dtype)));
     return ir_dim_equal(bytes, v->buffer->bytes);
 }
 
@@ -167,7 +168,8 @@ static void emit_point(nest_state *st, unsigned lanes, lp_value *j) {
     if (s->needs_index) s->index[s->rank - 1] = j;
     for (uint32_t i = 0; i < s->n_in; i++) {
         lp_value *at = lp_bin(b, LP_add, st->base[i], lp_bin(b, LP_mul, j, st->stride[i]));
-        in[i] = cg_load(b, s->in[i]->dtype, lanes, st->ptr[i], at, st->stride[i]);
+        ir_dtype t = s->in[i]->dtype, as = s->moves ? t : ir_dtype_compute(t);
+        in[i] = load_as(b, t, as, lanes, st->ptr[i], at, st->stride[i]);
     }
     s->fn(s, lanes, in, out);
     for (uint32_t i = s->n_in; i < n_views(s); i++) {
@@ -289,6 +291,7 @@ void cg_copy(cg *g, const cg_view *from, const cg_view *to) {
                    .n_in = 1,
                    .n_out = 1,
                    .fn = copy_point,
+                   .moves = true,
                    .summary = "copy"};
     for (int32_t i = 0; i < to->rank; i++)
         s->dims[i] = to->dims[i];

@@ -32,12 +32,8 @@ static bool check_type(cg *g, const ir_node *n, const ir_value *v) {
                               v->name ? v->name : "");
     switch (ir_dtype_get_class(t->dtype)) {
     case DTYPE_FLOAT:
-        if (ir_dtype_bits(t->dtype) >= 16) return true;
-        break;
     case DTYPE_INT:
     case DTYPE_UINT:
-        if (ir_dtype_bits(t->dtype) >= 8) return true;
-        break;
     case DTYPE_BOOL:
         return true;
     default:
@@ -121,19 +117,15 @@ cg_buffer *cg_buffer_create(cg *g, const ir_dim *bytes) {
 }
 
 static const ir_dim *type_bytes(cg *g, const ir_type *t) {
-    uint32_t bits = ir_dtype_bits(t->dtype);
-    if (bits < 8) {
-        cg_unsupported(g, g->node, "element type %s is not compiled yet", ir_dtype_name(t->dtype));
-        bits = 8;
-    }
-    return ir_dim_mul(g->c, ir_type_elements(g->c, t), cg_dc(g, bits / 8));
+    return ir_dim_mul(g->c, ir_type_elements(g->c, t), cg_dc(g, cg_elem_bytes(t->dtype)));
 }
 
 static const cg_view *weight_view(cg *g, ir_value *v) {
     cg_buffer *b = TL_NEW(g->arena, cg_buffer);
     *b = (cg_buffer){.kind = CG_WEIGHT, .offset = g->weight_bytes, .tensor = v->tensor};
     b->bytes = type_bytes(g, v->type);
-    g->weight_bytes += (int64_t)((v->tensor->bytes + 63) & ~(size_t)63);
+    size_t bytes = cg_is_packed(v->type->dtype) ? ir_tensor_elements(v->tensor) : v->tensor->bytes;
+    g->weight_bytes += (int64_t)((bytes + 63) & ~(size_t)63);
     if (g->last_weight)
         g->last_weight->next = b;
     else
@@ -245,7 +237,7 @@ lp_value *cg_pointer(cg *g, const cg_view *v) {
     if (v->buffer->per_thread)
         base = lp_ptr_add(&g->b, base, lp_bin(&g->b, LP_mul, g->tid, cg_dim(g, v->buffer->bytes)));
     if (ir_dim_is(v->offset, 0)) return base;
-    const ir_dim *bytes = ir_dim_mul(g->c, v->offset, cg_dc(g, ir_dtype_bits(v->dtype) / 8));
+    const ir_dim *bytes = ir_dim_mul(g->c, v->offset, cg_dc(g, cg_elem_bytes(v->dtype)));
     return lp_ptr_add(&g->b, base, cg_dim(g, bytes));
 }
 
@@ -386,7 +378,11 @@ static bool bind_inputs(cg *g, const ir_region *body) {
             return cg_unsupported(g, NULL, "input '%s' has no known rank", v->name);
         cg_buffer *b = TL_NEW(g->arena, cg_buffer);
         *b = (cg_buffer){.kind = CG_INPUT, .number = i};
-        cg_set_view(g, v, cg_view_dense(g, b, v->type));
+        const cg_view *given = cg_view_dense(g, b, v->type);
+        cg_set_view(g, v, given);
+        if (!cg_is_packed(v->type->dtype) || v->mark != g->demanded) continue;
+        cg_set_view(g, v, fresh_dense(g, v->type));
+        cg_unpack(g, given, cg_read(g, v));
     }
     return true;
 }
@@ -405,7 +401,9 @@ static const cg_view **assign_outputs(cg *g, const ir_region *body) {
         cg_buffer *b = TL_NEW(g->arena, cg_buffer);
         *b = (cg_buffer){.kind = CG_OUTPUT, .number = i};
         views[i] = cg_view_dense(g, b, v->type);
-        bool produced = v->def && !op_is(v->def->op, OP_VIEW) && !tl_map_get_ptr(&g->dests, v);
+        bool packed = cg_is_packed(v->type->dtype);
+        bool produced = !packed && v->def && !op_is(v->def->op, OP_VIEW) &&
+                        !tl_map_get_ptr(&g->dests, v);
         if (produced) cg_set_dest(g, v, views[i]);
     }
     return views;
@@ -421,7 +419,10 @@ bool cg_lower_graph(cg *g, ir_graph *graph) {
     if (!outputs || !cg_lower_region(g, graph->body)) return false;
     for (uint32_t i = 0; i < ir_region_n_results(graph->body); i++) {
         const cg_view *from = cg_read(g, ir_region_result(graph->body, i));
-        if (from->buffer != outputs[i]->buffer) cg_copy(g, from, outputs[i]);
+        if (cg_is_packed(from->dtype))
+            cg_pack(g, cg_view_is_dense(g, from) ? from : cg_materialise(g, from), outputs[i]);
+        else if (from->buffer != outputs[i]->buffer)
+            cg_copy(g, from, outputs[i]);
     }
     cg_scope_end(g);
     return !g->failed;

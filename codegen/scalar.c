@@ -146,6 +146,7 @@ lp_value *cg_scalar_get(const cg_scalar *s, sc_val v) {
 lp_value *cg_scalar_node(lp_builder *b, unsigned lanes, tl_arena *a, const ir_node *n,
                          lp_value *const *in) {
     cg_scalar s;
+    if (cg_is_narrow_cast(n)) return cg_narrow_cast(b, n, in[0]);
     cg_scalar_init(&s, b, lanes, a);
     sc_val *args = TL_NEW_ARRAY(a, sc_val, n->n_in);
     for (uint32_t i = 0; i < n->n_in; i++)

@@ -5,15 +5,7 @@
 
 #include <math.h>
 
-/* Codes without the sign bit. `inf` and `nan` are 0 where the format has none; `unsigned_zero`: the pattern of -0 is NaN. */
-typedef struct float_format {
-    uint8_t mantissa, bits;
-    int16_t bias;
-    uint16_t max, inf, nan;
-    bool unsigned_zero;
-} float_format;
-
-static const float_format formats[DT_COUNT] = {
+static const ir_float_format formats[DT_COUNT] = {
     [DT_f16] = {10, 16, 15, 0x7bff, 0x7c00, 0x7e00, false},
     [DT_bf16] = {7, 16, 127, 0x7f7f, 0x7f80, 0x7fc0, false},
     [DT_f8e4m3fn] = {3, 8, 7, 0x7e, 0, 0x7f, false},
@@ -23,27 +15,29 @@ static const float_format formats[DT_COUNT] = {
     [DT_f4e2m1] = {1, 4, 1, 0x7, 0, 0, false},
 };
 
-enum { E8M0_BIAS = 127, E8M0_NAN = 0xff };
+const ir_float_format *ir_float_format_get(ir_dtype t) {
+    return t < DT_COUNT && formats[t].bits ? &formats[t] : NULL;
+}
 
 static double decode_e8m0(uint16_t bits) {
-    return bits == E8M0_NAN ? NAN : ldexp(1.0, bits - E8M0_BIAS);
+    return bits == IR_E8M0_NAN ? NAN : ldexp(1.0, bits - IR_E8M0_BIAS);
 }
 
 /* Powers of two only, no sign, no zero (it becomes the smallest). As in ONNX the tie, 1.5, goes up. */
 static uint16_t encode_e8m0(double v, bool saturate) {
     int e;
-    if (!(v > 0)) return v == 0 ? 0 : E8M0_NAN;
-    if (isinf(v)) return E8M0_NAN;
+    if (!(v > 0)) return v == 0 ? 0 : IR_E8M0_NAN;
+    if (isinf(v)) return IR_E8M0_NAN;
     double m = frexp(v, &e) * 2; /* v = m * 2^(e-1), m in [1, 2) */
-    int code = e - 1 + E8M0_BIAS;
+    int code = e - 1 + IR_E8M0_BIAS;
     if (m >= 1.5) code++;
     if (code < 0) return 0;
-    return code < E8M0_NAN ? (uint16_t)code : saturate ? E8M0_NAN - 1 : E8M0_NAN;
+    return code < IR_E8M0_NAN ? (uint16_t)code : saturate ? IR_E8M0_NAN - 1 : IR_E8M0_NAN;
 }
 
 double ir_float_decode(ir_dtype t, uint16_t bits) {
     if (t == DT_f8e8m0) return decode_e8m0(bits);
-    const float_format *f = &formats[t];
+    const ir_float_format *f = &formats[t];
     TL_ASSERT(f->bits);
     uint16_t sign = (uint16_t)(1u << (f->bits - 1)), code = bits & (sign - 1);
     if (f->unsigned_zero && bits == sign) return NAN;
@@ -60,7 +54,7 @@ double ir_float_decode(ir_dtype t, uint16_t bits) {
 
 /* Rounding may carry into the exponent, and subnormals are those without the hidden bit: both follow from adding the
  * rounded mantissa, hidden bit included, to the exponent field less one. */
-static uint32_t encode_magnitude(const float_format *f, double a) {
+static uint32_t encode_magnitude(const ir_float_format *f, double a) {
     int e;
     frexp(a, &e);
     int exponent = e - 1 + f->bias; /* biased */
@@ -70,7 +64,7 @@ static uint32_t encode_magnitude(const float_format *f, double a) {
     return ((uint32_t)(exponent - 1) << f->mantissa) + (uint32_t)m;
 }
 
-static uint16_t overflow_code(const float_format *f, bool saturate) {
+static uint16_t overflow_code(const ir_float_format *f, bool saturate) {
     bool ieee = f->bits == 16; /* these overflow to infinity whatever the caller asks for */
     if (saturate && !ieee) return f->max;
     return f->inf ? f->inf : f->nan ? f->nan : f->max;
@@ -78,11 +72,12 @@ static uint16_t overflow_code(const float_format *f, bool saturate) {
 
 uint16_t ir_float_encode(ir_dtype t, double v, bool saturate) {
     if (t == DT_f8e8m0) return encode_e8m0(v, saturate);
-    const float_format *f = &formats[t];
+    const ir_float_format *f = &formats[t];
     TL_ASSERT(f->bits);
     uint16_t sign = (uint16_t)(signbit(v) ? 1u << (f->bits - 1) : 0);
     if (isnan(v))
         return f->nan ? f->nan | (f->unsigned_zero ? 0 : sign) : (uint16_t)(1u << (f->bits - 1));
+    if (isinf(v) && f->inf) return f->inf | sign;
     uint32_t code = isinf(v) ? UINT32_MAX : v == 0 ? 0 : encode_magnitude(f, fabs(v));
     if (code > f->max) code = overflow_code(f, saturate);
     if (code == 0 && f->unsigned_zero) return 0;

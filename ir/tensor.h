@@ -40,8 +40,20 @@ int64_t ir_element_get_i64(ir_dtype t, const void *data, size_t i);
 void ir_element_set_f64(ir_dtype t, void *data, size_t i, double v);
 void ir_element_set_i64(ir_dtype t, void *data, size_t i, int64_t v);
 
-/* Floats of at most 16 bits. The encoder rounds once, to nearest even. Out of range: infinity for f16 and bf16; for the
- * smaller types the largest number with `saturate` (what element_set does), else infinity or NaN as the type has it. */
+/* Floats of at most 16 bits. Codes without the sign bit; `inf` and `nan` are 0 where the format has none; `unsigned_zero`: the
+ * pattern of -0 is NaN. f8e8m0 has no row: it is an exponent alone. */
+typedef struct ir_float_format {
+    uint8_t mantissa, bits;
+    int16_t bias;
+    uint16_t max, inf, nan;
+    bool unsigned_zero;
+} ir_float_format;
+const ir_float_format *ir_float_format_get(ir_dtype t); /* NULL: not such a type */
+enum { IR_E8M0_BIAS = 127, IR_E8M0_NAN = 0xff };
+
+/* The encoder rounds once, to nearest even. What is too large becomes infinity in f16 and bf16; in the smaller types the largest
+ * number with `saturate` (what element_set does), else infinity or NaN as the type has it. Infinity itself stays infinity where
+ * there is one. */
 double ir_float_decode(ir_dtype t, uint16_t bits);
 uint16_t ir_float_encode(ir_dtype t, double v, bool saturate);
 

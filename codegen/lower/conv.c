@@ -48,7 +48,7 @@ static const cg_view *pad(cg *g, const cg_view *x, const ir_window *w) {
                         : ir_dim_add(g->c, x->dims[i],
                                      ir_dim_add(g->c, w->before[i - 2], w->after[i - 2]));
     const ir_dim *bytes = ir_dim_mul(g->c, cg_dims_product(g, dims, x->rank),
-                                     cg_dc(g, ir_dtype_bits(x->dtype) / 8));
+                                     cg_dc(g, cg_elem_bytes(x->dtype)));
     const cg_view *all = cg_view_dense(g, cg_buffer_create(g, bytes),
                                        ir_type_tensor(g->c, x->dtype, x->rank, dims)),
                   *inner = all;

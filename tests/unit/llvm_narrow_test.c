@@ -1,0 +1,135 @@
+/* codegen/llvm_emit_narrow.c: every code of every float of a byte or less to f32 and back; f32 and f64 to them around every rounding
+ * border, with the largest numbers, infinities and NaN; integers narrower than a byte. Expected: ir/float_formats.c. */
+#include "ir/tensor.h"
+#include "tests/support/jit_fixture.h"
+
+static const ir_dtype types[] = {DT_f8e4m3fn,   DT_f8e4m3fnuz, DT_f8e5m2,
+                                 DT_f8e5m2fnuz, DT_f8e8m0,     DT_f4e2m1};
+enum { N_TYPES = sizeof types / sizeof *types };
+
+/* @cast_FROM_TO: n elements, 8 at a time. */
+static void add_cast(fixture *x, const char *from, const char *to) {
+    tl_str_printf(&x->text,
+                  "func @cast_%s_%s(ptr %%x, ptr %%y, ptr %%z, ptr %%r, i64 %%n) external {\n"
+                  "  for %%i = 0 to %%n step 8 {\n    %%v = load %sx8 %%x[%%i]\n"
+                  "    %%c = cast %sx8 %%v\n    store %sx8 %%r[%%i], %%c\n  }\n}\n",
+                  from, to, from, to, to);
+}
+
+static array_fn *cast_function(fixture *x, const char *from, const char *to) {
+    return find(x, tl_arena_printf(&x->ctx.arena, "cast_%s_%s", from, to));
+}
+
+static bool same_number(double a, double b) {
+    return isnan(a) ? isnan(b) : a == b && signbit(a) == signbit(b);
+}
+
+/* Codes of one type; NaN has several in some, of which one comes back. */
+static void check_codes(fixture *x, ir_dtype t) {
+    uint8_t codes[256], back[256];
+    float wide[256];
+    int n = t == DT_f4e2m1 ? 16 : 256, wrong = 0;
+    for (int i = 0; i < n; i++)
+        codes[i] = (uint8_t)i;
+    cast_function(x, ir_dtype_name(t), "f32")(codes, 0, 0, wide, n);
+    cast_function(x, "f32", ir_dtype_name(t))(wide, 0, 0, back, n);
+    for (int i = 0; i < n; i++) {
+        double v = ir_float_decode(t, (uint16_t)i);
+        wrong += !same_number(v, (double)wide[i]);
+        wrong += !same_number(v, ir_float_decode(t, back[i]));
+    }
+    CHECK_EQ(wrong, 0);
+}
+
+/* Numbers at, just below and just above x, with both signs. */
+static uint32_t around(double *out, double x, bool single) {
+    for (uint32_t i = 0; i < 6; i++) {
+        double to = i % 3 == 1 ? INFINITY : -INFINITY, v = x;
+        if (i % 3) v = single ? (double)nextafterf((float)x, (float)to) : nextafter(x, to);
+        out[i] = i < 3 ? v : -v;
+    }
+    return 6;
+}
+
+static uint32_t borders(ir_dtype t, bool single, double *out) {
+    uint32_t n = 0;
+    double specials[] = {0,       INFINITY,  NAN,      1e30,       1e-30,
+                         0x1p127, 0x1.8p127, 0x1p-126, 0x1.8p-127, 1e-40};
+    for (uint32_t i = 0; i < sizeof specials / sizeof *specials; i++)
+        n += around(out + n, specials[i], single);
+    for (uint16_t code = 0; code < (t == DT_f8e8m0 ? 254 : t == DT_f4e2m1 ? 7 : 0x7e); code++) {
+        double low = ir_float_decode(t, code), high = ir_float_decode(t, code + 1);
+        if (isnan(low) || isnan(high) || isinf(high)) continue;
+        n += around(out + n, low + (high - low) / 2, single);
+        n += around(out + n, high + (high - low) / 2, single);
+    }
+    while (n % 8)
+        out[n++] = 1;
+    return n;
+}
+
+static void check_borders(fixture *x, ir_dtype t, bool single) {
+    static double v64[4096];
+    static float v32[4096];
+    static uint8_t r[4096];
+    int wrong = 0;
+    uint32_t n = borders(t, single, v64);
+    for (uint32_t i = 0; i < n; i++)
+        v32[i] = (float)v64[i];
+    cast_function(x, single ? "f32" : "f64", ir_dtype_name(t))(single ? (void *)v32 : (void *)v64,
+                                                               0, 0, r, n);
+    for (uint32_t i = 0; i < n; i++) {
+        uint16_t want = ir_float_encode(t, v64[i], true);
+        wrong += !same_number(ir_float_decode(t, want), ir_float_decode(t, r[i]));
+    }
+    CHECK_EQ(wrong, 0);
+}
+
+static void test_floats(const cg_target *target) {
+    fixture x;
+    setup(&x, target);
+    for (int k = 0; k < N_TYPES; k++) {
+        add_cast(&x, ir_dtype_name(types[k]), "f32");
+        add_cast(&x, "f32", ir_dtype_name(types[k]));
+        add_cast(&x, "f64", ir_dtype_name(types[k]));
+    }
+    if (!compile_checked(&x)) return;
+    for (int k = 0; k < N_TYPES; k++) {
+        check_codes(&x, types[k]);
+        check_borders(&x, types[k], true);
+        check_borders(&x, types[k], false);
+    }
+    teardown(&x);
+}
+
+/* One element to a byte: integers wrap to their own width. */
+static void test_integers(const cg_target *target) {
+    static const struct {
+        ir_dtype type;
+        int bits;
+    } kinds[] = {{DT_i4, 4}, {DT_u4, 4}, {DT_i2, 2}, {DT_u2, 2}};
+    int32_t x32[64];
+    int8_t r[64];
+    fixture x;
+    setup(&x, target);
+    for (int k = 0; k < 4; k++)
+        add_cast(&x, "i32", ir_dtype_name(kinds[k].type));
+    if (!compile_checked(&x)) return;
+    for (int i = 0; i < 64; i++)
+        x32[i] = i - 32;
+    for (int k = 0; k < 4; k++) {
+        cast_function(&x, "i32", ir_dtype_name(kinds[k].type))(x32, 0, 0, r, 64);
+        int wrong = 0, size = 1 << kinds[k].bits;
+        for (int i = 0; i < 64; i++) {
+            int want = ((x32[i] % size) + size) % size;
+            if (ir_dtype_is_signed(kinds[k].type) && want >= size / 2) want -= size;
+            wrong += r[i] != want;
+        }
+        CHECK_EQ(wrong, 0);
+    }
+    teardown(&x);
+}
+
+int main(void) {
+    return run_on_each_cpu((cpu_test *const[]){test_floats, test_integers, NULL});
+}
