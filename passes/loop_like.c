@@ -104,19 +104,32 @@ static void move_result(ir_value *from, ir_value *to) {
     ir_value_replace_uses(from, to);
 }
 
-ir_node *node_rebuild(pass_ctx *ctx, ir_node *n, ir_value *const *in, uint32_t n_in,
-                      const bool *keep) {
+/* n's successor: before it, with its regions and results, without attributes. n has no users left. */
+static ir_node *succeed(pass_ctx *ctx, ir_node *n, op_id op, ir_value *const *in, uint32_t n_in,
+                        const bool *keep) {
     uint32_t n_out = 0;
     for (uint32_t i = 0; i < n->n_out; i++)
-        n_out += keep[i];
-    ir_node *copy = ir_node_create(ctx->m, n->op, in, n_in, n_out);
-    for (uint32_t i = 0; i < n->n_attrs; i++)
-        ir_attr_set(ctx->m, copy, &n->attrs[i]);
+        n_out += !keep || keep[i];
+    ir_node *copy = ir_node_create(ctx->m, op, in, n_in, n_out);
     copy->loc = n->loc;
     ir_node_insert_before(n, copy);
     move_regions(n, copy);
     for (uint32_t i = 0, at = 0; i < n->n_out; i++)
-        if (keep[i]) move_result(&n->out[i], &copy->out[at++]);
+        if (!keep || keep[i]) move_result(&n->out[i], &copy->out[at++]);
+    return copy;
+}
+
+ir_node *node_rebuild(pass_ctx *ctx, ir_node *n, ir_value *const *in, uint32_t n_in,
+                      const bool *keep) {
+    ir_node *copy = succeed(ctx, n, n->op, in, n_in, keep);
+    for (uint32_t i = 0; i < n->n_attrs; i++)
+        ir_attr_set(ctx->m, copy, &n->attrs[i]);
+    ir_node_remove(n);
+    return copy;
+}
+
+ir_node *node_become(pass_ctx *ctx, ir_node *n, op_id op, ir_value *const *in, uint32_t n_in) {
+    ir_node *copy = succeed(ctx, n, op, in, n_in, NULL);
     ir_node_remove(n);
     return copy;
 }
@@ -154,6 +167,13 @@ static void drop_params(const loop_like *l, const bool *keep, bool *keep_in) {
     }
 }
 
+void recur_set_carries(pass_ctx *ctx, ir_node *n, uint32_t count) {
+    if (count)
+        ir_attr_set_int(ctx->m, n, "carries", count);
+    else
+        ir_attr_remove(n, "carries");
+}
+
 static void filter_attributes(pass_ctx *ctx, ir_node *n, uint32_t n_carried, const bool *keep_in,
                               const bool *keep_out) {
     uint32_t left = 0;
@@ -162,7 +182,7 @@ static void filter_attributes(pass_ctx *ctx, ir_node *n, uint32_t n_carried, con
     if (n->op != OP_Recur) return;
     for (uint32_t i = 0; i < n_carried; i++)
         left += keep_in[i];
-    ir_attr_set_int(ctx->m, n, "carries", left);
+    recur_set_carries(ctx, n, left);
     filter_list(ctx, n, "input_axes", keep_in + n_carried);
     filter_list(ctx, n, "input_reverse", keep_in + n_carried);
     filter_list(ctx, n, "output_axes", keep_out);

@@ -56,8 +56,13 @@ const ir_dim *dim_replace(ir_ctx *c, const ir_dim *d, const ir_dim *symbol, cons
  * Their results and parameters must be unused. Slices of a Recur that nobody reads go as well. Returns the new node. */
 ir_node *loop_like_shrink(pass_ctx *ctx, const loop_like *l, const bool *keep);
 
+void recur_set_carries(pass_ctx *ctx, ir_node *n, uint32_t count);
+
 /* A copy of n with these operands, and with its regions moved there; results whose keep[] is false are left out. Takes n's place. */
 ir_node *node_rebuild(pass_ctx *ctx, ir_node *n, ir_value *const *in, uint32_t n_in,
                       const bool *keep);
+/* Another operator with these operands, n's regions and results, and no attributes. Takes n's place; n is out
+ * of the graph, but can still be asked for its attributes. */
+ir_node *node_become(pass_ctx *ctx, ir_node *n, op_id op, ir_value *const *in, uint32_t n_in);
 
 #endif

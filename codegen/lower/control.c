@@ -1,4 +1,4 @@
-/* If, Loop, Scan, Recur: structured control flow of the program. Carried values live in one buffer each, updated in place where the body has
+/* If, Loop, Recur: structured control flow of the program. Carried values live in one buffer each, updated in place where the body has
  * read the old value before the new one is made, copied at the end of the round otherwise. Outputs that are stacked over the rounds are
  * written by the kernel that makes them straight into their slice.
  *
@@ -190,7 +190,7 @@ static void store_param(cg *g, ir_value *v, lp_value *x) {
     b->write = (cg_access){.epoch = g->epoch};
 }
 
-/* iter, cond: the body's counter and condition, which holds in every round; NULL = none (Scan) */
+/* iter, cond: the body's counter and condition, which holds in every round; NULL = none */
 static bool lower_rounds(loop_state *s, const char *symbol, lp_value *counter, ir_value *iter,
                          ir_value *cond) {
     cg *g = s->g;
@@ -295,7 +295,7 @@ bool lower_loop(cg *g, ir_node *n) {
     return conditional_rounds(s, name, trip, body->params[0], cond_param, cond);
 }
 
-/* ---- Scan ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Recur ----------------------------------------------------------------------------------------------------------------- */
 
 static int64_t int_at(const ir_node *n, const char *attr, uint32_t i) {
     uint32_t count;
@@ -308,46 +308,6 @@ static const ir_dim *round_position(cg *g, const ir_dim *symbol, const ir_dim *t
     if (!reverse) return symbol;
     return ir_dim_sub(g->c, ir_dim_sub(g->c, trip, cg_dc(g, 1)), symbol);
 }
-
-static const ir_dim *scan_length(const ir_node *n) {
-    uint32_t n_scan = (uint32_t)ir_attr_int(n, "num_scan_inputs", 0);
-    const ir_type *t = ir_in(n, n->n_in - n_scan)->type;
-    int64_t axis = int_at(n, "scan_input_axes", 0);
-    return t->dims[axis < 0 ? axis + t->rank : axis];
-}
-
-bool lower_scan(cg *g, ir_node *n) {
-    ir_region *body = n->regions[0];
-    uint32_t n_scan = (uint32_t)ir_attr_int(n, "num_scan_inputs", 0), n_carry = n->n_in - n_scan;
-    uint32_t n_stacked = ir_region_n_results(body) - n_carry;
-    loop_state *s = loop_state_create(g, n, n_carry, n_stacked, n_carry);
-    const ir_dim *trip = scan_length(n), *symbol = fresh_counter(g, trip);
-    for (uint32_t i = 0; i < n_scan; i++) {
-        const cg_view *x = cg_read(g, ir_in(n, n_carry + i));
-        int64_t axis = int_at(n, "scan_input_axes", i);
-        if (axis < 0) axis += x->rank;
-        cg_check_equal(g, x->dims[axis], trip);
-        const ir_dim *at = round_position(g, symbol, trip, int_at(n, "scan_input_directions", i));
-        cg_view *slice = cg_view_slice(g, x, (int32_t)axis, at, cg_dc(g, 1), cg_dc(g, 1));
-        cg_set_view(g, body->params[n_carry + i], cg_view_drop_axis(g, slice, (int32_t)axis));
-    }
-    for (uint32_t i = 0; i < n_carry; i++)
-        if (!carry_init(s, i, ir_in(n, i), body->params[i], ir_region_result(body, i),
-                        ir_out(n, i)))
-            return false;
-    for (uint32_t i = 0; i < n_stacked; i++) {
-        ir_value *out = ir_out(n, n_carry + i);
-        int64_t axis = int_at(n, "scan_output_axes", i);
-        if (axis < 0) axis += out->type->rank;
-        const ir_dim *at = round_position(g, symbol, trip, int_at(n, "scan_output_directions", i));
-        if (!stacked_init(s, i, out, ir_region_result(body, n_carry + i), at, (int32_t)axis))
-            return false;
-    }
-    add_trip(g, symbol, trip);
-    return counted_rounds(s, ir_dim_symbol_name(symbol), cg_dim(g, trip), NULL, NULL);
-}
-
-/* ---- Recur ----------------------------------------------------------------------------------------------------------------- */
 
 static int32_t axis_at(const ir_node *n, const char *attr, uint32_t i, int32_t rank) {
     int64_t axis = int_at(n, attr, i);
