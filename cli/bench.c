@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 
 typedef struct bench_args {
-    cli_list inputs, dims;
+    cli_list inputs, dims, states;
     const char *cpu, *passes, *skip;
     int64_t threads, runs;
     double seconds;
@@ -28,6 +28,8 @@ static const cli_option bench_options[] = {
     CLI_STRING(bench_args, cpu, "cpu", "CPU", "compile for this processor (.onnx only; native)"),
     CLI_STRING(bench_args, passes, "passes", "LIST", "pass pipeline (.onnx only; default)"),
     CLI_STRING(bench_args, skip, "skip", "LIST", "passes to leave out (.onnx only)"),
+    CLI_LIST(bench_args, states, "state", "IN=OUT[,...]",
+             "an input and an output that are one state (.onnx only)"),
 };
 
 /* Seconds, but for what the names say. */
@@ -175,7 +177,8 @@ static int bench_main(cli *c) {
                            .dims = args->dims,
                            .cpu = args->cpu,
                            .passes = args->passes,
-                           .skip = args->skip};
+                           .skip = args->skip,
+                           .states = args->states};
     model_handle h;
     if (!model_open(c, &source, &h)) return cli_report(c);
     bool ok = bench_model(c, args, &h);

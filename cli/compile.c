@@ -8,7 +8,7 @@
 
 typedef struct compile_args {
     const char *output, *emit, *cpu, *passes, *skip, *math, *weights, *name;
-    cli_list dims;
+    cli_list dims, states;
     bool list_cpus, quiet;
 } compile_args;
 
@@ -22,6 +22,8 @@ static const cli_option compile_options[] = {
     CLI_STRING(compile_args, cpu, "cpu", "CPUS",
                "native, or a list for one .so with several versions (native)"),
     CLI_LIST(compile_args, dims, "dim", "NAME=SIZE", "pin a symbolic dimension of the inputs"),
+    CLI_LIST(compile_args, states, "state", "IN=OUT[,...]",
+             "an input and an output that carry one state from step to step"),
     CLI_STRING(compile_args, math, "math", "LEVEL",
                "how far rounding may change: strict, default, fast (default)"),
     CLI_STRING(compile_args, weights, "weights", "WHERE",
@@ -74,6 +76,8 @@ static const char *describe(cli *c, const compile_args *args) {
     tl_str_printf(&s, "--cpu=%s", args->cpu ? args->cpu : "native");
     for (uint32_t i = 0; i < args->dims.n; i++)
         tl_str_printf(&s, " --dim %s", args->dims.items[i]);
+    for (uint32_t i = 0; i < args->states.n; i++)
+        tl_str_printf(&s, " --state %s", args->states.items[i]);
     if (strcmp(args->math, "default")) tl_str_printf(&s, " --math=%s", args->math);
     if (strcmp(args->weights, "embed")) tl_str_printf(&s, " --weights=%s", args->weights);
     if (args->passes) tl_str_printf(&s, " --passes=%s", args->passes);
@@ -141,7 +145,9 @@ static int compile_main(cli *c) {
                               .skip = args->skip,
                               .command_line = describe(c, args),
                               .progress = show_stage,
-                              .progress_data = (void *)(uintptr_t)onnx};
+                              .progress_data = (void *)(uintptr_t)onnx,
+                              .states = args->states.items,
+                              .n_states = args->states.n};
     return compile_model(c, args, onnx, &o);
 }
 

@@ -133,7 +133,9 @@ static bool optimise(driver *d) {
                                      [TLBC_MATH_FAST] = PASS_MATH_FAST};
     pass_options o = {.math_plus_one = math[d->options.math] + 1,
                       .skip = d->options.skip,
-                      .command_line = d->options.command_line};
+                      .command_line = d->options.command_line,
+                      .states = d->options.states,
+                      .n_states = d->options.n_states};
     stage(d, "passes");
     if (!pass_options_add_environment(&o, &d->ctx)) return false;
     return pass_run(d->m, d->options.passes, &o);

@@ -23,6 +23,7 @@ void inspect_facts_init(inspect_facts *f, const char *path) {
                          .static_bytes = -1,
                          .unshared_bytes = -1,
                          .n_buffers = -1,
+                         .state_bytes = -1,
                          .workspace_bytes = -1,
                          .n_kernels = -1,
                          .code_bytes = -1,
@@ -53,6 +54,21 @@ static inspect_value *values_of(cli *c, const tlbc_tensor_info *t, uint32_t n) {
     for (uint32_t i = 0; i < n; i++)
         v[i] = (inspect_value){t[i].name, model_type_text(c->arena, &t[i])};
     return v;
+}
+
+/* "f32[1,batch,64], zero at first" */
+static void gather_states(cli *c, const tlbc_model *m, inspect_facts *f) {
+    f->states = TL_NEW_ARRAY(c->arena, inspect_value, m->n_states + 1);
+    f->n_states = m->n_states;
+    if (m->n_states) f->state_bytes = 0;
+    for (uint32_t i = 0; i < m->n_states; i++) {
+        const tlbc_state_info *info = &m->states[i];
+        const char *type = model_type_text(c->arena, &info->tensor);
+        f->states[i] = (inspect_value){
+            info->tensor.name,
+            tl_arena_printf(c->arena, "%s, %s at first", type, info->initial ? "given" : "zero")};
+        f->state_bytes += (int64_t)info->bytes;
+    }
 }
 
 static const char *list_symbols(cli *c, const tlbc_model *m) {
@@ -92,6 +108,7 @@ static void gather_descriptor(cli *c, const tlbc_model *m, inspect_facts *f) {
     f->outputs = values_of(c, m->outputs, m->n_outputs);
     f->n_inputs = m->n_inputs;
     f->n_outputs = m->n_outputs;
+    gather_states(c, m, f);
     f->weight_bytes = (int64_t)m->weight_bytes;
     f->flops_number = m->flops;
 }

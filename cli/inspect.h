@@ -33,9 +33,10 @@ typedef struct inspect_facts {
     bool compiled;
     const char *made_by, *target, *options;
     const uint8_t *sha256;
-    inspect_value *inputs, *outputs;
-    uint32_t n_inputs, n_outputs;
-    inspect_op *ops; /* most frequent first */
+    inspect_value *inputs, *outputs, *states;
+    uint32_t n_inputs, n_outputs, n_states;
+    int64_t state_bytes; /* of one stream */
+    inspect_op *ops;     /* most frequent first */
     uint32_t n_ops, n_nodes,
         n_nodes_after; /* after: in the graph that is lowered, nested ones included */
     int64_t parameters, parameter_bytes, weight_bytes;

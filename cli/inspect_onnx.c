@@ -38,8 +38,8 @@ static const char *dim_text(tl_arena *a, const ir_dim *d) {
 }
 
 static void gather_values(cli *c, const ir_graph *g, inspect_facts *f) {
-    f->n_inputs = g->body->n_params;
-    f->n_outputs = ir_region_n_results(g->body);
+    f->n_inputs = ir_graph_n_inputs(g);
+    f->n_outputs = ir_graph_n_outputs(g);
     f->inputs = TL_NEW_ARRAY(c->arena, inspect_value, f->n_inputs + 1);
     f->outputs = TL_NEW_ARRAY(c->arena, inspect_value, f->n_outputs + 1);
     for (uint32_t i = 0; i < f->n_inputs; i++) {

@@ -72,6 +72,8 @@ void inspect_print_text(const inspect_facts *f) {
     print_line("sha256", hash_text(f->sha256, hash));
     print_values("input", f->inputs, f->n_inputs);
     print_values("output", f->outputs, f->n_outputs);
+    print_values("state", f->states, f->n_states);
+    print_number("states", f->state_bytes, "bytes for each stream");
     if (f->parameters >= 0)
         printf("  parameters  %lld in %lld bytes\n", (long long)f->parameters,
                (long long)f->parameter_bytes);
@@ -163,6 +165,8 @@ void inspect_print_json(cli *c, const inspect_facts *f) {
     put_string(&w, "sha256", hash_text(f->sha256, hash));
     put_values(&w, "inputs", f->inputs, f->n_inputs);
     put_values(&w, "outputs", f->outputs, f->n_outputs);
+    put_values(&w, "states", f->states, f->n_states);
+    put_number(&w, "state_bytes", f->state_bytes);
     put_costs(&w, f);
     put_plan(&w, f);
     put_ops(&w, f);

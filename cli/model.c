@@ -30,7 +30,9 @@ static bool compile_in_memory(cli *c, const model_source *s, model_handle *out) 
                               .passes = s->passes,
                               .skip = s->skip,
                               .progress = show_stage,
-                              .progress_data = (void *)(uintptr_t)s->path};
+                              .progress_data = (void *)(uintptr_t)s->path,
+                              .states = s->states.items,
+                              .n_states = s->states.n};
     tlbc_status status = tlbc_compile_memory(s->path, &o, &out->loaded, &message);
     cli_progress(NULL);
     cli_take_message(c, status, s->path, message);

@@ -17,6 +17,7 @@ typedef struct model_source {
     cli_list dims;   /* "batch=4" */
     const char *cpu; /* NULL = native; only for .onnx */
     const char *passes, *skip;
+    cli_list states; /* "h0=hn"; only for .onnx */
 } model_source;
 
 typedef struct model_handle {

@@ -7,6 +7,7 @@
 
 typedef struct opt_args {
     const char *passes, *output, *constants, *math, *skip, *print_only;
+    cli_list states;
     int64_t bisect;
     bool verify, locations, print, print_changed, roundtrip, eval, time, stats, list;
 } opt_args;
@@ -23,6 +24,8 @@ static const cli_option opt_options[] = {
     CLI_FLAG(opt_args, locations, "locations", "say which ONNX node a line comes from"),
     CLI_STRING(opt_args, math, "math", "LEVEL", "strict, default or fast (default)"),
     CLI_STRING(opt_args, skip, "skip", "LIST", "passes to leave out"),
+    CLI_LIST(opt_args, states, "state", "IN=OUT[,...]",
+             "an input and an output that carry one state from step to step"),
     CLI_INT(opt_args, bisect, "bisect", "N", "stop after N changes"),
     CLI_FLAG(opt_args, print, "print", "the graph after every pass, on standard error"),
     CLI_FLAG(opt_args, print_changed, "print-changed",
@@ -56,6 +59,8 @@ static ir_module *read_module(cli *c, const char *path) {
 
 static bool run_passes(cli *c, const opt_args *args, ir_module *m, pass_math math) {
     pass_options o = {
+        .states = args->states.items,
+        .n_states = args->states.n,
         .math_plus_one = math + 1,
         .skip = args->skip,
         .bisect = args->bisect,
@@ -70,7 +75,7 @@ static bool run_passes(cli *c, const opt_args *args, ir_module *m, pass_math mat
         .command_line = tl_arena_printf(c->arena, "tlbc opt --passes=%s", args->passes)};
     if (!pass_options_add_environment(&o, &c->ctx)) return false;
     if (args->verify && !ir_module_verify(m)) return false;
-    return !args->passes[0] || pass_run(m, args->passes, &o);
+    return (!args->passes[0] && !o.n_states) || pass_run(m, args->passes, &o);
 }
 
 static int write_module(cli *c, const opt_args *args, const ir_module *m, int constants) {

@@ -5,7 +5,7 @@
 #include "cli/model.h"
 
 typedef struct run_args {
-    cli_list inputs, dims;
+    cli_list inputs, dims, states;
     const char *output_dir, *cpu, *passes, *skip;
     int64_t threads;
     bool random;
@@ -24,6 +24,8 @@ static const cli_option run_options[] = {
     CLI_STRING(run_args, cpu, "cpu", "CPU", "compile for this processor (.onnx only; native)"),
     CLI_STRING(run_args, passes, "passes", "LIST", "pass pipeline (.onnx only; default)"),
     CLI_STRING(run_args, skip, "skip", "LIST", "passes to leave out (.onnx only)"),
+    CLI_LIST(run_args, states, "state", "IN=OUT[,...]",
+             "an input and an output that are one state (.onnx only)"),
 };
 
 static bool write_outputs(cli *c, const run_args *args, const model_tensors *t) {
@@ -65,7 +67,8 @@ static int run_main(cli *c) {
                            .dims = args->dims,
                            .cpu = args->cpu,
                            .passes = args->passes,
-                           .skip = args->skip};
+                           .skip = args->skip,
+                           .states = args->states};
     model_handle h;
     if (!model_open(c, &source, &h)) return cli_report(c);
     bool ok = run_model(c, args, h.model);

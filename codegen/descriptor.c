@@ -68,24 +68,55 @@ static bool check_bound(ir_module *m, const cg_interface *io, const ir_type *t, 
                       kind, name, c.missing);
 }
 
+/* The states' memory is as large as the session has streams: their number is all that a state's shape may leave open. */
+static bool check_state(ir_module *m, cg_interface *io, const ir_value *v) {
+    bool counted = false;
+    if (!check_tensor(m->ctx, "state", v->name, v->type)) return false;
+    if (ir_dtype_bits(v->type->dtype) < 8 || v->type->dtype == DT_str)
+        return diag_error(&m->ctx->diag, NULL, "state '%s': element type %s is not carried",
+                          v->name, ir_dtype_name(v->type->dtype));
+    for (int32_t i = 0; i < v->type->rank; i++) {
+        const ir_dim *d = v->type->dims[i];
+        if (ir_dim_is_const(d, NULL)) continue;
+        const char *symbol = ir_dim_is_symbol(d) ? ir_dim_symbol_name(d) : NULL;
+        if (symbol && !io->stream) io->stream = symbol;
+        if (symbol && symbol == io->stream && !counted) {
+            counted = true;
+            continue;
+        }
+        tl_str text;
+        tl_str_init(&text, m->arena);
+        ir_dim_print(d, &text);
+        return diag_error(&m->ctx->diag, NULL,
+                          "state '%s': dimension %d is '%s'; a state's shape may leave open one "
+                          "dimension, the number of streams, and the same in all states: pin "
+                          "the others (--dim NAME=SIZE)",
+                          v->name, i, text.data);
+    }
+    return check_bound(m, io, v->type, "state", v->name);
+}
+
 bool cg_interface_collect(ir_module *m, const ir_graph *g, tl_arena *a, cg_interface *out) {
+    uint32_t n_in = ir_graph_n_inputs(g), n_out = ir_graph_n_outputs(g);
     *out = (cg_interface){.symbols = {NULL}, .exprs = {NULL}};
-    for (uint32_t i = 0; i < g->body->n_params; i++) {
+    for (uint32_t i = 0; i < n_in; i++) {
         const ir_type *t = g->body->params[i]->type;
         if (!check_tensor(m->ctx, "input", g->body->params[i]->name, t)) return false;
         add_symbols(out, a, t);
         add_exprs(out, a, t);
     }
-    for (uint32_t i = 0; i < ir_region_n_results(g->body); i++) {
+    for (uint32_t i = 0; i < n_out; i++) {
         const ir_type *t = ir_region_result(g->body, i)->type;
         if (!check_tensor(m->ctx, "output", g->outputs[i], t)) return false;
         add_exprs(out, a, t);
     }
     bool ok = true;
-    for (uint32_t i = 0; i < g->body->n_params; i++)
+    for (uint32_t i = 0; i < n_in; i++)
         ok &= check_bound(m, out, g->body->params[i]->type, "input", g->body->params[i]->name);
-    for (uint32_t i = 0; i < ir_region_n_results(g->body); i++)
+    for (uint32_t i = 0; i < n_out; i++)
         ok &= check_bound(m, out, ir_region_result(g->body, i)->type, "output", g->outputs[i]);
+    for (uint32_t i = 0; i < g->n_states; i++)
+        ok &= check_state(m, out, ir_graph_state(g, i));
     return ok;
 }
 
@@ -178,8 +209,78 @@ static void put_tensor(block *b, size_t at, const char *name, const ir_type *t, 
     put_dims(b, at + offsetof(tlbc_tensor_info, dims), t, bind);
 }
 
+/* A state's shape for one stream. */
+typedef struct state_shape {
+    int32_t stream_axis;
+    size_t dims[TLBC_MAX_RANK], elements;
+} state_shape;
+
+static state_shape shape_of_state(const ir_type *t) {
+    state_shape s = {.stream_axis = -1, .elements = 1};
+    for (int32_t i = 0; i < t->rank; i++) {
+        int64_t v;
+        s.dims[i] = 1;
+        if (ir_dim_is_const(t->dims[i], &v))
+            s.dims[i] = (size_t)v;
+        else
+            s.stream_axis = i;
+        s.elements *= s.dims[i];
+    }
+    return s;
+}
+
+/* The initial value of one stream, stretched to its whole shape: element by element, the last axis fastest. */
+static void put_initial(block *b, size_t to, const ir_tensor *from, const state_shape *s,
+                        int32_t rank) {
+    size_t width = ir_dtype_bits(from->type->dtype) / 8;
+    int32_t lead = rank - from->type->rank;
+    for (size_t i = 0; i < s->elements; i++) {
+        size_t at = 0, left = i, step = 1;
+        for (int32_t d = rank - 1; d >= lead; d--) {
+            int64_t extent = 1;
+            ir_dim_is_const(from->type->dims[d - lead], &extent);
+            if (extent > 1) at += left % s->dims[d] * step;
+            left /= s->dims[d];
+            step *= (size_t)extent;
+        }
+        memcpy(b->data + to + i * width, (const char *)from->data + at * width, width);
+    }
+}
+
+static bool is_zero(const ir_tensor *t) {
+    const char *p = t->data;
+    for (size_t i = 0; i < t->bytes; i++)
+        if (p[i]) return false;
+    return true;
+}
+
+static void put_state(block *b, size_t at, const ir_graph *g, uint32_t i, binding *bind) {
+    const ir_value *v = ir_graph_state(g, i);
+    const ir_tensor *initial = ir_graph_initial(g, i)->tensor;
+    state_shape s = shape_of_state(v->type);
+    size_t bytes = s.elements * (ir_dtype_bits(v->type->dtype) / 8);
+    put_tensor(b, at + offsetof(tlbc_state_info, tensor), v->name, v->type, bind);
+    if (!is_zero(initial)) {
+        size_t to = reserve(b, bytes);
+        put_initial(b, to, initial, &s, v->type->rank);
+        point_inside(b, at + offsetof(tlbc_state_info, initial), to);
+    }
+    uint64_t stored = bytes;
+    memcpy(b->data + at + offsetof(tlbc_state_info, bytes), &stored, sizeof stored);
+    memcpy(b->data + at + offsetof(tlbc_state_info, stream_axis), &s.stream_axis,
+           sizeof s.stream_axis);
+}
+
+static void put_states(block *b, const ir_graph *g, binding *bind) {
+    if (!g->n_states) return;
+    size_t list = reserve(b, g->n_states * sizeof(tlbc_state_info));
+    point_inside(b, offsetof(tlbc_model, states), list);
+    for (uint32_t i = 0; i < g->n_states; i++)
+        put_state(b, list + i * sizeof(tlbc_state_info), g, i, bind);
+}
+
 static void put_interface(block *b, const ir_graph *g, const cg_interface *io) {
-    uint32_t n_in = g->body->n_params, n_out = ir_region_n_results(g->body);
+    uint32_t n_in = ir_graph_n_inputs(g), n_out = ir_graph_n_outputs(g);
     binding bind = {.io = io, .inputs = true};
     bind.bound = TL_NEW_ARRAY(b->arena, bool, io->symbols.len);
     size_t in = reserve(b, n_in * sizeof(tlbc_tensor_info)),
@@ -193,6 +294,7 @@ static void put_interface(block *b, const ir_graph *g, const cg_interface *io) {
     for (uint32_t i = 0; i < n_out; i++)
         put_tensor(b, out + i * sizeof(tlbc_tensor_info), g->outputs[i],
                    ir_region_result(g->body, i)->type, &bind);
+    put_states(b, g, &bind);
 }
 
 static void put_variants(block *b, size_t at, const cg_model *model) {
@@ -221,6 +323,7 @@ static void put_program(block *b, const cg_model *model, const cg_interface *io,
                       .n_slots = n_slots,
                       .n_failures = n_failures};
     p.weights_hash = model->weights_hash;
+    p.stream_symbol = io->stream ? find_symbol(io, io->stream) + 1 : 0;
     memcpy(b->data + at, &p, sizeof p);
     put_variants(b, at + offsetof(tlbc_program, variants), model);
     if (model->options->weights_file)
@@ -248,8 +351,9 @@ void cg_descriptor_build(cg_model *model, const ir_graph *g, const cg_interface 
     ir_module *m = model->m;
     block b = {.arena = m->arena, .symbol = model->symbol};
     tlbc_model d = {
-        .abi_version = TLBC_ABI_VERSION, .struct_size = sizeof d, .n_inputs = g->body->n_params};
-    d.n_outputs = ir_region_n_results(g->body);
+        .abi_version = TLBC_ABI_VERSION, .struct_size = sizeof d, .n_inputs = ir_graph_n_inputs(g)};
+    d.n_outputs = ir_graph_n_outputs(g);
+    d.n_states = g->n_states;
     d.n_symbols = io->symbols.len;
     d.flops = model->flops;
     d.weight_bytes = (uint64_t)model->weight_bytes;

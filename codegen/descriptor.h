@@ -8,6 +8,7 @@
 typedef struct cg_interface {
     TL_VEC(const char *) symbols;
     TL_VEC(const ir_dim *) exprs;
+    const char *stream; /* the symbol that counts streams in the states' shapes; NULL = none */
 } cg_interface;
 
 bool cg_interface_collect(ir_module *m, const ir_graph *g, tl_arena *a, cg_interface *out);

@@ -16,7 +16,7 @@ typedef struct header {
     tl_str *out;
     const char *name, *upper;
     TL_VEC(header_tensor) tensors; /* inputs, then outputs */
-    uint32_t n_inputs;
+    uint32_t n_inputs, n_states;
     TL_VEC(const char *) symbols, symbol_names; /* of the inputs' dimensions, and as parameters */
 } header;
 
@@ -81,7 +81,8 @@ static void add_tensor(header *h, const char *name, const ir_type *type, bool in
 }
 
 static void collect(header *h, const ir_graph *g) {
-    h->n_inputs = g->body->n_params;
+    h->n_inputs = ir_graph_n_inputs(g);
+    h->n_states = g->n_states;
     for (uint32_t i = 0; i < h->n_inputs; i++) {
         const ir_type *t = g->body->params[i]->type;
         for (int32_t d = 0; d < t->rank; d++)
@@ -89,7 +90,7 @@ static void collect(header *h, const ir_graph *g) {
     }
     for (uint32_t i = 0; i < h->n_inputs; i++)
         add_tensor(h, g->body->params[i]->name, g->body->params[i]->type, true);
-    for (uint32_t i = 0; i < ir_region_n_results(g->body); i++)
+    for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++)
         add_tensor(h, g->outputs[i], ir_region_result(g->body, i)->type, false);
 }
 
@@ -176,6 +177,11 @@ static const char *comment_text(tl_arena *a, const char *text) {
     return s;
 }
 
+/* What a call is called: a model with states is a step function. */
+static const char *verb(const header *h) {
+    return h->n_states ? "step" : "run";
+}
+
 static void print_top(header *h, const ir_module *m) {
     tl_str_printf(
         h->out,
@@ -183,13 +189,13 @@ static void print_top(header *h, const ir_module *m) {
         " *\n"
         " *   tlbc_session *session;\n"
         " *   tlbc_session_create(&%s_model, NULL, &session);     or a model from tlbc_open\n"
-        " *   status = %s_run(session, ...);\n"
+        " *   status = %s_%s(session, ...);\n"
         " *   tlbc_session_free(session); */\n"
         "#ifndef TLBC_MODEL_%s_H\n#define TLBC_MODEL_%s_H\n\n"
         "#include \"tlbc/runtime.h\"\n\n"
         "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
         h->name, m->producer ? " from " : "",
-        comment_text(h->arena, m->producer ? m->producer : ""), h->name, h->name, h->upper,
+        comment_text(h->arena, m->producer ? m->producer : ""), h->name, h->name, verb(h), h->upper,
         h->upper);
     tl_str_printf(
         h->out,
@@ -263,12 +269,12 @@ static void print_parameters(header *h, bool with_data) {
 static void print_run(header *h) {
     uint32_t n_out = h->tensors.len - h->n_inputs;
     tl_str_printf(h->out,
-                  "/* One run. Inputs hold as many elements as their dimensions say; outputs have "
+                  "/* One %s. Inputs hold as many elements as their dimensions say; outputs have "
                   "room for as many as theirs do\n"
                   " * (static shapes: the _ELEMENTS above; else tlbc_shapes). Row-major, in the "
                   "order of the model. */\n"
-                  "static inline tlbc_status %s_run(",
-                  h->name);
+                  "static inline tlbc_status %s_%s(",
+                  verb(h), h->name, verb(h));
     print_parameters(h, true);
     tl_str_printf(h->out, ") {\n    tlbc_tensor in[%u], out[%u];\n    tlbc_status status;\n",
                   h->n_inputs ? h->n_inputs : 1, n_out ? n_out : 1);
@@ -280,7 +286,7 @@ static void print_run(header *h) {
     for (uint32_t i = 0; i < n_out; i++)
         tl_str_printf(h->out, "    out[%u].data = %s;\n", i,
                       h->tensors.data[h->n_inputs + i].c_name);
-    tl_str_puts(h->out, "    return tlbc_run(session, in, out);\n}\n\n");
+    tl_str_printf(h->out, "    return tlbc_%s(session, in, out);\n}\n\n", verb(h));
 }
 
 void cg_header_print(const ir_module *m, const char *name, tl_str *out) {

@@ -135,7 +135,7 @@ static bool needs_barrier(const cg *g, const cg_kernel *k) {
         if (k->args[i].kind != CG_ARG_VIEW) continue;
         const cg_buffer *b = k->args[i].view->buffer;
         bool rowwise = k->args[i].rowwise;
-        if (b->kind == CG_WEIGHT || b->kind == CG_INPUT || b->per_thread) continue;
+        if (cg_is_read_only(b->kind) || b->per_thread) continue;
         bool written = b->write.epoch == g->epoch && !same_division(&b->write, k->units, rowwise);
         bool being_read = b->read.epoch == g->epoch && !same_division(&b->read, k->units, rowwise);
         if (written || (k->args[i].write && being_read)) return true;

@@ -23,7 +23,19 @@
 #include "ir/ir.h"
 #include "ir/scalar.h"
 
-typedef enum cg_buffer_kind { CG_WORKSPACE, CG_INPUT, CG_OUTPUT, CG_WEIGHT } cg_buffer_kind;
+/* CG_STATE and CG_NEXT: a step function's states, as they are before the step and behind it; never the same memory. */
+typedef enum cg_buffer_kind {
+    CG_WORKSPACE,
+    CG_INPUT,
+    CG_OUTPUT,
+    CG_WEIGHT,
+    CG_STATE,
+    CG_NEXT
+} cg_buffer_kind;
+/* Nothing in a run writes it. */
+static inline bool cg_is_read_only(cg_buffer_kind k) {
+    return k == CG_WEIGHT || k == CG_INPUT || k == CG_STATE;
+}
 
 /* How a buffer was last read or written in an epoch (the time between two barriers): in which division among the threads. */
 typedef struct cg_access {
@@ -73,7 +85,8 @@ struct cg {
     lp_module *lp;
     lp_builder b; /* the program, under construction */
     lp_value *frame, *tid, *n_threads;
-    lp_value *workspace, *weights, *inputs, *outputs, *slots, *symbols; /* members of the frame */
+    lp_value *workspace, *weights, *inputs, *outputs, *slots, *symbols, *states,
+        *next;                         /* members of the frame */
     TL_VEC(const char *) symbol_names; /* the model's, in the order of the descriptor */
     tl_map views;                      /* ir_value * -> cg_view *: what a value is read from */
     tl_map dests;                      /* ir_value * -> cg_view *: where it must be written */

@@ -225,6 +225,10 @@ static lp_value *buffer_base(cg *g, const cg_buffer *b) {
         return lp_load(&g->b, lp_scalar(LP_PTR), g->inputs, lp_index(&g->b, b->number));
     case CG_OUTPUT:
         return lp_load(&g->b, lp_scalar(LP_PTR), g->outputs, lp_index(&g->b, b->number));
+    case CG_STATE:
+        return lp_load(&g->b, lp_scalar(LP_PTR), g->states, lp_index(&g->b, b->number));
+    case CG_NEXT:
+        return lp_load(&g->b, lp_scalar(LP_PTR), g->next, lp_index(&g->b, b->number));
     case CG_WORKSPACE:
         return lp_buffer(&g->b, b->number);
     }
@@ -248,7 +252,7 @@ lp_value *cg_load_scalar(cg *g, ir_value *v) {
 lp_value *cg_load_element(cg *g, ir_value *v, int64_t i) {
     const cg_view *view = cg_read(g, v);
     cg_buffer *b = view->buffer;
-    if (b->kind != CG_WEIGHT && b->kind != CG_INPUT && b->write.epoch == g->epoch) cg_barrier(g);
+    if (!cg_is_read_only(b->kind) && b->write.epoch == g->epoch) cg_barrier(g);
     lp_value *at = lp_index(&g->b, i);
     if (i) at = lp_bin(&g->b, LP_mul, at, cg_dim(g, view->strides[0]));
     lp_value *x = lp_load(&g->b, lp_scalar(view->dtype), cg_pointer(g, view), at);
@@ -350,7 +354,7 @@ static lp_value *frame_member(cg *g, size_t offset) {
                    lp_index(&g->b, 0));
 }
 
-static void begin_program(cg *g) {
+static void begin_program(cg *g, const ir_graph *graph) {
     lp_func *f = lp_func_create(g->lp, "program");
     f->external = true;
     g->frame = lp_func_add_param(f, lp_scalar(LP_PTR), "frame", LP_READONLY);
@@ -363,6 +367,10 @@ static void begin_program(cg *g) {
     g->outputs = frame_member(g, offsetof(tlbc_frame, outputs));
     g->slots = frame_member(g, offsetof(tlbc_frame, slots));
     g->symbols = frame_member(g, offsetof(tlbc_frame, symbols));
+    if (graph->n_states) {
+        g->states = frame_member(g, offsetof(tlbc_frame, states));
+        g->next = frame_member(g, offsetof(tlbc_frame, next));
+    }
     cg_scope_begin(g);
     for (uint32_t i = 0; i < g->symbol_names.len; i++) {
         lp_value *v = lp_load(&g->b, LP_I64, g->symbols, lp_index(&g->b, i));
@@ -370,14 +378,16 @@ static void begin_program(cg *g) {
     }
 }
 
-static bool bind_inputs(cg *g, const ir_region *body) {
-    for (uint32_t i = 0; i < body->n_params; i++) {
-        ir_value *v = body->params[i];
+static bool bind_inputs(cg *g, const ir_graph *graph) {
+    uint32_t n_in = ir_graph_n_inputs(graph);
+    for (uint32_t i = 0; i < graph->body->n_params; i++) {
+        ir_value *v = graph->body->params[i];
         if (!check_type(g, NULL, v)) return false;
         if (!ir_type_is_known(v->type))
             return cg_unsupported(g, NULL, "input '%s' has no known rank", v->name);
         cg_buffer *b = TL_NEW(g->arena, cg_buffer);
-        *b = (cg_buffer){.kind = CG_INPUT, .number = i};
+        *b = i < n_in ? (cg_buffer){.kind = CG_INPUT, .number = i}
+                      : (cg_buffer){.kind = CG_STATE, .number = i - n_in};
         const cg_view *given = cg_view_dense(g, b, v->type);
         cg_set_view(g, v, given);
         if (!cg_is_packed(v->type->dtype) || v->mark != g->demanded) continue;
@@ -387,19 +397,21 @@ static bool bind_inputs(cg *g, const ir_region *body) {
     return true;
 }
 
-/* Results are written to the caller's memory by the kernel that makes them, where one does. */
-static const cg_view **assign_outputs(cg *g, const ir_region *body) {
-    uint32_t n = ir_region_n_results(body);
+/* Results are written to the caller's memory, or to the states', by the kernel that makes them, where one does. */
+static const cg_view **assign_outputs(cg *g, const ir_graph *graph) {
+    const ir_region *body = graph->body;
+    uint32_t n = ir_region_n_results(body), n_out = ir_graph_n_outputs(graph);
     const cg_view **views = TL_NEW_ARRAY(g->arena, const cg_view *, n);
     for (uint32_t i = 0; i < n; i++) {
         ir_value *v = ir_region_result(body, i);
         if (!check_type(g, v->def, v)) return NULL;
         if (!ir_type_is_known(v->type)) {
-            cg_unsupported(g, v->def, "output '%s' has no known shape", body->graph->outputs[i]);
+            cg_unsupported(g, v->def, "output '%s' has no known shape", graph->outputs[i]);
             return NULL;
         }
         cg_buffer *b = TL_NEW(g->arena, cg_buffer);
-        *b = (cg_buffer){.kind = CG_OUTPUT, .number = i};
+        *b = i < n_out ? (cg_buffer){.kind = CG_OUTPUT, .number = i}
+                       : (cg_buffer){.kind = CG_NEXT, .number = i - n_out};
         views[i] = cg_view_dense(g, b, v->type);
         bool packed = cg_is_packed(v->type->dtype);
         bool produced = !packed && v->def && !op_is(v->def->op, OP_VIEW) &&
@@ -413,9 +425,9 @@ bool cg_lower_graph(cg *g, ir_graph *graph) {
     g->epoch = 1;
     g->demanded = ir_new_mark(g->c);
     demand_region(graph->body, g->demanded);
-    begin_program(g);
-    if (!bind_inputs(g, graph->body)) return false;
-    const cg_view **outputs = assign_outputs(g, graph->body);
+    begin_program(g, graph);
+    if (!bind_inputs(g, graph)) return false;
+    const cg_view **outputs = assign_outputs(g, graph);
     if (!outputs || !cg_lower_region(g, graph->body)) return false;
     for (uint32_t i = 0; i < ir_region_n_results(graph->body); i++) {
         const cg_view *from = cg_read(g, ir_region_result(graph->body, i));

@@ -125,14 +125,15 @@ static ir_value *map_value(cloner *c, ir_value *v) {
 
 static ir_node *copy_node(cloner *c, const ir_node *n, ir_region *to, ir_node *at, ir_graph *g);
 
-static void set_yield(cloner *c, ir_region *copy, const ir_region *r) {
-    uint32_t n = r->yield->n_in;
+static ir_node *copy_yield(cloner *c, ir_region *parent, const ir_node *yield) {
+    uint32_t n = yield->n_in;
     ir_value **v = TL_NEW_ARRAY(c->m->arena, ir_value *, n);
     for (uint32_t i = 0; i < n; i++)
-        v[i] = map_value(c, r->yield->in[i].value);
-    copy->yield = ir_node_create(c->m, OP_Yield, v, n, 0);
-    copy->yield->parent = copy;
-    copy->yield->loc = r->yield->loc;
+        v[i] = map_value(c, yield->in[i].value);
+    ir_node *copy = ir_node_create(c->m, OP_Yield, v, n, 0);
+    copy->parent = parent;
+    copy->loc = yield->loc;
+    return copy;
 }
 
 /* Fills an empty region with a copy of r. */
@@ -148,7 +149,7 @@ static void fill_region(cloner *c, ir_region *copy, const ir_region *r, ir_graph
     }
     ir_for_each_node (n, r)
         copy_node(c, n, copy, NULL, g);
-    set_yield(c, copy, r);
+    copy->yield = copy_yield(c, copy, r->yield);
 }
 
 static void copy_regions(cloner *c, ir_node *copy, const ir_node *n, ir_graph *g) {
@@ -212,6 +213,8 @@ static void copy_graph(cloner *c, const ir_graph *g) {
     for (uint32_t i = 0; i < n; i++)
         copy->outputs[i] = g->outputs[i];
     fill_region(c, copy->body, g->body, copy);
+    copy->n_states = g->n_states;
+    if (g->initial) copy->initial = copy_yield(c, copy->body, g->initial);
 }
 
 ir_module *ir_module_clone(const ir_module *m, tl_arena *a) {

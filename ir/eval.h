@@ -31,9 +31,13 @@ struct ir_eval {
 };
 
 void ir_eval_init(ir_eval *e, ir_ctx *c, tl_arena *a);
-/* Runs a graph: n_inputs data in parameter order, results in output order. false after reporting to ctx->diag.
- * Input shapes bind the dimension symbols and are checked against the declared types. */
+/* Runs a graph: n_inputs data in parameter order, results in output order; states are like inputs and outputs. false after reporting
+ * to ctx->diag. Input shapes bind the dimension symbols and are checked against the declared types. */
 bool ir_eval_graph(ir_eval *e, const ir_graph *g, const ir_datum *const *inputs, ir_datum *outputs);
+/* The same for a step function, without the states among inputs and outputs: states[] holds what they are before the step, and is
+ * replaced by what they are behind it. An empty datum stands for the initial value. eval/step.c */
+bool ir_eval_step(ir_eval *e, const ir_graph *g, const ir_datum *const *inputs, ir_datum *states,
+                  ir_datum *outputs);
 /* Runs one node on given operands (NULL = omitted). */
 bool ir_eval_node(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out);
 /* Runs a region (If branch, Loop body, epilogue) with these parameters. */

@@ -152,6 +152,9 @@ static void mix_graph(hasher *s, const ir_graph *g) {
         mix_string(s, g->body->params[i]->name);
     for (uint32_t i = 0; i < ir_region_n_results(g->body); i++)
         mix_string(s, g->outputs[i]);
+    mix(s, g->n_states);
+    for (uint32_t i = 0; i < g->n_states; i++)
+        mix_operand(s, ir_graph_initial(g, i));
     mix_region(s, g->body);
 }
 

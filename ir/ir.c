@@ -113,17 +113,6 @@ void ir_region_set_results(ir_region *r, ir_value *const *v, uint32_t n) {
     r->yield->n_in = r->yield->in_cap = n;
 }
 
-void ir_graph_add_output(ir_graph *g, const char *name, ir_value *v) {
-    uint32_t n = g->body->yield->n_in;
-    if (needs_room(n, &g->outputs_cap)) {
-        const char **names = TL_NEW_ARRAY(g->module->arena, const char *, g->outputs_cap);
-        if (n) memcpy(names, g->outputs, n * sizeof *names);
-        g->outputs = names;
-    }
-    g->outputs[n] = ir_name(g->module->ctx, name);
-    ir_region_add_result(g->body, v);
-}
-
 bool ir_region_is_inside(const ir_region *r, const ir_region *outer) {
     for (; r; r = r->owner ? r->owner->parent : NULL)
         if (r == outer) return true;

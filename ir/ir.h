@@ -1,7 +1,8 @@
 /* The graph IR: module, graph, region, node, value, use. The only header a pass must include.
  *
  *   module    one compilation unit: constants and graphs, an arena that owns them all
- *   graph     named, with a body region; its parameters are the model's inputs, its results the outputs
+ *   graph     named, with a body region; its parameters are the model's inputs, its results the outputs; behind them the
+ *             states of a step function: parameters that hold what the same results were in the call before
  *   region    a list of nodes in execution order, parameters, and results (its `yield`); may read values of outer regions
  *   node      one operation: operands (uses), results (values), attributes, regions
  *   value     result of a node, parameter of a region, or a constant of the module; knows all its uses
@@ -118,6 +119,10 @@ struct ir_graph {
     ir_region *body;
     const char **outputs; /* names of the results: API, never renamed. body->yield->n_in of them */
     uint32_t outputs_cap;
+    /* States: the last n_states parameters and, in the same order and of the same names and types, the last n_states results. */
+    uint32_t n_states;
+    ir_node *
+        initial; /* op OP_Yield, in no list: a constant for each state, which broadcasts to its shape; NULL without states */
     ir_graph *next;
 };
 
@@ -145,7 +150,28 @@ ir_value *ir_region_add_param(ir_region *r, const ir_type *type, const char *nam
 void ir_region_remove_param(ir_region *r, uint32_t index); /* must have no uses */
 void ir_region_add_result(ir_region *r, ir_value *v);
 void ir_region_set_results(ir_region *r, ir_value *const *v, uint32_t n);
-void ir_graph_add_output(ir_graph *g, const char *name, ir_value *v);
+void ir_graph_add_output(ir_graph *g, const char *name, ir_value *v); /* in front of the states */
+/* A new state at the end: its parameter. It stays as it is in every call until ir_graph_set_next says otherwise. */
+ir_value *ir_graph_add_state(ir_graph *g, const ir_type *type, const char *name, ir_value *initial);
+void ir_graph_remove_state(ir_graph *g,
+                           uint32_t i); /* its parameter is read by its own result at most */
+static inline uint32_t ir_graph_n_inputs(const ir_graph *g) {
+    return g->body->n_params - g->n_states;
+}
+static inline uint32_t ir_graph_n_outputs(const ir_graph *g) {
+    return g->body->yield->n_in - g->n_states;
+}
+/* State i in this call, in the next one, in the first one. */
+static inline ir_value *ir_graph_state(const ir_graph *g, uint32_t i) {
+    return g->body->params[ir_graph_n_inputs(g) + i];
+}
+static inline ir_value *ir_graph_next(const ir_graph *g, uint32_t i) {
+    return g->body->yield->in[ir_graph_n_outputs(g) + i].value;
+}
+static inline ir_value *ir_graph_initial(const ir_graph *g, uint32_t i) {
+    return g->initial->in[i].value;
+}
+void ir_graph_set_next(ir_graph *g, uint32_t i, ir_value *v);
 static inline uint32_t ir_region_n_results(const ir_region *r) {
     return r->yield->n_in;
 }

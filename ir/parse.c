@@ -115,14 +115,36 @@ static bool open_scope(parser *p, ir_region *r) {
     return true;
 }
 
-/* (f32[2] %a, i64[] %b): made in one array, as a graph may have many. */
+/* = @zero, behind a state: its initial value. */
+static bool parse_initial(parser *p, value_vec *initial) {
+    lexer *l = &p->lx;
+    ir_value *v;
+    if (!lex_expect(l, '=')) return false;
+    if (l->tok.kind != LEX_CONST)
+        return lex_error(l, "expected the constant that the state begins with, found %s",
+                         lex_describe(l));
+    if (!parse_reference(p, &v)) return false;
+    tl_vec_push(p->arena, initial, v);
+    return true;
+}
+
+static void set_initial(parser *p, ir_region *body, const value_vec *initial) {
+    if (!initial->len) return;
+    body->graph->n_states = initial->len;
+    body->graph->initial = ir_node_create(p->m, OP_Yield, initial->data, initial->len, 0);
+    body->graph->initial->parent = body;
+}
+
+/* (f32[2] %a, i64[] %b): made in one array, as a graph may have many. A graph's may be followed by states. */
 static bool parse_params(parser *p, ir_region *r) {
     lexer *l = &p->lx;
-    value_vec params = {0};
+    value_vec params = {0}, initial = {0};
     if (!lex_expect(l, '(')) return false;
     while (!lex_is(l, ')')) {
         ir_value *v = TL_NEW(p->arena, ir_value);
         if (params.len && !lex_expect(l, ',')) return false;
+        bool state = !r->owner && lex_accept_word(l, "state");
+        if (initial.len && !state) return lex_error(l, "an input stands behind a state");
         *v = (ir_value){.region = r, .index = params.len};
         parse_id id;
         if (!parse_type(p, &v->type) || !parse_identity(p, LEX_VALUE, &id)) return false;
@@ -131,7 +153,9 @@ static bool parse_params(parser *p, ir_region *r) {
         if (params.len == IR_MAX_OPERANDS)
             return lex_error(l, "more than %d parameters", IR_MAX_OPERANDS);
         tl_vec_push(p->arena, &params, v);
+        if (state && !parse_initial(p, &initial)) return false;
     }
+    set_initial(p, r, &initial);
     r->params = params.data;
     r->n_params = params.len;
     lex_next(l);
@@ -285,19 +309,30 @@ static bool parse_statements(parser *p, ir_region *r, const char *terminator) {
 /* ---- graphs and the module ---------------------------------------------------------------------------------- */
 
 typedef struct parse_output {
+    bool state;
     const ir_type *type;
     const char *name;
 } parse_output;
 
 typedef TL_VEC(parse_output) output_vec;
 
-/* (f32[N,4] y, z) */
+/* The word in front of a state's result, which may also be an output's name. */
+static bool accept_state(lexer *l) {
+    lexer before = *l;
+    if (!lex_accept_word(l, "state")) return false;
+    if (!lex_is(l, ',') && !lex_is(l, ')')) return true;
+    *l = before;
+    return false;
+}
+
+/* (f32[N,4] y, z, state m) */
 static bool parse_outputs(parser *p, output_vec *out) {
     lexer *l = &p->lx;
     if (!lex_expect(l, '(')) return false;
     while (!lex_is(l, ')')) {
         parse_output o = {0};
         if (out->len && !lex_expect(l, ',')) return false;
+        o.state = accept_state(l);
         if (parse_type_starts(p) && !parse_type(p, &o.type)) return false;
         o.name = parse_name(p, "an output name");
         if (!o.name) return false;
@@ -328,6 +363,23 @@ static bool check_outputs(parser *p, const ir_graph *g, const output_vec *out) {
     return true;
 }
 
+/* The states among the outputs are those among the parameters; that their names agree is the verifier's to say. */
+static bool check_states(parser *p, const ir_graph *g, const output_vec *out) {
+    for (uint32_t i = 0; i < out->len; i++) {
+        bool expected = out->len - i <= g->n_states;
+        if (out->data[i].state == expected) continue;
+        diag_error(&p->c->diag, g->body->yield->loc,
+                   "graph '%s' has %u states among its parameters: as many outputs at the end are "
+                   "states, no others",
+                   g->name, g->n_states);
+        return fail(p);
+    }
+    if (out->len >= g->n_states) return true;
+    diag_error(&p->c->diag, g->body->yield->loc, "graph '%s' has %u states and only %u outputs",
+               g->name, g->n_states, out->len);
+    return fail(p);
+}
+
 static bool bind_outputs(parser *p, ir_graph *g, const output_vec *out) {
     uint32_t n = ir_region_n_results(g->body);
     if (n != out->len) {
@@ -338,7 +390,7 @@ static bool bind_outputs(parser *p, ir_graph *g, const output_vec *out) {
     g->outputs = TL_NEW_ARRAY(p->arena, const char *, n);
     for (uint32_t i = 0; i < n; i++)
         g->outputs[i] = out->data[i].name;
-    return check_outputs(p, g, out);
+    return check_states(p, g, out) && check_outputs(p, g, out);
 }
 
 static bool parse_graph(parser *p) {

@@ -256,12 +256,17 @@ static void print_typed(printer *p, const ir_value *v) {
     print_operand(p, v);
 }
 
-static void print_params(printer *p, const ir_region *r) {
+/* The first n parameters, without the closing parenthesis. */
+static void print_some_params(printer *p, const ir_region *r, uint32_t n) {
     tl_str_putc(p->out, '(');
-    for (uint32_t i = 0; i < r->n_params; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         if (i) tl_str_puts(p->out, ", ");
         print_typed(p, r->params[i]);
     }
+}
+
+static void print_params(printer *p, const ir_region *r) {
+    print_some_params(p, r, r->n_params);
     tl_str_putc(p->out, ')');
 }
 
@@ -356,16 +361,30 @@ static void print_node(printer *p, const ir_node *n) {
 
 /* ---- graphs and the module ---------------------------------------------------------------------------------- */
 
+/* state f32[2] %m = @zero */
+static void print_states(printer *p, const ir_graph *g) {
+    uint32_t n_in = ir_graph_n_inputs(g);
+    for (uint32_t i = 0; i < g->n_states; i++) {
+        tl_str_puts(p->out, i || n_in ? ", state " : "state ");
+        print_typed(p, ir_graph_state(g, i));
+        tl_str_puts(p->out, " = ");
+        print_operand(p, ir_graph_initial(g, i));
+    }
+    tl_str_putc(p->out, ')');
+}
+
 static void print_graph(printer *p, const ir_graph *g) {
     const ir_region *r = g->body;
     start_names(p);
     tl_str_puts(p->out, "\ngraph ");
     print_plain_or_quoted(p, g->name);
-    print_params(p, r);
+    print_some_params(p, r, ir_graph_n_inputs(g));
+    print_states(p, g);
     tl_str_puts(p->out, " => (");
     for (uint32_t i = 0; i < ir_region_n_results(r); i++) {
         const ir_value *v = ir_region_result(r, i);
         if (i) tl_str_puts(p->out, ", ");
+        if (i >= ir_graph_n_outputs(g)) tl_str_puts(p->out, "state ");
         ir_type_print(v ? v->type : NULL, p->out);
         tl_str_putc(p->out, ' ');
         print_plain_or_quoted(p, g->outputs && g->outputs[i] ? g->outputs[i] : "");

@@ -4,6 +4,7 @@
  *   visibility   an operand is a constant, or defined before in the same region or one around it
  *   schema       counts, types, attributes, regions of each node (verify_node.c)
  *   interface    names of graphs, inputs and outputs are there and unique; results have values
+ *   states       the parameter and the result have one name and one type, to which the initial value broadcasts
  *   types        all there; where everything else holds, inference run again on a copy must agree
  *
  * Names of inner values need not be unique: the printer tells them apart. Linear in nodes and operands. */
@@ -177,6 +178,45 @@ static void check_name(verifier *s, tl_map *taken, const char *what, const char 
     verify_that(s, NULL, added, "%s '%s' is there twice", what, name);
 }
 
+/* A constant whose shape stretches to the state's. */
+static bool fits_state(const ir_value *initial, const ir_type *t) {
+    if (!initial || !initial->tensor || !initial->type) return false;
+    const ir_type *from = initial->type;
+    if (!ir_type_is_known(t) || from->dtype != t->dtype || from->rank > t->rank) return false;
+    for (int32_t i = 0; i < from->rank; i++) {
+        const ir_dim *d = from->dims[i];
+        if (!ir_dim_is(d, 1) && !ir_dim_equal(d, t->dims[t->rank - from->rank + i])) return false;
+    }
+    return true;
+}
+
+static void check_state(verifier *s, const ir_graph *g, uint32_t i) {
+    const ir_value *v = ir_graph_state(g, i), *next = ir_graph_next(g, i);
+    const char *result = g->outputs[ir_graph_n_outputs(g) + i];
+    check_operand(s, g->initial, g->body, i);
+    if (!v->name || !v->type || !next || !next->type) return; /* said elsewhere */
+    verify_that(s, NULL, !strcmp(v->name, result ? result : ""),
+                "state '%s': the result in its place is called '%s'", v->name,
+                result ? result : "");
+    verify_that(s, g->body->yield, next->type == v->type,
+                "state '%s': its new value has another type", v->name);
+    verify_that(s, NULL, fits_state(ir_graph_initial(g, i), v->type),
+                "state '%s': its initial value is no constant that broadcasts to its type",
+                v->name);
+}
+
+static void check_states(verifier *s, const ir_graph *g) {
+    if (!g->n_states) return;
+    if (!verify_that(s, NULL,
+                     g->initial && g->initial->n_in == g->n_states &&
+                         g->n_states <= g->body->n_params &&
+                         g->n_states <= ir_region_n_results(g->body),
+                     "graph '%s' does not know its states", g->name))
+        return;
+    for (uint32_t i = 0; i < g->n_states; i++)
+        check_state(s, g, i);
+}
+
 static void check_graph(verifier *s, const ir_graph *g) {
     tl_map inputs, outputs;
     tl_map_init(&inputs, s->arena);
@@ -188,6 +228,7 @@ static void check_graph(verifier *s, const ir_graph *g) {
     for (uint32_t i = 0; i < ir_region_n_results(g->body); i++)
         check_name(s, &outputs, "graph output", g->outputs ? g->outputs[i] : NULL);
     check_region(s, g, NULL, g->body, 0);
+    check_states(s, g);
     check_region_uses(s, NULL, g->body);
 }
 

@@ -4,9 +4,10 @@
  *            %b, %c = Loop(%n, %t, %s, %u) {...}           %b = Loop(%n, %t, %s) {...}
  *                     // %c unused, and %u only feeds itself
  *
- * One backward walk: users go before what they use. Results of If, Loop, Scan and Recur that nobody reads are dropped together with the
- * state that only they need, and slices of a Recur that the body does not read; state is alive when its result is read after the loop or the living part of the body reads
- * it. Constants without users leave the module. Inputs of the graph stay: they are its interface. */
+ * One backward walk: users go before what they use. Results of If, Loop, Scan and Recur that nobody reads are dropped together with
+ * the state that only they need, and slices of a Recur that the body does not read; state is alive when its result is read after the
+ * loop or the living part of the body reads it. States of a step function stay where an output depends on them, in this call or a
+ * later one. Constants without users leave the module. Inputs of the graph stay: they are its interface. */
 #include "ir/base/vec.h"
 #include "passes/loop_like.h"
 
@@ -95,9 +96,9 @@ static void add_carried(liveness *w, uint32_t i) {
 
 static void add_roots(liveness *w) {
     const loop_like *l = w->loop;
-    for (uint32_t i = 0; i < l->first_result; i++) /* the condition */
+    for (uint32_t i = 0; i < l->first_result; i++) /* the condition; a graph's outputs */
         add_live(w, ir_region_result(l->body, i));
-    for (uint32_t i = 0; i < l->n_carried; i++)
+    for (uint32_t i = 0; l->node && i < l->n_carried; i++)
         if (l->node->out[i].uses) add_carried(w, i);
     for (uint32_t i = 0; i < l->n_stacked; i++)
         if (l->node->out[l->n_carried + i].uses) {
@@ -158,6 +159,26 @@ static void shrink_loop(dce *s, ir_node *n) {
     loop_like_shrink(s->ctx, &l, keep);
 }
 
+/* ---- states ------------------------------------------------------------------------------------------------- */
+
+/* A graph with states is the body of a loop around all calls, of which nobody reads the last states. */
+static void shrink_states(dce *s, ir_graph *g) {
+    loop_like l = {.body = g->body,
+                   .n_carried = g->n_states,
+                   .first_param = ir_graph_n_inputs(g),
+                   .first_result = ir_graph_n_outputs(g)};
+    bool *keep = TL_NEW_ARRAY(s->ctx->scratch, bool, g->n_states);
+    if (!g->n_states || !find_dead(s, &l, keep) || !ctx_take(s->ctx, "state")) return;
+    detach_dead(&l, keep);
+    bool forced = s->forced;
+    s->forced = true;
+    dce_region(s, g->body);
+    s->forced = forced;
+    s->changed = true;
+    for (uint32_t i = g->n_states; i-- > 0;)
+        if (!keep[i]) ir_graph_remove_state(g, i);
+}
+
 /* ---- all nodes ---------------------------------------------------------------------------------------------- */
 
 static void dce_node(dce *s, ir_node *n) {
@@ -182,6 +203,7 @@ static void dce_region(dce *s, ir_region *r) {
 
 pass_result pass_dce(pass_ctx *ctx, ir_graph *g) {
     dce s = {.ctx = ctx};
+    shrink_states(&s, g);
     dce_region(&s, g->body);
     uint32_t swept = ir_module_sweep_consts(ctx->m);
     if (swept) ctx_count(ctx, "constants", swept);

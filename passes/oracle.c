@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-enum { ATTEMPTS = 9 };
+enum { ATTEMPTS = 9, STEPS = 3 };
 #define MAX_EVAL_BYTES ((uint64_t)1 << 28)
 static const double tolerance = 1e-4; /* relative to the largest magnitude of the tensor */
 
@@ -68,11 +68,11 @@ static const ir_datum *random_datum(tl_arena *a, ir_ctx *c, const ir_type *t, si
 static bool make_inputs(pass_oracle *o, const ir_module *m, int attempt) {
     sizes s = {o->seed, attempt};
     const ir_region *body = m->graphs->body;
-    o->n_in = body->n_params;
-    o->inputs = TL_NEW_ARRAY(o->arena, const ir_datum *, o->n_in);
-    for (uint32_t i = 0; i < o->n_in; i++) {
+    o->inputs = TL_NEW_ARRAY(o->arena, const ir_datum *, o->n_in * o->n_steps);
+    for (uint32_t i = 0; i < o->n_in * o->n_steps; i++) {
         uint64_t seed = tl_hash_mix(o->seed, i);
-        o->inputs[i] = random_datum(o->arena, m->ctx, body->params[i]->type, &s, seed);
+        const ir_type *type = body->params[i % o->n_in]->type;
+        o->inputs[i] = random_datum(o->arena, m->ctx, type, &s, seed);
         if (!o->inputs[i]) return false;
     }
     return true;
@@ -80,24 +80,46 @@ static bool make_inputs(pass_oracle *o, const ir_module *m, int attempt) {
 
 /* ---- running ------------------------------------------------------------------------------------------------ */
 
+/* All steps of the entry graph. */
+static bool run_steps(const pass_oracle *o, const ir_module *m, ir_datum *outputs) {
+    ir_eval e;
+    const ir_graph *g = m->graphs;
+    ir_datum *states = TL_NEW_ARRAY(o->arena, ir_datum, g->n_states);
+    ir_eval_init(&e, m->ctx, o->arena);
+    e.max_bytes = MAX_EVAL_BYTES;
+    for (uint32_t i = 0; i < o->n_steps; i++)
+        if (!ir_eval_step(&e, g, o->inputs + i * o->n_in, states, outputs + i * o->n_out))
+            return false;
+    return true;
+}
+
 /* Runs the entry graph; diagnostics that appear meanwhile are dropped, the first one's text goes to *why. */
 static bool run(const pass_oracle *o, const ir_module *m, ir_datum *outputs, const char **why) {
     diag saved = m->ctx->diag;
-    ir_eval e;
-    ir_eval_init(&e, m->ctx, o->arena);
-    e.max_bytes = MAX_EVAL_BYTES;
-    bool ran = ir_eval_graph(&e, m->graphs, o->inputs, outputs);
+    bool ran = run_steps(o, m, outputs);
     const diag *now = &m->ctx->diag;
     *why = !ran && now->n > saved.n ? now->entries[saved.n].text : "evaluation failed";
     m->ctx->diag = saved;
     return ran;
 }
 
+/* Equal where the same inputs make sense. */
+static uint64_t interface_of(const ir_graph *g) {
+    uint64_t h = tl_hash_mix(ir_graph_n_inputs(g), ir_graph_n_outputs(g));
+    for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++)
+        h = tl_hash_mix(h, (uint64_t)(uintptr_t)g->body->params[i]->type);
+    return h;
+}
+
 bool oracle_init(pass_oracle *o, const ir_module *m, tl_arena *arena, uint64_t seed) {
     *o = (pass_oracle){.arena = arena, .seed = seed};
     const char *why;
-    o->n_out = ir_region_n_results(m->graphs->body);
-    o->outputs = TL_NEW_ARRAY(arena, ir_datum, o->n_out);
+    const ir_graph *g = m->graphs;
+    o->n_in = ir_graph_n_inputs(g);
+    o->n_out = ir_graph_n_outputs(g);
+    o->n_steps = g->n_states ? STEPS : 1;
+    o->interface = interface_of(g);
+    o->outputs = TL_NEW_ARRAY(arena, ir_datum, o->n_out * o->n_steps);
     for (int attempt = 0; attempt < ATTEMPTS && !o->ready; attempt++)
         o->ready = make_inputs(o, m, attempt) && run(o, m, o->outputs, &why);
     return o->ready;
@@ -156,14 +178,20 @@ static bool data_agree(const ir_datum *a, const ir_datum *b) {
     return tensors_agree(a->tensor, b->tensor);
 }
 
-bool oracle_agrees(const pass_oracle *o, const ir_module *m, const char **why) {
+bool oracle_agrees(pass_oracle *o, const ir_module *m, const char **why) {
+    if (o->interface != interface_of(m->graphs)) {
+        oracle_init(o, m, o->arena, o->seed);
+        return true;
+    }
     tl_arena_mark mark = tl_arena_get_mark(o->arena);
-    ir_datum *outputs = TL_NEW_ARRAY(o->arena, ir_datum, o->n_out);
+    ir_datum *outputs = TL_NEW_ARRAY(o->arena, ir_datum, o->n_out * o->n_steps);
     bool agree = run(o, m, outputs, why);
-    for (uint32_t i = 0; i < o->n_out && agree; i++) {
+    for (uint32_t i = 0; i < o->n_out * o->n_steps && agree; i++) {
         agree = data_agree(&o->outputs[i], &outputs[i]);
         if (!agree)
-            *why = tl_arena_printf(&m->ctx->arena, "output '%s' differs", m->graphs->outputs[i]);
+            *why = tl_arena_printf(&m->ctx->arena, "output '%s' differs%s",
+                                   m->graphs->outputs[i % o->n_out],
+                                   i < o->n_out ? "" : " in a later step");
     }
     tl_arena_reset(o->arena, mark);
     return agree;

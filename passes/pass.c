@@ -363,13 +363,19 @@ static void print_stats(const pass_manager *pm) {
     }
 }
 
+/* What the options ask for whichever passes follow. */
+static bool run_first(pass_manager *pm, bool *changed) {
+    if (!pm->options.n_states) return true;
+    return run_list(pm, tl_sv_from("infer_shapes, pair_states"), changed);
+}
+
 bool pass_run(ir_module *m, const char *passes, const pass_options *o) {
     pass_manager *pm = create(m, passes, o);
     check_take_snapshot(pm);
     tl_assert_set_hook(check_write_reproducer, pm);
     if (pm->options.eval) oracle_init(&pm->oracle, m, &pm->arena, 1);
     bool changed = false;
-    bool good = run_list(pm, tl_sv_from(passes), &changed);
+    bool good = run_first(pm, &changed) && run_list(pm, tl_sv_from(passes), &changed);
     if (pm->options.time) print_times(pm);
     if (pm->options.stats) print_stats(pm);
     release(pm);

@@ -48,7 +48,9 @@ typedef struct pass_options {
     const char *reproducer;   /* file for the IR before a failing pass; NULL = tlbc-repro.tl */
     const char *command_line; /* first comment of the reproducer */
     pass_trace *trace;
-    FILE *log; /* for everything printed; NULL = stderr */
+    FILE *log;                 /* for everything printed; NULL = stderr */
+    const char *const *states; /* "h0=hn,c0=cn": inputs and outputs that are one state */
+    uint32_t n_states;
     const pass_info
         *extra; /* passes beyond passes.def: tests, and tools with passes of their own */
     uint32_t n_extra;

@@ -16,6 +16,8 @@ typedef struct tlbc_frame {
     void *team;             /* tlbc_rt_team: threads and their barrier (runtime/threads.c) */
     int64_t *
         status; /* first failure: 0 = none, else 1 + index into tlbc_program.failures; then two arguments */
+    void *const *states; /* of a step function: what a step reads; dense, of this call's shape */
+    void *const *next;   /* where it writes what the next one reads; other memory */
 } tlbc_frame;
 
 /* All threads call it with the same frame: tid in [0, n_threads). */
@@ -43,6 +45,17 @@ typedef struct tlbc_weights_header {
     uint64_t reserved[5];
 } tlbc_weights_header;
 
+/* Start of a saved state; the states of one stream follow it, dense, in the descriptor's order. */
+#define TLBC_STATE_MAGIC "TLBCSTA1"
+typedef struct tlbc_state_header {
+    char magic[8];
+    uint64_t
+        layout; /* hash of the model and of its states' names, types and shapes: runtime/states.c */
+    uint64_t bytes; /* of the states */
+    uint64_t check; /* hash of the states */
+    uint64_t reserved[4];
+} tlbc_state_header;
+
 typedef struct tlbc_program {
     uint32_t n_variants, n_exprs, n_slots, n_failures;
     const tlbc_variant *variants;
@@ -51,6 +64,8 @@ typedef struct tlbc_program {
     const char *const *
         failures; /* printf formats with two %lld: "node 'x' (Gather), input 1: index %lld is outside [0, %lld)" */
     uint64_t weights_hash; /* of the side file; any value where the weights are embedded */
+    int32_t stream_symbol; /* 1 + the symbol that counts streams; 0 = none */
+    uint32_t reserved;
 } tlbc_program;
 
 /* Called by generated code. */

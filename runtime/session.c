@@ -35,6 +35,7 @@ static tlbc_session *rt_session_alloc(const tlbc_model *m) {
 static void rt_session_free(tlbc_session *s) {
     if (!s) return;
     tlbc_rt_team_free(s->team);
+    tlbc_rt_states_free(&s->states);
     tlbc_rt_weights_release(&s->weights);
     if (s->own_workspace) free(s->workspace);
     free(s);
@@ -49,6 +50,8 @@ static void rt_init_frame(tlbc_session *s) {
         .slots = s->slots,
         .team = s->team,
         .status = s->status,
+        .states = s->states.read,
+        .next = s->states.write,
     };
 }
 
@@ -90,7 +93,16 @@ static tlbc_status rt_reserve(tlbc_session *s) {
     return tlbc_rt_report(s, TLBC_ERROR_MEMORY, "workspace: cannot allocate %zu bytes", bytes);
 }
 
-/* Threads, weights and, where no shape is open, the workspace: a static model never allocates again. */
+/* The workspace, where nothing but the number of streams is open: for all of them. */
+static tlbc_status rt_plan_ahead(tlbc_session *s) {
+    int32_t streams = s->model->program->stream_symbol;
+    if (s->model->n_symbols > (streams ? 1u : 0u)) return TLBC_OK;
+    if (streams) s->candidate[0] = s->states.streams;
+    tlbc_status status = rt_plan(s);
+    return status || !s->own_workspace ? status : rt_reserve(s);
+}
+
+/* Threads, weights, states and, where no shape is open, the workspace: a static model never allocates again. */
 static tlbc_status rt_session_open(tlbc_session *s, const tlbc_session_options *o) {
     s->variant = rt_choose_variant(s->model->program);
     if (!s->variant) return TLBC_ERROR_CPU;
@@ -103,10 +115,10 @@ static tlbc_status rt_session_open(tlbc_session *s, const tlbc_session_options *
     if (status) return status;
     s->team = tlbc_rt_team_create(o->threads ? o->threads : 1);
     if (!s->team) return TLBC_ERROR_MEMORY;
+    status = tlbc_rt_states_open(s, o->streams ? o->streams : 1);
+    if (status) return status;
     rt_init_frame(s);
-    if (s->model->n_symbols) return TLBC_OK;
-    status = rt_plan(s);
-    return status || !s->own_workspace ? status : rt_reserve(s);
+    return rt_plan_ahead(s);
 }
 
 static tlbc_status rt_session_create(const tlbc_model *m, const tlbc_session_options *options,
@@ -167,14 +179,45 @@ static tlbc_status rt_failure(tlbc_session *s) {
 #pragma GCC diagnostic pop
 }
 
-static tlbc_status rt_run(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor *out) {
-    tlbc_status status = rt_prepare(s, in, out, true);
-    if (!status) status = rt_reserve(s);
-    if (status) return status;
+static tlbc_status rt_execute(tlbc_session *s) {
     s->frame.workspace = s->workspace;
     s->status[0] = 0;
     tlbc_rt_team_run(s->team, s->variant->main, &s->frame);
     return s->status[0] ? rt_failure(s) : TLBC_OK;
+}
+
+static tlbc_status rt_run(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor *out) {
+    if (s->model->n_states)
+        return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT,
+                              "the model is a step function with %u states: tlbc_step, not "
+                              "tlbc_run",
+                              s->model->n_states);
+    tlbc_status status = rt_prepare(s, in, out, true);
+    if (!status) status = rt_reserve(s);
+    return status ? status : rt_execute(s);
+}
+
+/* chosen NULL: the first streams, as many as the inputs hold. */
+static tlbc_status rt_step_chosen(tlbc_session *s, uint32_t n, const uint32_t *chosen,
+                                  const tlbc_tensor *in, tlbc_tensor *out) {
+    tlbc_status status = rt_prepare(s, in, out, true);
+    if (!status) status = rt_reserve(s);
+    if (!status) status = tlbc_rt_states_bind(s, chosen, n);
+    if (!status) status = rt_execute(s);
+    if (!status) tlbc_rt_states_commit(s);
+    return status;
+}
+
+static tlbc_status rt_step(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor *out) {
+    return rt_step_chosen(s, 0, NULL, in, out);
+}
+
+static tlbc_status rt_step_many(tlbc_session *s, uint32_t n, const uint32_t *streams,
+                                const tlbc_tensor *in, tlbc_tensor *out) {
+    if (n && !streams)
+        return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "%u streams, their numbers are NULL", n);
+    static const uint32_t none[1];
+    return rt_step_chosen(s, n, streams ? streams : none, in, out);
 }
 
 const tlbc_api tlbc_rt_api = {
@@ -184,4 +227,10 @@ const tlbc_api tlbc_rt_api = {
     .shapes = rt_shapes,
     .run = rt_run,
     .library_path = tlbc_rt_library_path,
+    .step = rt_step,
+    .step_many = rt_step_many,
+    .reset = tlbc_rt_reset,
+    .clone = tlbc_rt_clone,
+    .state_save = tlbc_rt_state_save,
+    .state_load = tlbc_rt_state_load,
 };

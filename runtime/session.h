@@ -5,7 +5,9 @@
  *   plan           dimension expressions, slots, size of the workspace; only where the symbols changed
  *   check_exprs    input dimensions that are expressions of symbols ("batch" again, "2*time")   check.c
  *   check_outputs  dims and bytes of the outputs; room in the caller's buffers                  check.c
- *   run            on the team of threads                                                       threads.c */
+ *   bind states    a step: where the chosen streams' states are read and written                states.c
+ *   run            on the team of threads                                                       threads.c
+ *   commit states  a step that went well: what was written becomes the states                   states.c */
 #ifndef TLBC_RUNTIME_SESSION_H
 #define TLBC_RUNTIME_SESSION_H
 
@@ -16,6 +18,29 @@
 #include <stdbool.h>
 
 enum { TLBC_RT_MESSAGE = 1024, TLBC_RT_ALIGN = 64 };
+
+/* One state of all streams. `home` holds them, stream by stream. A step reads `home` itself, where the streams lie there as the program
+ * wants them, or `gathered`; it writes `next`, and only when it has gone well that becomes `home`, or is scattered there. */
+typedef struct tlbc_rt_state {
+    char *home, *next, *gathered;
+    size_t bytes, outer,
+        inner; /* of one stream: bytes = outer * inner; streams lie between the two in a batch */
+} tlbc_rt_state;
+
+/* All states of a session. */
+typedef struct tlbc_rt_states {
+    uint32_t n, streams;
+    bool shared; /* a state is one for all streams: they advance together */
+    uint64_t layout;
+    size_t bytes; /* of one stream */
+    tlbc_rt_state *list;
+    void **read, **write;    /* frame.states, frame.next */
+    uint32_t *stamps, stamp; /* by stream: the last step it was named in */
+    void *memory;
+    /* of the step going on */
+    uint32_t count, first;
+    const uint32_t *chosen; /* NULL: neighbours, from `first` on */
+} tlbc_rt_states;
 
 struct tlbc_session {
     const tlbc_model *model; /* first: the wrappers in runtime.h rely on it */
@@ -28,6 +53,7 @@ struct tlbc_session {
     int64_t *candidate; /* values of the call that is being checked */
     int64_t *exprs, *slots;
     void **inputs, **outputs;
+    tlbc_rt_states states;
     char *workspace;
     size_t workspace_bytes; /* there */
     size_t needed;          /* by the plan */
@@ -45,5 +71,17 @@ tlbc_status tlbc_rt_check_inputs(tlbc_session *s, const tlbc_tensor *in, bool wi
 tlbc_status tlbc_rt_check_exprs(tlbc_session *s, const tlbc_tensor *in);
 /* Fills dtype, rank and dims of the outputs, and their `bytes` where no data is asked for. */
 tlbc_status tlbc_rt_check_outputs(tlbc_session *s, tlbc_tensor *out, bool with_data);
+
+/* states.c. Memory for the states of so many streams, at their initial values. */
+tlbc_status tlbc_rt_states_open(tlbc_session *s, uint32_t streams);
+void tlbc_rt_states_free(tlbc_rt_states *t);
+/* Before a run and, where it went well, after it. chosen NULL: as many of the first streams as the inputs hold. */
+tlbc_status tlbc_rt_states_bind(tlbc_session *s, const uint32_t *chosen, uint32_t count);
+void tlbc_rt_states_commit(tlbc_session *s);
+tlbc_status tlbc_rt_reset(tlbc_session *s, uint32_t stream);
+tlbc_status tlbc_rt_clone(tlbc_session *to, uint32_t to_stream, const tlbc_session *from,
+                          uint32_t from_stream);
+tlbc_status tlbc_rt_state_save(tlbc_session *s, uint32_t stream, void *data, size_t *bytes);
+tlbc_status tlbc_rt_state_load(tlbc_session *s, uint32_t stream, const void *data, size_t bytes);
 
 #endif

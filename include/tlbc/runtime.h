@@ -11,6 +11,9 @@
  *   if (s) fprintf(stderr, "%s\n", tlbc_session_message(session));
  *   tlbc_session_free(session);
  *
+ * A model with states is a step function: tlbc_step instead of tlbc_run, once for each part of a sequence. The session keeps the states
+ * from step to step; tlbc_reset begins anew, tlbc_state_save and tlbc_state_load take them to another time or process.
+ *
  * Ownership: tensors' memory is the caller's and is read or written only during a call; outputs must not overlap each other or the
  * inputs. A session is its creator's to free, before the model is closed. All else (models, names, descriptors) is constant data of the
  * model and lives until it is closed.
@@ -30,8 +33,9 @@ extern "C" {
 #endif
 
 /* Changes whenever a struct below changes incompatibly. tlbc_open refuses a model of another version. */
-#define TLBC_ABI_VERSION 1
+#define TLBC_ABI_VERSION 2
 #define TLBC_MAX_RANK    16
+#define TLBC_ALL_STREAMS UINT32_MAX /* for tlbc_reset */
 
 typedef enum tlbc_status {
     TLBC_OK = 0,
@@ -114,7 +118,17 @@ typedef struct tlbc_tensor_info {
     tlbc_dtype dtype;
     uint32_t rank;
     const tlbc_dim *dims;
+    uint32_t
+        sequence; /* 1 + the axis along which a step gets, or makes, the next part of a sequence; 0: none */
 } tlbc_tensor_info;
+
+/* What a step function carries from call to call. A dimension that is a symbol counts streams. */
+typedef struct tlbc_state_info {
+    tlbc_tensor_info tensor;
+    int32_t stream_axis; /* the dimension that counts streams; -1: none */
+    uint64_t bytes;      /* of one stream */
+    const void *initial; /* of one stream, dense; NULL: zeros */
+} tlbc_state_info;
 
 /* A dense row-major tensor in the caller's memory, aligned as its elements need (64 bytes are best). `bytes` is what is there: at least
  * the tensor's size. For outputs it is the room at `data`; rank, dims and dtype are filled in by the run (a dtype that is set already
@@ -138,6 +152,9 @@ typedef struct tlbc_session_options {
         workspace; /* caller's memory, 64-byte aligned, of this session alone until it is freed, as much as tlbc_shapes says (of a
                              * session without it and with as many threads); NULL: the session allocates its own */
     size_t workspace_bytes;
+    uint32_t
+        streams; /* models with states: how many independent streams the session holds; 0 = 1. More than one needs a model whose
+                     * states have a dimension that counts them: a symbolic batch. */
 } tlbc_session_options;
 
 /* The functions of a compiled model; call them through the wrappers below. */
@@ -151,6 +168,14 @@ typedef struct tlbc_api {
     tlbc_status (*run)(tlbc_session *, const tlbc_tensor *inputs, tlbc_tensor *outputs);
     const char *(*library_path)(
         const tlbc_model *); /* file the model is loaded from, NULL where not known */
+    tlbc_status (*step)(tlbc_session *, const tlbc_tensor *inputs, tlbc_tensor *outputs);
+    tlbc_status (*step_many)(tlbc_session *, uint32_t n, const uint32_t *streams,
+                             const tlbc_tensor *inputs, tlbc_tensor *outputs);
+    tlbc_status (*reset)(tlbc_session *, uint32_t stream);
+    tlbc_status (*clone)(tlbc_session *to, uint32_t to_stream, const tlbc_session *from,
+                         uint32_t from_stream);
+    tlbc_status (*state_save)(tlbc_session *, uint32_t stream, void *data, size_t *bytes);
+    tlbc_status (*state_load)(tlbc_session *, uint32_t stream, const void *data, size_t bytes);
 } tlbc_api;
 
 /* The descriptor of a compiled model; constant data inside the .so. */
@@ -161,9 +186,13 @@ struct tlbc_model {
     const char *target;   /* "x86-64-v3" or a list, in order of preference */
     const char *options;  /* the compile flags that shaped it */
     uint8_t sha256[32];   /* of the ONNX file */
-    uint32_t n_inputs, n_outputs, n_symbols;
+    uint32_t n_inputs, n_outputs, n_symbols, n_states;
     const tlbc_tensor_info *inputs, *outputs;
-    const char *const *symbols; /* names, in the order of the dimension bindings */
+    const char *const *symbols;    /* names, in the order of the dimension bindings */
+    const tlbc_state_info *states; /* n_states > 0: a step function */
+    uint32_t chunk,
+        delay; /* positions of the sequence that a step takes, 0 where none is cut up or their number is free; positions by
+                            * which outputs lag behind inputs */
     double
         flops; /* of the products of one run, a multiply-add is two; 0 where it depends on symbols */
     uint64_t weight_bytes; /* of all constants */
@@ -208,6 +237,47 @@ static inline tlbc_status tlbc_run(tlbc_session *s, const tlbc_tensor *inputs,
                                    tlbc_tensor *outputs) {
     return tlbc_session_model(s)->api->run(s, inputs, outputs);
 }
+
+/* ---- step functions ---------------------------------------------------------------------------------------------
+ * Whatever fails, and for whatever reason, the states are what they were before the call. Nothing below allocates, unless inputs have
+ * symbolic dimensions beside the number of streams: those are as with tlbc_run. */
+
+/* One step: as tlbc_run, but the session's states are read, and replaced by what the model makes of them. Where the inputs hold a batch
+ * of n, these are streams 0 to n-1. On a model without states it is tlbc_run; tlbc_run on a model with states is refused. */
+static inline tlbc_status tlbc_step(tlbc_session *s, const tlbc_tensor *inputs,
+                                    tlbc_tensor *outputs) {
+    return tlbc_session_model(s)->api->step(s, inputs, outputs);
+}
+/* One step of n streams, in one batch: row i of inputs and outputs belongs to streams[i]. Streams are numbered below the options'
+ * `streams`; any of them may take part, in any order, none twice; the others wait. A stream joins with tlbc_reset and leaves by not being
+ * named any more. Each gets the same bits as in a session of its own. */
+static inline tlbc_status tlbc_step_many(tlbc_session *s, uint32_t n, const uint32_t *streams,
+                                         const tlbc_tensor *inputs, tlbc_tensor *outputs) {
+    return tlbc_session_model(s)->api->step_many(s, n, streams, inputs, outputs);
+}
+/* The stream's states get their initial values, as they have them in a fresh session. TLBC_ALL_STREAMS: of all. */
+static inline tlbc_status tlbc_reset(tlbc_session *s, uint32_t stream) {
+    return tlbc_session_model(s)->api->reset(s, stream);
+}
+/* Copies the states of a stream to another one, of this session or another of the same model. */
+static inline tlbc_status tlbc_clone(tlbc_session *to, uint32_t to_stream, const tlbc_session *from,
+                                     uint32_t from_stream) {
+    return tlbc_session_model(to)->api->clone(to, to_stream, from, from_stream);
+}
+/* Writes a stream's states into `data`. *bytes: the room there; what is needed afterwards. data NULL only asks for that.
+ * TLBC_ERROR_ARGUMENT where the room is too small: nothing is written. */
+static inline tlbc_status tlbc_state_save(tlbc_session *s, uint32_t stream, void *data,
+                                          size_t *bytes) {
+    return tlbc_session_model(s)->api->state_save(s, stream, data, bytes);
+}
+/* Reads what tlbc_state_save wrote, for the same model, whichever processor or weights file it was compiled for. TLBC_ERROR_VERSION: of
+ * another model or another version of the form; TLBC_ERROR_ARGUMENT: cut off or damaged. */
+static inline tlbc_status tlbc_state_load(tlbc_session *s, uint32_t stream, const void *data,
+                                          size_t bytes) {
+    return tlbc_session_model(s)->api->state_load(s, stream, data, bytes);
+}
+
+/* ---- tensors ---------------------------------------------------------------------------------------------------- */
 
 /* A tensor over caller's memory, which must hold that many elements of element_bytes each; rank at most TLBC_MAX_RANK. */
 static inline tlbc_tensor tlbc_tensor_of(void *data, tlbc_dtype dtype, size_t element_bytes,

@@ -153,8 +153,15 @@ bool ir_eval_region(ir_eval *e, const ir_region *r, const ir_datum *const *param
     return true;
 }
 
-static bool bind_inputs(ir_eval *e, const ir_graph *g, const ir_datum *const *inputs) {
-    for (uint32_t i = 0; i < g->body->n_params; i++) {
+bool ev_dim(ir_eval *e, const ir_dim *d, int64_t *value) {
+    return !ir_dim_is_unknown(d) && ir_dim_eval(d, lookup_symbol, e, value);
+}
+
+bool ev_bind_inputs(ir_eval *e, const ir_graph *g, const ir_datum *const *inputs, uint32_t n) {
+    tl_map_clear(&e->symbols);
+    tl_map_clear(&e->binders);
+    tl_map_clear(&e->frame->values);
+    for (uint32_t i = 0; i < n; i++) {
         const ir_value *v = g->body->params[i];
         if (!inputs[i])
             return diag_error(&e->ctx->diag, NULL, "graph '%s': input '%s' is missing", g->name,
@@ -162,7 +169,7 @@ static bool bind_inputs(ir_eval *e, const ir_graph *g, const ir_datum *const *in
         if (!check_datum(e, NULL, "input", v->name, v->type, inputs[i])) return false;
     }
     /* Once more, now that all symbols have values: an expression may use one that a later input binds. */
-    for (uint32_t i = 0; i < g->body->n_params; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         const ir_value *v = g->body->params[i];
         if (!check_datum(e, NULL, "input", v->name, v->type, inputs[i])) return false;
     }
@@ -171,10 +178,9 @@ static bool bind_inputs(ir_eval *e, const ir_graph *g, const ir_datum *const *in
 
 bool ir_eval_graph(ir_eval *e, const ir_graph *g, const ir_datum *const *inputs,
                    ir_datum *outputs) {
-    tl_map_clear(&e->symbols);
-    tl_map_clear(&e->binders);
-    tl_map_clear(&e->frame->values);
-    if (!bind_inputs(e, g, inputs) || !ir_eval_region(e, g->body, inputs, outputs)) return false;
+    if (!ev_bind_inputs(e, g, inputs, g->body->n_params) ||
+        !ir_eval_region(e, g->body, inputs, outputs))
+        return false;
     seal(outputs, ir_region_n_results(g->body));
     return true;
 }

@@ -42,6 +42,11 @@ double *ev_f64s(ir_eval *e, const ir_tensor *t);
 /* axis in [-rank, rank) brought into [0, rank); reports one outside. */
 bool ev_axis(ir_eval *e, const ir_node *n, int64_t axis, int32_t rank, int32_t *out);
 
+/* ---- the entry graph ---------------------------------------------------------------------------------------- */
+/* The first n inputs bind the dimension symbols, afresh, and are checked against the declared types. */
+bool ev_bind_inputs(ir_eval *e, const ir_graph *g, const ir_datum *const *inputs, uint32_t n);
+bool ev_dim(ir_eval *e, const ir_dim *d, int64_t *value); /* false where a symbol has no value */
+
 /* ---- shapes -------------------------------------------------------------------------------------------------- */
 ev_shape ev_shape_of(const ir_tensor *t);
 /* Elements of the dims [from, to). */

@@ -52,7 +52,7 @@ static tlbc_status run_session(ir_ctx *c, tl_arena *a, tlbc_session *s, const tl
     if (status) return status;
     for (uint32_t i = 0; i < model->n_outputs; i++)
         tensors[i] = alloc_output(c, a, &y[i]);
-    status = tlbc_run(s, in, y);
+    status = model->n_states ? tlbc_step(s, in, y) : tlbc_run(s, in, y);
     for (uint32_t i = 0; i < model->n_outputs && !status; i++) {
         ir_tensor_seal(tensors[i]);
         out[i] = (ir_datum){.tensor = tensors[i]};

@@ -1,15 +1,25 @@
 /* What the RUN line of a golden case does; see golden.h. */
 #include "tests/support/golden.h"
 
+/* What stands behind the pipeline of a RUN line. */
+typedef struct run_options {
+    ir_print_options print;
+    const char *states[4];
+    uint32_t n_states;
+} run_options;
+
 #ifdef TLBC_HAVE_PASSES
 #include "passes/pass.h"
 
-static bool run_passes(ir_module *m, const char *passes) {
+static bool run_passes(ir_module *m, const char *passes, const run_options *r) {
     pass_options o = {.verify = true, .roundtrip = true, .eval = true};
+    o.states = r->states;
+    o.n_states = r->n_states;
     return pass_run(m, passes, &o);
 }
 #else
-static bool run_passes(ir_module *m, const char *passes) {
+static bool run_passes(ir_module *m, const char *passes, const run_options *r) {
+    (void)r;
     return diag_error(&m->ctx->diag, NULL, "this build has no passes, cannot run '%s'", passes);
 }
 #endif
@@ -68,31 +78,45 @@ static bool next_word(tl_sv *s, tl_sv *word) {
     return n > 0;
 }
 
-static bool read_options(tl_sv run, ir_print_options *o, tl_sv *pipeline) {
+/* The text behind "--name=", or NULL. */
+static const char *option_value(tl_arena *a, tl_sv word, const char *name) {
+    size_t n = strlen(name);
+    if (word.len <= n || memcmp(word.data, name, n)) return NULL;
+    return tl_arena_strndup(a, word.data + n, word.len - n);
+}
+
+static bool read_option(tl_arena *a, tl_sv word, run_options *o) {
+    const char *state = option_value(a, word, "--state=");
+    if (tl_sv_is(word, "--constants=full"))
+        o->print.constants = IR_CONSTANTS_FULL;
+    else if (tl_sv_is(word, "--constants=hash"))
+        o->print.constants = IR_CONSTANTS_HASH;
+    else if (tl_sv_is(word, "--constants=none"))
+        o->print.constants = IR_CONSTANTS_NONE;
+    else if (tl_sv_is(word, "--locations"))
+        o->print.locations = true;
+    else if (state && o->n_states < 4)
+        o->states[o->n_states++] = state;
+    else
+        return false;
+    return true;
+}
+
+static bool read_options(tl_arena *a, tl_sv run, run_options *o, tl_sv *pipeline) {
     tl_sv word;
     if (!next_word(&run, pipeline)) return false;
-    while (next_word(&run, &word)) {
-        if (tl_sv_is(word, "--constants=full"))
-            o->constants = IR_CONSTANTS_FULL;
-        else if (tl_sv_is(word, "--constants=hash"))
-            o->constants = IR_CONSTANTS_HASH;
-        else if (tl_sv_is(word, "--constants=none"))
-            o->constants = IR_CONSTANTS_NONE;
-        else if (tl_sv_is(word, "--locations"))
-            o->locations = true;
-        else
-            return false;
-    }
+    while (next_word(&run, &word))
+        if (!read_option(a, word, o)) return false;
     return true;
 }
 
 void golden_run(const golden_case *k, ir_ctx *c, tl_arena *a, golden_result *r) {
-    ir_print_options o = {0};
+    run_options o = {0};
     tl_sv pipeline;
     *r = (golden_result){0};
     tl_str_init(&r->out, a);
     if (golden_run_loop(k, c, a, r)) return;
-    if (!read_options(k->run, &o, &pipeline)) {
+    if (!read_options(a, k->run, &o, &pipeline)) {
         diag_error(&c->diag, NULL, "bad RUN line '%.*s'", (int)k->run.len, k->run.data);
         return;
     }
@@ -104,8 +128,8 @@ void golden_run(const golden_case *k, ir_ctx *c, tl_arena *a, golden_result *r) 
     else if (tl_sv_is(pipeline, "infer"))
         r->ok = infer_all(m);
     else
-        r->ok = run_passes(m, tl_arena_strndup(a, pipeline.data, pipeline.len));
+        r->ok = run_passes(m, tl_arena_strndup(a, pipeline.data, pipeline.len), &o);
     if (!r->ok) return;
-    print_result(k, m, &o, verify, r);
+    print_result(k, m, &o.print, verify, r);
     r->ok = r->ok && check_round_trip(k, m, a);
 }

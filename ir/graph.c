@@ -1,0 +1,65 @@
+/* Outputs and states of graphs; see ir.h.
+ *
+ *   graph main(f32[4] %x, state f32[2] %m = @init) => (f32[4] y, state f32[2] m) {
+ *     ...
+ *     return %y, %m1
+ *   }
+ *
+ * States stand behind all inputs and behind all outputs, so that passes which know nothing of them see parameters and results. */
+#include "ir/base/assert.h"
+#include "ir/base/vec.h"
+#include "ir/ir.h"
+
+/* A result in front of position `at`; those behind move up. */
+static void insert_result(ir_graph *g, uint32_t at, const char *name, ir_value *v) {
+    tl_arena *a = g->module->arena;
+    uint32_t n = g->body->yield->n_in;
+    if (g->outputs_cap < n) g->outputs_cap = n; /* a list made in one piece */
+    tl_vec_grow(a, (void **)&g->outputs, n, &g->outputs_cap, sizeof *g->outputs);
+    ir_region_add_result(g->body, v);
+    for (uint32_t i = n; i > at; i--) {
+        g->outputs[i] = g->outputs[i - 1];
+        ir_node_set_operand(g->body->yield, i, ir_region_result(g->body, i - 1));
+    }
+    g->outputs[at] = ir_name(g->module->ctx, name);
+    ir_node_set_operand(g->body->yield, at, v);
+}
+
+void ir_graph_add_output(ir_graph *g, const char *name, ir_value *v) {
+    insert_result(g, ir_graph_n_outputs(g), name, v);
+}
+
+ir_value *ir_graph_add_state(ir_graph *g, const ir_type *type, const char *name,
+                             ir_value *initial) {
+    ir_value *v = ir_region_add_param(g->body, type, name);
+    if (!g->initial) {
+        g->initial = ir_node_create(g->module, OP_Yield, NULL, 0, 0);
+        g->initial->parent = g->body;
+    }
+    insert_result(g, g->body->yield->n_in, name, v);
+    ir_node_add_operand(g->module, g->initial, initial);
+    g->n_states++;
+    return v;
+}
+
+void ir_graph_set_next(ir_graph *g, uint32_t i, ir_value *v) {
+    ir_node_set_operand(g->body->yield, ir_graph_n_outputs(g) + i, v);
+}
+
+/* Operand i goes; the others move up. */
+static void remove_operand(ir_node *n, uint32_t i) {
+    for (; i + 1 < n->n_in; i++)
+        ir_node_set_operand(n, i, n->in[i + 1].value);
+    ir_node_drop_operands_from(n, n->n_in - 1);
+}
+
+void ir_graph_remove_state(ir_graph *g, uint32_t i) {
+    TL_ASSERT(i < g->n_states);
+    uint32_t result = ir_graph_n_outputs(g) + i, param = ir_graph_n_inputs(g) + i;
+    for (uint32_t k = result; k + 1 < g->body->yield->n_in; k++)
+        g->outputs[k] = g->outputs[k + 1];
+    remove_operand(g->body->yield, result);
+    remove_operand(g->initial, i);
+    g->n_states--;
+    ir_region_remove_param(g->body, param);
+}

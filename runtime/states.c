@@ -1,0 +1,349 @@
+/* States of step functions: N streams in a session, of which any may take part in a step.
+ *
+ *   home       stream 0 | stream 1 | stream 2 | ...          what the states are
+ *   gathered   the chosen streams as one batch               made where home is not that already
+ *   next       the batch as the step leaves it               becomes home only when the step has gone well
+ *
+ * So a step that fails, even in the middle, leaves the states as they were. Where all streams take part in order, home and next
+ * change places; with a single stream that is every step, and nothing is copied. */
+#include "runtime/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- hashes --------------------------------------------------------------------------------------------------- */
+
+#define RT_HASH_START UINT64_C(0xcbf29ce484222325)
+
+static uint64_t rt_hash(uint64_t h, const void *data, size_t n) {
+    const unsigned char *p = data;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ p[i]) * UINT64_C(0x100000001b3); /* FNV-1a */
+    return h;
+}
+
+static uint64_t rt_hash_tensor(uint64_t h, const tlbc_tensor_info *t) {
+    uint32_t head[3] = {t->dtype, t->rank, t->sequence};
+    h = rt_hash(h, t->name, strlen(t->name) + 1);
+    h = rt_hash(h, head, sizeof head);
+    for (uint32_t d = 0; d < t->rank; d++)
+        h = rt_hash(h, &t->dims[d].value, sizeof t->dims[d].value);
+    return h;
+}
+
+/* Of the model, what a step takes and what it carries on: states of equal layout mean the same. */
+static uint64_t rt_layout(const tlbc_model *m) {
+    uint64_t h = rt_hash(RT_HASH_START, m->sha256, sizeof m->sha256);
+    for (uint32_t i = 0; i < m->n_inputs; i++)
+        h = rt_hash_tensor(h, &m->inputs[i]);
+    for (uint32_t i = 0; i < m->n_states; i++) {
+        h = rt_hash_tensor(h, &m->states[i].tensor);
+        h = rt_hash(h, &m->states[i].stream_axis, sizeof m->states[i].stream_axis);
+    }
+    return h;
+}
+
+/* ---- memory --------------------------------------------------------------------------------------------------- */
+
+static size_t rt_align(size_t n) {
+    return (n + TLBC_RT_ALIGN - 1) / TLBC_RT_ALIGN * TLBC_RT_ALIGN;
+}
+
+/* How state i lies in memory; the number of streams has been checked, so that nothing overflows. */
+static void rt_describe(tlbc_rt_states *t, const tlbc_model *m, uint32_t i) {
+    const tlbc_state_info *info = &m->states[i];
+    tlbc_rt_state *state = &t->list[i];
+    state->bytes = (size_t)info->bytes;
+    state->outer = 1;
+    for (int32_t d = 0; d < info->stream_axis; d++)
+        state->outer *= (size_t)info->tensor.dims[d].value;
+    state->inner = state->outer ? state->bytes / state->outer : 0;
+    t->bytes += state->bytes;
+    if (info->stream_axis < 0) t->shared = true;
+}
+
+/* Three areas for each state where streams can be chosen, two for a single stream. */
+static size_t rt_area(const tlbc_rt_states *t, uint32_t i) {
+    return rt_align(t->list[i].bytes * t->streams);
+}
+
+static size_t rt_areas(const tlbc_rt_states *t) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < t->n; i++)
+        bytes += (t->streams > 1 ? 3 : 2) * rt_area(t, i);
+    return bytes;
+}
+
+static void rt_place(tlbc_rt_states *t) {
+    char *at = t->memory;
+    for (uint32_t i = 0; i < t->n; i++) {
+        tlbc_rt_state *state = &t->list[i];
+        size_t area = rt_area(t, i);
+        state->home = at;
+        state->next = at + area;
+        state->gathered = t->streams > 1 ? at + 2 * area : NULL;
+        at += (t->streams > 1 ? 3 : 2) * area;
+    }
+}
+
+static bool rt_fits(const tlbc_model *m, uint32_t streams) {
+    uint64_t all = 0;
+    for (uint32_t i = 0; i < m->n_states; i++)
+        if (__builtin_add_overflow(all, m->states[i].bytes + TLBC_RT_ALIGN, &all)) return false;
+    return !__builtin_mul_overflow(all, (uint64_t)3 * streams, &all) && all < SIZE_MAX / 2;
+}
+
+static tlbc_status rt_allocate(tlbc_rt_states *t, const tlbc_model *m) {
+    t->list = calloc(t->n, sizeof *t->list);
+    t->read = calloc(2 * (size_t)t->n, sizeof *t->read);
+    t->stamps = calloc(t->streams, sizeof *t->stamps);
+    if (!t->list || !t->read || !t->stamps) return TLBC_ERROR_MEMORY;
+    t->write = t->read + t->n;
+    for (uint32_t i = 0; i < t->n; i++)
+        rt_describe(t, m, i);
+    size_t bytes = rt_areas(t);
+    t->memory = aligned_alloc(TLBC_RT_ALIGN, bytes ? bytes : TLBC_RT_ALIGN);
+    if (!t->memory) return TLBC_ERROR_MEMORY;
+    rt_place(t);
+    return TLBC_OK;
+}
+
+tlbc_status tlbc_rt_states_open(tlbc_session *s, uint32_t streams) {
+    const tlbc_model *m = s->model;
+    s->states = (tlbc_rt_states){.n = m->n_states, .streams = streams};
+    if (streams > 1 && !m->program->stream_symbol) return TLBC_ERROR_ARGUMENT;
+    if (!m->n_states) return TLBC_OK;
+    if (!rt_fits(m, streams)) return TLBC_ERROR_MEMORY;
+    tlbc_status status = rt_allocate(&s->states, m);
+    if (status) return status;
+    s->states.layout = rt_layout(m);
+    return tlbc_rt_reset(s, TLBC_ALL_STREAMS);
+}
+
+void tlbc_rt_states_free(tlbc_rt_states *t) {
+    free(t->list);
+    free(t->read);
+    free(t->stamps);
+    free(t->memory);
+}
+
+/* ---- a step --------------------------------------------------------------------------------------------------- */
+
+/* How many streams the inputs hold. */
+static uint64_t rt_batch(const tlbc_session *s) {
+    int32_t symbol = s->model->program->stream_symbol;
+    return symbol ? (uint64_t)s->symbols[symbol - 1] : 1;
+}
+
+static tlbc_status rt_check_count(tlbc_session *s, const uint32_t *chosen, uint32_t count) {
+    const tlbc_rt_states *t = &s->states;
+    uint64_t batch = rt_batch(s);
+    if (chosen && count != batch)
+        return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "%u streams are named, the inputs hold %llu",
+                              count, (unsigned long long)batch);
+    if (batch > t->streams)
+        return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT,
+                              "the inputs hold %llu streams, the session was made for %u",
+                              (unsigned long long)batch, t->streams);
+    if (t->n && t->shared && batch != t->streams)
+        return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT,
+                              "the inputs hold %llu streams; a state is one for all %u of the "
+                              "session, which advance together",
+                              (unsigned long long)batch, t->streams);
+    return TLBC_OK;
+}
+
+/* Every stream there is and none twice; *neighbours: each is the one behind the one before. */
+static tlbc_status rt_check_chosen(tlbc_session *s, const uint32_t *chosen, uint32_t count,
+                                   bool *neighbours) {
+    tlbc_rt_states *t = &s->states;
+    *neighbours = true;
+    if (!chosen) return TLBC_OK;
+    if (++t->stamp == 0) { /* after 2^32 steps the stamps begin again */
+        memset(t->stamps, 0, t->streams * sizeof *t->stamps);
+        t->stamp = 1;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (chosen[i] >= t->streams)
+            return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT,
+                                  "stream %u: the session was made for %u streams", chosen[i],
+                                  t->streams);
+        if (t->stamps && t->stamps[chosen[i]] == t->stamp)
+            return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "stream %u is named twice", chosen[i]);
+        if (t->stamps) t->stamps[chosen[i]] = t->stamp;
+        *neighbours &= chosen[i] == chosen[0] + i;
+    }
+    if (*neighbours || !t->shared) return TLBC_OK;
+    return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT,
+                          "streams must be named in order: a state is one for all of them");
+}
+
+static uint32_t rt_stream(const tlbc_rt_states *t, uint32_t i) {
+    return t->chosen ? t->chosen[i] : t->first + i;
+}
+
+/* Between a batch and the streams' homes. */
+static void rt_gather(const tlbc_rt_states *t, const tlbc_rt_state *state) {
+    for (size_t o = 0; o < state->outer; o++)
+        for (uint32_t i = 0; i < t->count; i++)
+            memcpy(state->gathered + (o * t->count + i) * state->inner,
+                   state->home + rt_stream(t, i) * state->bytes + o * state->inner, state->inner);
+}
+
+static void rt_scatter(const tlbc_rt_states *t, const tlbc_rt_state *state) {
+    for (size_t o = 0; o < state->outer; o++)
+        for (uint32_t i = 0; i < t->count; i++)
+            memcpy(state->home + rt_stream(t, i) * state->bytes + o * state->inner,
+                   state->next + (o * t->count + i) * state->inner, state->inner);
+}
+
+/* Neighbours, of which a batch lies as their homes do. */
+static bool rt_lies_ready(const tlbc_rt_states *t, const tlbc_rt_state *state) {
+    return !t->chosen && (t->count == 1 || state->outer == 1);
+}
+
+tlbc_status tlbc_rt_states_bind(tlbc_session *s, const uint32_t *chosen, uint32_t count) {
+    tlbc_rt_states *t = &s->states;
+    bool neighbours;
+    tlbc_status status = rt_check_count(s, chosen, count);
+    if (!status) status = rt_check_chosen(s, chosen, count, &neighbours);
+    if (status) return status;
+    t->chosen = neighbours ? NULL : chosen;
+    t->first = chosen && count ? chosen[0] : 0;
+    t->count = (uint32_t)rt_batch(s);
+    for (uint32_t i = 0; i < t->n; i++) {
+        tlbc_rt_state *state = &t->list[i];
+        bool ready = rt_lies_ready(t, state);
+        if (!ready) rt_gather(t, state);
+        t->read[i] = ready ? state->home + t->first * state->bytes : state->gathered;
+        t->write[i] = state->next;
+    }
+    return TLBC_OK;
+}
+
+void tlbc_rt_states_commit(tlbc_session *s) {
+    tlbc_rt_states *t = &s->states;
+    for (uint32_t i = 0; i < t->n; i++) {
+        tlbc_rt_state *state = &t->list[i];
+        if (rt_lies_ready(t, state) && t->count == t->streams) {
+            char *home = state->home;
+            state->home = state->next;
+            state->next = home;
+        } else {
+            rt_scatter(t, state);
+        }
+    }
+}
+
+/* ---- one stream ----------------------------------------------------------------------------------------------- */
+
+/* `all`: TLBC_ALL_STREAMS is fine, too. */
+static tlbc_status rt_check_stream(tlbc_session *s, uint32_t stream, bool all) {
+    const tlbc_rt_states *t = &s->states;
+    s->message[0] = 0;
+    if (all && stream == TLBC_ALL_STREAMS) return TLBC_OK;
+    if (stream >= t->streams)
+        return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT,
+                              "stream %u: the session was made for %u streams", stream, t->streams);
+    if (!t->shared || t->streams == 1) return TLBC_OK;
+    return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT,
+                          "stream %u cannot be taken alone: a state is one for all %u streams",
+                          stream, t->streams);
+}
+
+static void rt_reset_one(const tlbc_session *s, uint32_t stream) {
+    for (uint32_t i = 0; i < s->states.n; i++) {
+        const tlbc_rt_state *state = &s->states.list[i];
+        const void *initial = s->model->states[i].initial;
+        char *home = state->home + stream * state->bytes;
+        if (initial)
+            memcpy(home, initial, state->bytes);
+        else
+            memset(home, 0, state->bytes);
+    }
+}
+
+tlbc_status tlbc_rt_reset(tlbc_session *s, uint32_t stream) {
+    tlbc_status status = rt_check_stream(s, stream, true);
+    if (status) return status;
+    bool all = stream == TLBC_ALL_STREAMS;
+    uint32_t end = all ? s->states.streams : stream + 1;
+    for (uint32_t i = all ? 0 : stream; i < end; i++)
+        rt_reset_one(s, i);
+    return TLBC_OK;
+}
+
+tlbc_status tlbc_rt_clone(tlbc_session *to, uint32_t to_stream, const tlbc_session *from,
+                          uint32_t from_stream) {
+    tlbc_status status = rt_check_stream(to, to_stream, false);
+    if (status) return status;
+    if (from->model->abi_version != to->model->abi_version ||
+        from->states.layout != to->states.layout)
+        return tlbc_rt_report(to, TLBC_ERROR_ARGUMENT, "the states are another model's");
+    if (from_stream >= from->states.streams || (from->states.shared && from->states.streams > 1))
+        return tlbc_rt_report(
+            to, TLBC_ERROR_ARGUMENT, "stream %u of the other session: it was made for %u streams%s",
+            from_stream, from->states.streams, from->states.shared ? ", which share a state" : "");
+    for (uint32_t i = 0; i < to->states.n; i++) {
+        const tlbc_rt_state *a = &to->states.list[i], *b = &from->states.list[i];
+        memmove(a->home + to_stream * a->bytes, b->home + from_stream * b->bytes, a->bytes);
+    }
+    return TLBC_OK;
+}
+
+/* ---- saved states --------------------------------------------------------------------------------------------- */
+
+_Static_assert(sizeof(tlbc_state_header) == 64, "the form of saved states is fixed");
+
+tlbc_status tlbc_rt_state_save(tlbc_session *s, uint32_t stream, void *data, size_t *bytes) {
+    const tlbc_rt_states *t = &s->states;
+    size_t room = *bytes, needed = sizeof(tlbc_state_header) + t->bytes;
+    tlbc_status status = rt_check_stream(s, stream, false);
+    if (status) return status;
+    *bytes = needed;
+    if (!data) return TLBC_OK;
+    if (room < needed)
+        return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "room for %zu bytes, the states need %zu",
+                              room, needed);
+    tlbc_state_header h = {.magic = TLBC_STATE_MAGIC, .layout = t->layout, .bytes = t->bytes};
+    char *at = (char *)data + sizeof h;
+    for (uint32_t i = 0; i < t->n; i++) {
+        memcpy(at, t->list[i].home + stream * t->list[i].bytes, t->list[i].bytes);
+        at += t->list[i].bytes;
+    }
+    h.check = rt_hash(RT_HASH_START, (char *)data + sizeof h, t->bytes);
+    memcpy(data, &h, sizeof h);
+    return TLBC_OK;
+}
+
+static tlbc_status rt_check_saved(tlbc_session *s, const void *data, size_t bytes) {
+    const tlbc_rt_states *t = &s->states;
+    tlbc_state_header h;
+    if (bytes < sizeof h)
+        return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "%zu bytes are no saved state", bytes);
+    memcpy(&h, data, sizeof h);
+    if (memcmp(h.magic, TLBC_STATE_MAGIC, sizeof h.magic))
+        return tlbc_rt_report(s, TLBC_ERROR_VERSION,
+                              "not a saved state of the form that this model reads");
+    if (h.layout != t->layout || h.bytes != t->bytes)
+        return tlbc_rt_report(s, TLBC_ERROR_VERSION, "the saved state is another model's");
+    if (bytes != sizeof h + t->bytes)
+        return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "the saved state has %zu bytes, expected %zu",
+                              bytes, sizeof h + t->bytes);
+    if (h.check != rt_hash(RT_HASH_START, (const char *)data + sizeof h, t->bytes))
+        return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "the saved state is damaged");
+    return TLBC_OK;
+}
+
+tlbc_status tlbc_rt_state_load(tlbc_session *s, uint32_t stream, const void *data, size_t bytes) {
+    const tlbc_rt_states *t = &s->states;
+    tlbc_status status = rt_check_stream(s, stream, false);
+    if (!status) status = rt_check_saved(s, data, bytes);
+    if (status) return status;
+    const char *at = (const char *)data + sizeof(tlbc_state_header);
+    for (uint32_t i = 0; i < t->n; i++) {
+        memcpy(t->list[i].home + stream * t->list[i].bytes, at, t->list[i].bytes);
+        at += t->list[i].bytes;
+    }
+    return TLBC_OK;
+}
