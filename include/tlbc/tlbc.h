@@ -65,7 +65,8 @@ typedef struct tlbc_compile_options {
     void (*progress)(void *data, const char *stage);
     void *progress_data;
     uint64_t fail_allocation; /* tests: the n-th allocation of the compiler fails; 0 = none */
-    const char *const *states; /* "h0=hn,c0=cn": an input and an output that are one state of a step function */
+    const char *const
+        *states; /* "h0=hn,c0=cn": an input and an output that are one state of a step function */
     uint32_t n_states;
 } tlbc_compile_options;
 
