@@ -128,8 +128,9 @@ bool fe_import_entry(fe_import *im, const fe_frame *frame);
  * A parameter whose type is NULL takes the declared one. */
 bool fe_import_subgraph(fe_import *im, const fe_scope *outer, const ir_loc *loc, const pb_graph *g,
                         ir_region *r, const ir_type *const *params, size_t n_params);
-/* The nodes of a branch that is surely taken, straight into the region the If stands in. */
-bool fe_inline_branch(fe_node *n, const fe_scope *outer, const pb_graph *g, const char *name);
+/* The nodes of a graph that surely runs once, straight into n->region; its inputs are args. As many results as n has. */
+bool fe_inline_graph(fe_node *n, const fe_scope *outer, const pb_graph *g, const char *name,
+                     ir_value *const *args, uint32_t n_args, ir_value **results);
 /* Marks a formal input that the call leaves out: known, but no value. */
 extern ir_value fe_omitted;
 /* False after reporting where the name is not visible; *v is NULL for "" and fe_omitted. */

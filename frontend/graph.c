@@ -238,18 +238,20 @@ bool fe_import_subgraph(fe_import *im, const fe_scope *outer, const ir_loc *loc,
            import_results(im, &scope, loc, g, r);
 }
 
-bool fe_inline_branch(fe_node *n, const fe_scope *outer, const pb_graph *g, const char *name) {
+bool fe_inline_graph(fe_node *n, const fe_scope *outer, const pb_graph *g, const char *name,
+                     ir_value *const *args, uint32_t n_args, ir_value **results) {
     fe_import *im = n->im;
     if (outer->depth >= IR_MAX_NESTING)
         return diag_error(&im->c->diag, n->loc, "nested more than %d deep", IR_MAX_NESTING);
-    if (g->n_input || g->n_output != n->n_out)
+    if (g->n_input != n_args || g->n_output != n->n_out)
         return diag_error(&im->c->diag, n->loc,
-                          "'%s' yields %zu values from %zu, expected %u from 0", name, g->n_output,
-                          g->n_input, n->n_out);
+                          "'%s' yields %zu values from %zu, expected %u from %u", name, g->n_output,
+                          g->n_input, n->n_out, n_args);
     fe_scope scope;
     fe_scope_init(&scope, im, outer, outer->frame, subgraph_path(im, n->loc, name));
-    n->done = import_initializers(im, &scope, n->loc, g) &&
-              fe_import_nodes(im, &scope, n->region, g->node, g->n_node) &&
-              find_results(im, &scope, n->loc, g, n->out);
-    return n->done;
+    for (uint32_t i = 0; i < n_args; i++)
+        if (!fe_define_value(im, &scope, n->loc, pb_text(g->input[i]->name), args[i])) return false;
+    return import_initializers(im, &scope, n->loc, g) &&
+           fe_import_nodes(im, &scope, n->region, g->node, g->n_node) &&
+           find_results(im, &scope, n->loc, g, results);
 }

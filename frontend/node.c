@@ -55,7 +55,8 @@ static bool read_attributes(fe_node *n, const pb_node *p) {
 static bool import_decided_if(fe_node *n, bool condition) {
     const char *name = condition ? "then_branch" : "else_branch";
     const fe_attr *branch = fe_find_attr(n, name);
-    return fe_inline_branch(n, branch->scope, branch->graph, name);
+    n->done = fe_inline_graph(n, branch->scope, branch->graph, name, NULL, 0, n->out);
+    return n->done;
 }
 
 static bool is_decided_if(const fe_node *n, int64_t *condition) {

@@ -2,6 +2,7 @@
  *   upgrade_basic.c      elementwise operators, casts, softmax, reductions
  *   upgrade_shape.c      reshaping, slicing, padding, splitting
  *   upgrade_norm.c       normalisations, dropout
+ *   upgrade_sequence.c   operators on sequences that are loops
  *   upgrade_other.c      the rest, also operators that ops.def may get later
  *   upgrade_microsoft.c  operators of com.microsoft that ONNX can say too
  * Versions that only allow more element types, or that only add attributes whose default is the old
@@ -12,8 +13,8 @@
 
 #include <stdarg.h>
 
-static const fe_rule *const families[] = {fe_rules_basic, fe_rules_shape, fe_rules_norm,
-                                          fe_rules_other, fe_rules_microsoft};
+static const fe_rule *const families[] = {fe_rules_basic, fe_rules_shape,    fe_rules_norm,
+                                          fe_rules_other, fe_rules_sequence, fe_rules_microsoft};
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 static bool is_for(const fe_rule *r, const char *domain, const char *op) {

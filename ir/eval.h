@@ -6,12 +6,12 @@
 
 #include "ir/ir.h"
 
-/* A run-time value: a tensor, a sequence, an optional (with or without content). */
+/* A run-time value: a tensor, a sequence, an optional (with or without content), a map. */
 typedef struct ir_datum ir_datum;
 struct ir_datum {
     const ir_tensor *tensor; /* tensors */
-    bool is_sequence, is_optional, has_value;
-    uint32_t n; /* sequence: items; optional: 0 or 1 */
+    bool is_sequence, is_optional, is_map, has_value;
+    uint32_t n; /* sequence: items; optional: 0 or 1; map: 2, a tensor of keys and one of values */
     ir_datum *items;
 };
 

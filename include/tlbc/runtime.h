@@ -101,8 +101,19 @@ typedef enum tlbc_dtype {
     TLBC_F4E2M1 = 23,
     TLBC_F8E8M0 = 24,
     TLBC_U2 = 25,
-    TLBC_I2 = 26
+    TLBC_I2 = 26,
+    /* Values that are no tensors, in the struct of one: `data` is an array of tlbc_tensor, dims[0] says of how many, rank is 1. A
+     * sequence holds its elements, an optional none or one. A map holds two: a 1-D tensor of keys and one of as many values. */
+    TLBC_SEQUENCE = 1001,
+    TLBC_OPTIONAL = 1002,
+    TLBC_MAP = 1003
 } tlbc_dtype;
+
+/* An element of type TLBC_STRING: bytes of UTF-8, not terminated; data may be NULL where len is 0. */
+typedef struct tlbc_string {
+    const char *data;
+    size_t len;
+} tlbc_string;
 
 /* One dimension of an input or output: a constant, or an expression over the model's symbols. */
 typedef struct tlbc_dim {

@@ -96,7 +96,7 @@ static bool check_datum(ir_eval *e, const ir_node *n, const char *what, const ch
 
 static bool check_results(ir_eval *e, const ir_node *n, ir_datum *out) {
     for (uint32_t i = 0; i < n->n_out; i++) {
-        bool empty = !out[i].tensor && !out[i].is_sequence && !out[i].is_optional;
+        bool empty = !out[i].tensor && !out[i].is_sequence && !out[i].is_optional && !out[i].is_map;
         if (empty && !n->out[i].uses) continue;
         if (!check_datum(e, n, "result", n->out[i].name, n->out[i].type, &out[i])) return false;
     }

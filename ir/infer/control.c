@@ -239,10 +239,23 @@ static const ir_type *general_type(ir_ctx *c, const ir_type *t, bool keep_rank) 
     const ir_dim *dims[IR_MAX_RANK];
     if (t->kind == IR_TYPE_SEQUENCE)
         return ir_type_sequence(c, general_type(c, t->element, keep_rank));
+    if (t->kind == IR_TYPE_OPTIONAL)
+        return ir_type_optional(c, general_type(c, t->element, keep_rank));
     if (!ir_type_is_ranked(t)) return t;
     for (int32_t i = 0; i < t->rank; i++)
         dims[i] = ir_dim_unknown(c);
     return keep_rank ? ir_type_tensor(c, t->dtype, t->rank, dims) : ir_type_unranked(c, t->dtype);
+}
+
+/* The body takes an optional and yields what it holds: a list that may be missing at the start. */
+static bool is_unwrapped(const ir_type *param, const ir_type *yielded) {
+    return param->kind == IR_TYPE_OPTIONAL && yielded->kind != IR_TYPE_OPTIONAL;
+}
+
+static const ir_type *join_carried(ir_ctx *c, const ir_type *param, const ir_type *yielded) {
+    if (!is_unwrapped(param, yielded)) return ir_type_join(c, param, yielded);
+    const ir_type *content = ir_type_join(c, param->element, yielded);
+    return content ? ir_type_optional(c, content) : NULL;
 }
 
 /* Joins parameters with what the body yields; *changed tells whether one became more general. `attempt` grows from 0: when
@@ -253,7 +266,7 @@ static bool widen_carried(ir_ctx *c, const carried *s, uint32_t attempt, bool *c
         const ir_type *yielded = result_type(c, s->n, s->body, s->result + i);
         if (!yielded) return false;
         const ir_type *list = attempt == 0 ? appended_list(c, s, i) : NULL,
-                      *t = ir_type_join(c, p->type, yielded);
+                      *t = join_carried(c, p->type, yielded);
         if (!t)
             return infer_error(c, s->n, s->operand + i, "the body turns it into %s",
                                infer_type_text(c, yielded));
@@ -285,9 +298,12 @@ static bool infer_carried(ir_ctx *c, const carried *s) {
 }
 
 static bool set_carried(ir_ctx *c, const carried *s, scope *inner) {
-    for (uint32_t i = 0; i < s->count; i++)
-        if (!infer_set(c, s->n, i, outer_type(c, inner, s->body->params[s->param + i]->type)))
-            return false;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const ir_type *t = s->body->params[s->param + i]->type,
+                      *yielded = ir_region_result(s->body, s->result + i)->type;
+        if (is_unwrapped(t, yielded)) t = t->element;
+        if (!infer_set(c, s->n, i, outer_type(c, inner, t))) return false;
+    }
     return true;
 }
 

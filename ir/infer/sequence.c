@@ -84,3 +84,23 @@ bool infer_concat_from_sequence(ir_ctx *c, ir_node *n) {
         s.dims[i] = i == axis ? ir_dim_unknown(c) : t->dims[new_axis && i > axis ? i - 1 : i];
     return infer_set_shape(c, n, 0, t->dtype, &s);
 }
+
+/* ---- optionals ------------------------------------------------------------------------------------------------------- */
+
+/* Without an operand the attribute says what it could hold. */
+bool infer_optional(ir_ctx *c, ir_node *n) {
+    const ir_attr *type = ir_attr_find(n, "type");
+    const ir_type *content = infer_in(n, 0);
+    if (!content && (!type || type->kind != ATTR_TYPE))
+        return diag_error(&c->diag, n->loc, "neither an operand nor attribute 'type'");
+    return infer_set(c, n, 0, ir_type_optional(c, content ? content : type->v.type));
+}
+
+bool infer_optional_get(ir_ctx *c, ir_node *n) {
+    const ir_type *t = infer_in(n, 0);
+    return infer_set(c, n, 0, t->kind == IR_TYPE_OPTIONAL ? t->element : t);
+}
+
+bool infer_optional_has(ir_ctx *c, ir_node *n) {
+    return infer_set(c, n, 0, ir_type_scalar(c, DT_bool));
+}
