@@ -5,6 +5,11 @@
 
 #include "tlbc/runtime.h"
 
+#include <stdbool.h>
+
+struct tlbc_rt_attr;
+struct tlbc_rt_call;
+
 /* What one run hands to generated code; the same for all its threads. All members 8 bytes. */
 typedef struct tlbc_frame {
     char *workspace;     /* 64-byte aligned */
@@ -18,6 +23,8 @@ typedef struct tlbc_frame {
         status; /* first failure: 0 = none, else 1 + index into tlbc_program.failures; then two arguments */
     void *const *states; /* of a step function: what a step reads; dense, of this call's shape */
     void *const *next;   /* where it writes what the next one reads; other memory */
+    tlbc_tensor *cells;  /* values whose size or kind only the run tells (runtime/dynamic.c) */
+    tlbc_session *session;
 } tlbc_frame;
 
 /* All threads call it with the same frame: tid in [0, n_threads). */
@@ -55,6 +62,24 @@ typedef struct tlbc_state_header {
     uint64_t check; /* hash of the states */
     uint64_t reserved[4];
 } tlbc_state_header;
+/* A place for a value whose size or kind only the run tells. At the start of a run it holds the input or the constant that is named,
+ * or nothing. */
+typedef struct tlbc_cell_info {
+    uint32_t dtype, rank;
+    int32_t input; /* -1 = none */
+    uint32_t
+        borrowed; /* bound to memory of the plan: operators that keep their operands must copy it */
+    const tlbc_tensor *constant;
+} tlbc_cell_info;
+
+/* One call of a function of runtime/calls/. */
+typedef struct tlbc_call_info {
+    bool (*fn)(struct tlbc_rt_call *);
+    const char *where; /* for messages: "node 'x' (NonZero)" */
+    const struct tlbc_rt_attr *attrs;
+    const int32_t *cells; /* of operands (-1 = omitted), then of results (-1 = nobody wants it) */
+    uint32_t n_attrs, n_in, n_out, keeps; /* keeps: results share memory with operands */
+} tlbc_call_info;
 
 typedef struct tlbc_program {
     uint32_t n_variants, n_exprs, n_slots, n_failures;
@@ -66,12 +91,25 @@ typedef struct tlbc_program {
     uint64_t weights_hash; /* of the side file; any value where the weights are embedded */
     int32_t stream_symbol; /* 1 + the symbol that counts streams; 0 = none */
     uint32_t reserved;
+    uint32_t n_cells, n_calls;
+    const tlbc_cell_info *cells;
+    const tlbc_call_info *calls;
+    const int32_t *
+        output_cells; /* by output: the cell that holds it after the run, -1 = written in place; NULL = all are */
 } tlbc_program;
 
 /* Called by generated code. */
 void tlbc_rt_barrier(const tlbc_frame *frame);
 void tlbc_rt_fail(const tlbc_frame *frame, int64_t failure, int64_t a,
                   int64_t b); /* the first one of a run is kept */
+
+/* Values in cells (dynamic.c). The first three are for one thread, the others wait; the fourth ends the run of the thread that calls it
+ * where the run has been stopped, the last one stops it: by all threads alike, between the same barriers. */
+void tlbc_rt_invoke(const tlbc_frame *frame, int64_t call);
+void tlbc_rt_grow(const tlbc_frame *frame, int64_t cell, int64_t bytes);
+void tlbc_rt_exchange(const tlbc_frame *frame, int64_t a, int64_t b);
+void tlbc_rt_stop(const tlbc_frame *frame, int64_t tid);
+void tlbc_rt_leave(const tlbc_frame *frame, int64_t tid, int64_t failure, int64_t a, int64_t b);
 
 extern const tlbc_api tlbc_rt_api; /* what descriptors point to */
 

@@ -166,7 +166,7 @@ static bool rt_fill_output(const tlbc_session *s, const tlbc_tensor_info *info, 
     for (uint32_t d = 0; d < info->rank; d++) {
         const tlbc_dim *dim = &info->dims[d];
         t->dims[d] = dim->value >= 0 ? dim->value : dim->expr >= 0 ? s->exprs[dim->expr] : -1;
-        if (t->dims[d] < 0) return false;
+        if (dim->expr >= 0 && t->dims[d] < 0) return false;
     }
     return rt_bytes(t->dtype, t->rank, t->dims, bytes);
 }
@@ -190,6 +190,10 @@ tlbc_status tlbc_rt_check_outputs(tlbc_session *s, tlbc_tensor *out, bool with_d
             return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT,
                                   "output %u '%s': element type is %s, expected %s", i, info->name,
                                   rt_dtype_name(out[i].dtype), rt_dtype_name(info->dtype));
+        if (tlbc_rt_is_cell_output(s, i)) {
+            if (!with_data) rt_fill_output(s, info, &out[i], &out[i].bytes), out[i].bytes = 0;
+            continue;
+        }
         if (!rt_fill_output(s, info, &out[i], &bytes))
             return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT,
                                   "output %u '%s': its size is negative or overflows", i,

@@ -36,6 +36,7 @@ static void rt_session_free(tlbc_session *s) {
     if (!s) return;
     tlbc_rt_team_free(s->team);
     tlbc_rt_states_free(&s->states);
+    tlbc_rt_cells_free(s);
     tlbc_rt_weights_release(&s->weights);
     if (s->own_workspace) free(s->workspace);
     free(s);
@@ -52,6 +53,8 @@ static void rt_init_frame(tlbc_session *s) {
         .status = s->status,
         .states = s->states.read,
         .next = s->states.write,
+        .cells = s->cells,
+        .session = s,
     };
 }
 
@@ -117,6 +120,7 @@ static tlbc_status rt_session_open(tlbc_session *s, const tlbc_session_options *
     if (!s->team) return TLBC_ERROR_MEMORY;
     status = tlbc_rt_states_open(s, o->streams ? o->streams : 1);
     if (status) return status;
+    if (!tlbc_rt_cells_create(s, o, tlbc_rt_team_size(s->team))) return TLBC_ERROR_MEMORY;
     rt_init_frame(s);
     return rt_plan_ahead(s);
 }
@@ -179,11 +183,17 @@ static tlbc_status rt_failure(tlbc_session *s) {
 #pragma GCC diagnostic pop
 }
 
-static tlbc_status rt_execute(tlbc_session *s) {
+static tlbc_status rt_execute(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor *out) {
     s->frame.workspace = s->workspace;
     s->status[0] = 0;
-    tlbc_rt_team_run(s->team, s->variant->main, &s->frame);
-    return s->status[0] ? rt_failure(s) : TLBC_OK;
+    if (!s->places) {
+        tlbc_rt_team_run(s->team, s->variant->main, &s->frame);
+        return s->status[0] ? rt_failure(s) : TLBC_OK;
+    }
+    tlbc_rt_cells_begin(s, in);
+    tlbc_rt_team_run(s->team, tlbc_rt_cells_main, &s->frame);
+    if (s->stopped) return s->stopped;
+    return s->status[0] ? rt_failure(s) : tlbc_rt_cells_give(s, out);
 }
 
 static tlbc_status rt_run(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor *out) {
@@ -194,7 +204,7 @@ static tlbc_status rt_run(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor *o
                               s->model->n_states);
     tlbc_status status = rt_prepare(s, in, out, true);
     if (!status) status = rt_reserve(s);
-    return status ? status : rt_execute(s);
+    return status ? status : rt_execute(s, in, out);
 }
 
 /* chosen NULL: the first streams, as many as the inputs hold. */
@@ -203,7 +213,7 @@ static tlbc_status rt_step_chosen(tlbc_session *s, uint32_t n, const uint32_t *c
     tlbc_status status = rt_prepare(s, in, out, true);
     if (!status) status = rt_reserve(s);
     if (!status) status = tlbc_rt_states_bind(s, chosen, n);
-    if (!status) status = rt_execute(s);
+    if (!status) status = rt_execute(s, in, out);
     if (!status) tlbc_rt_states_commit(s);
     return status;
 }

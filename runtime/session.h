@@ -12,6 +12,7 @@
 #define TLBC_RUNTIME_SESSION_H
 
 #include "runtime/abi.h"
+#include "runtime/calls/heap.h"
 #include "runtime/threads.h"
 #include "runtime/weights.h"
 
@@ -59,6 +60,11 @@ struct tlbc_session {
     size_t needed;          /* by the plan */
     bool planned;           /* symbols, exprs, slots and needed are valid */
     bool own_workspace;
+    tlbc_tensor *cells;
+    tlbc_rt_heap heap; /* of the values in cells */
+    void *
+        *places; /* by thread: where its run is left (dynamic.c); NULL = a program without cells */
+    tlbc_status stopped; /* why all threads leave the run */
     char message[TLBC_RT_MESSAGE];
 };
 
@@ -83,5 +89,16 @@ tlbc_status tlbc_rt_clone(tlbc_session *to, uint32_t to_stream, const tlbc_sessi
                           uint32_t from_stream);
 tlbc_status tlbc_rt_state_save(tlbc_session *s, uint32_t stream, void *data, size_t *bytes);
 tlbc_status tlbc_rt_state_load(tlbc_session *s, uint32_t stream, const void *data, size_t bytes);
+/* Values in cells: before, instead of and after the call of a program that has them (dynamic.c). */
+bool tlbc_rt_cells_create(tlbc_session *s, const tlbc_session_options *o, uint32_t threads);
+void tlbc_rt_cells_free(tlbc_session *s);
+void tlbc_rt_cells_begin(tlbc_session *s, const tlbc_tensor *in);
+void tlbc_rt_cells_main(const tlbc_frame *frame, int64_t tid, int64_t n_threads);
+tlbc_status tlbc_rt_cells_give(tlbc_session *s, tlbc_tensor *out);
+/* Output i lies in a cell. */
+static inline bool tlbc_rt_is_cell_output(const tlbc_session *s, uint32_t i) {
+    const int32_t *cells = s->model->program->output_cells;
+    return cells && cells[i] >= 0;
+}
 
 #endif

@@ -36,6 +36,7 @@ extern "C" {
 #define TLBC_ABI_VERSION 2
 #define TLBC_MAX_RANK    16
 #define TLBC_ALL_STREAMS UINT32_MAX /* for tlbc_reset */
+#define TLBC_ANY_RANK    0xffffffffu
 
 typedef enum tlbc_status {
     TLBC_OK = 0,
@@ -124,13 +125,16 @@ typedef struct tlbc_dim {
         bind; /* private: number of the symbol this dimension defines; -1 = it is only checked */
 } tlbc_dim;
 
+/* An input or output. A dimension of an output whose `value` and private numbers are all -1 depends on data: the run tells it. */
 typedef struct tlbc_tensor_info {
     const char *name;
     tlbc_dtype dtype;
-    uint32_t rank;
+    uint32_t rank; /* TLBC_ANY_RANK: the run tells it */
     const tlbc_dim *dims;
     uint32_t
         sequence; /* 1 + the axis along which a step gets, or makes, the next part of a sequence; 0: none */
+    const struct tlbc_tensor_info *
+        element; /* of a sequence or optional: what is inside; of a map: two of them, key and value; else NULL */
 } tlbc_tensor_info;
 
 /* What a step function carries from call to call. A dimension that is a symbol counts streams. */
@@ -143,7 +147,8 @@ typedef struct tlbc_state_info {
 
 /* A dense row-major tensor in the caller's memory, aligned as its elements need (64 bytes are best). `bytes` is what is there: at least
  * the tensor's size. For outputs it is the room at `data`; rank, dims and dtype are filled in by the run (a dtype that is set already
- * must be the right one). `data` may be NULL where the tensor has no elements. */
+ * must be the right one). `data` may be NULL where the tensor has no elements, and for an output whose shape depends on data (or that is
+ * no tensor): the run then sets it to memory of the session that is good until the next call. */
 typedef struct tlbc_tensor {
     void *data;
     size_t bytes;
@@ -166,6 +171,12 @@ typedef struct tlbc_session_options {
     uint32_t
         streams; /* models with states: how many independent streams the session holds; 0 = 1. More than one needs a model whose
                      * states have a dimension that counts them: a symbolic batch. */
+    /* Memory for values whose size only the data tells (results of NonZero, Reshape to a computed shape, strings, sequences): 64-byte
+     * aligned pieces, asked for by one thread at a time while a run is going on, given back when a later run or the end of the session
+     * no longer needs them. A model without such values never asks. NULL: aligned_alloc and free. */
+    void *(*allocate)(void *context, size_t bytes); /* NULL where there is no more */
+    void (*release)(void *context, void *memory);
+    void *allocator_context;
 } tlbc_session_options;
 
 /* The functions of a compiled model; call them through the wrappers below. */
@@ -235,14 +246,15 @@ static inline const char *tlbc_session_message(const tlbc_session *s) {
     return tlbc_session_model(s)->api->session_message(s);
 }
 /* Fills rank, dims, dtype and needed `bytes` of all outputs for inputs of these shapes (data and bytes are not looked at), and the
- * workspace a session needs for them (workspace_bytes may be NULL). Does not run, does not allocate. TLBC_ERROR_ARGUMENT where the
+ * workspace a session needs for them (workspace_bytes may be NULL). What depends on data is left open: such dims are -1, the output's
+ * bytes 0. Does not run, does not allocate. TLBC_ERROR_ARGUMENT where the
  * inputs do not fit the model or each other, TLBC_ERROR_MEMORY where the sizes overflow. */
 static inline tlbc_status tlbc_shapes(tlbc_session *s, const tlbc_tensor *inputs,
                                       tlbc_tensor *outputs, size_t *workspace_bytes) {
     return tlbc_session_model(s)->api->shapes(s, inputs, outputs, workspace_bytes);
 }
 /* Runs the model: n_inputs and n_outputs tensors in the descriptor's order. Allocates nothing, except that a session with its own
- * workspace grows it when symbolic dimensions ask for more than any run before. Fails as tlbc_shapes does, and with TLBC_ERROR_MEMORY
+ * workspace grows it when symbolic dimensions ask for more than any run before, and what session options say of values sized by data. Fails as tlbc_shapes does, and with TLBC_ERROR_MEMORY
  * where the workspace is too small or cannot grow: outputs' data are untouched then. TLBC_ERROR_DATA: their contents are of no use. */
 static inline tlbc_status tlbc_run(tlbc_session *s, const tlbc_tensor *inputs,
                                    tlbc_tensor *outputs) {
