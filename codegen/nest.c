@@ -12,7 +12,7 @@
 
 #include "ir/base/assert.h"
 
-enum { MIN_ROW = 32, FLAT_BLOCK = 512 };
+enum { MIN_ROW = 32, FLAT_BLOCK = 512, MAX_EVERY_SECOND = 32 };
 
 /* ---- merging axes ---------------------------------------------------------------------------------------------- */
 
@@ -79,6 +79,16 @@ static lp_value *lane_indices(lp_builder *b, unsigned lanes, lp_value *index, lp
     return lp_bin(b, LP_add, steps, lp_broadcast(b, index, lanes));
 }
 
+/* Two loads that overlap by an element, so that nothing is read behind the last one that counts. */
+static lp_value *load_every_second(lp_builder *b, lp_type t, lp_value *ptr, lp_value *index) {
+    int32_t mask[MAX_EVERY_SECOND], lanes = t.lanes;
+    for (int32_t i = 0; i < lanes; i++)
+        mask[i] = 2 * i < lanes ? 2 * i : 2 * i + 1;
+    lp_value *low = lp_load(b, t, ptr, index),
+             *high = lp_load(b, t, ptr, lp_bin(b, LP_add, index, lp_index(b, lanes - 1)));
+    return lp_shuffle(b, low, high, mask, t.lanes);
+}
+
 static lp_value *load_as(lp_builder *b, ir_dtype t, ir_dtype as, unsigned lanes, lp_value *ptr,
                          lp_value *index, lp_value *stride) {
     int64_t step = 0;
@@ -89,6 +99,8 @@ static lp_value *load_as(lp_builder *b, ir_dtype t, ir_dtype as, unsigned lanes,
     }
     lp_type type = lp_vec(t, lanes);
     if (known && step == 1) return lp_cast(b, lp_load(b, type, ptr, index), as);
+    if (known && step == 2 && lanes <= MAX_EVERY_SECOND)
+        return lp_cast(b, load_every_second(b, type, ptr, index), as);
     return lp_cast(b, lp_gather(b, type, ptr, lane_indices(b, lanes, index, stride)), as);
 }
 

@@ -29,6 +29,11 @@ static const char *read_kernel(ir_window *w, ir_ctx *c, const ir_node *n,
     const char *problem = read_list(c, n, "kernel_shape", w->axes, 1, 0, shape);
     if (problem) return problem;
     for (int32_t i = 0; i < w->axes; i++) {
+        if (!kernel) {
+            if (!shape[i]) return "attribute 'kernel_shape' is missing";
+            w->kernel[i] = ir_dim_const(c, shape[i]);
+            continue;
+        }
         bool known = ir_dim_is_const(kernel[i], &given);
         w->kernel[i] = !known && shape[i] ? ir_dim_const(c, shape[i]) : kernel[i];
         if (known && shape[i] && shape[i] != given)
@@ -39,8 +44,7 @@ static const char *read_kernel(ir_window *w, ir_ctx *c, const ir_node *n,
     return NULL;
 }
 
-/* Elements from the first to the last that one window reads. */
-static const ir_dim *reach(const ir_window *w, ir_ctx *c, int32_t i) {
+const ir_dim *ir_window_reach(const ir_window *w, ir_ctx *c, int32_t i) {
     const ir_dim *one = ir_dim_const(c, 1), *steps = ir_dim_sub(c, w->kernel[i], one);
     return ir_dim_add(c, ir_dim_mul(c, steps, ir_dim_const(c, w->dilation[i])), one);
 }
@@ -50,19 +54,27 @@ static void pad_same(ir_window *w, ir_ctx *c, int32_t i, bool odd_behind) {
                  *stride = ir_dim_const(c, w->stride[i]);
     w->out[i] = ir_dim_ceildiv(c, w->size[i], stride);
     const ir_dim *last = ir_dim_mul(c, ir_dim_sub(c, w->out[i], ir_dim_const(c, 1)), stride),
-                 *need = ir_dim_sub(c, ir_dim_add(c, last, reach(w, c, i)), w->size[i]),
+                 *need = ir_dim_sub(c, ir_dim_add(c, last, ir_window_reach(w, c, i)), w->size[i]),
                  *total = ir_dim_max(c, need, zero), *half = ir_dim_floordiv(c, total, two);
     w->before[i] = odd_behind ? half : ir_dim_sub(c, total, half);
     w->after[i] = ir_dim_sub(c, total, w->before[i]);
 }
 
-static void pad_given(ir_window *w, ir_ctx *c, int32_t i, int64_t before, int64_t after) {
+/* round_up: a last window may reach beyond the padding, but must not start there. */
+static void pad_given(ir_window *w, ir_ctx *c, int32_t i, int64_t before, int64_t after,
+                      bool round_up) {
     w->before[i] = ir_dim_const(c, before);
     w->after[i] = ir_dim_const(c, after);
-    const ir_dim *padded = ir_dim_add(c, w->size[i], ir_dim_add(c, w->before[i], w->after[i])),
-                 *room = ir_dim_sub(c, padded, reach(w, c, i)),
-                 *steps = ir_dim_floordiv(c, room, ir_dim_const(c, w->stride[i]));
-    w->out[i] = ir_dim_max(c, ir_dim_add(c, steps, ir_dim_const(c, 1)), ir_dim_const(c, 0));
+    const ir_dim *one = ir_dim_const(c, 1), *stride = ir_dim_const(c, w->stride[i]),
+                 *start = ir_dim_add(c, w->size[i], w->before[i]),
+                 *room = ir_dim_sub(c, ir_dim_add(c, start, w->after[i]), ir_window_reach(w, c, i)),
+                 *out;
+    if (round_up)
+        out = ir_dim_min(c, ir_dim_add(c, ir_dim_ceildiv(c, room, stride), one),
+                         ir_dim_ceildiv(c, start, stride));
+    else
+        out = ir_dim_add(c, ir_dim_floordiv(c, room, stride), one);
+    w->out[i] = ir_dim_max(c, out, ir_dim_const(c, 0));
 }
 
 const char *ir_window_init(ir_window *w, ir_ctx *c, const ir_node *n, int32_t axes,
@@ -70,6 +82,7 @@ const char *ir_window_init(ir_window *w, ir_ctx *c, const ir_node *n, int32_t ax
     int64_t pads[2 * IR_MAX_RANK];
     const char *how = ir_attr_string(n, "auto_pad", "NOTSET"), *problem;
     *w = (ir_window){.axes = axes};
+    bool round_up = ir_attr_int(n, "ceil_mode", 0);
     bool same = strcmp(how, "SAME_UPPER") == 0 || strcmp(how, "SAME_LOWER") == 0,
          given = strcmp(how, "NOTSET") == 0;
     if (!same && !given && strcmp(how, "VALID") != 0)
@@ -84,7 +97,7 @@ const char *ir_window_init(ir_window *w, ir_ctx *c, const ir_node *n, int32_t ax
         if (same)
             pad_same(w, c, i, strcmp(how, "SAME_UPPER") == 0);
         else
-            pad_given(w, c, i, given ? pads[i] : 0, given ? pads[axes + i] : 0);
+            pad_given(w, c, i, given ? pads[i] : 0, given ? pads[axes + i] : 0, round_up);
     }
     return NULL;
 }

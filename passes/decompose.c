@@ -327,6 +327,10 @@ static decompose_fn *const definitions[OP_COUNT] = {
     [OP_Attention] = decompose_attention,
     [OP_NegativeLogLikelihoodLoss] = decompose_class_loss,
     [OP_SoftmaxCrossEntropyLoss] = decompose_class_loss,
+    [OP_GlobalAveragePool] = decompose_global_pool,
+    [OP_GlobalMaxPool] = decompose_global_pool,
+    [OP_GlobalLpPool] = decompose_global_pool,
+    [OP_MaxUnpool] = decompose_max_unpool,
 };
 
 bool decompose_node(ir_builder *b, ir_node *n) {

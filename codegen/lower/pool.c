@@ -1,0 +1,311 @@
+/* MaxPool, AveragePool, LpPool: rows of the result split among the threads, and in each row
+ *
+ *   columns whose windows reach into the padding     one at a time, taps cut to those inside
+ *   columns between                                  vectors of neighbours, all taps of the last axis
+ *
+ * Along the other axes the taps inside are the bounds of loops, computed once per row. So nothing is copied to be padded and no element
+ * is tested for being inside. f32[N,C,H,W] with a 3x3 window: three vectors for each of the (up to) three rows of x. */
+#include "codegen/lower.h"
+
+#include "ir/window.h"
+
+#include <math.h>
+
+enum { MAX_UNROLL = 8, MAX_ACC = 2 };
+
+/* The taps of one axis that lie inside x: [lo, hi), the first tap being at element `start`. */
+typedef struct tap_range {
+    lp_value *start, *lo, *hi;
+    lp_value *counted; /* that the mean divides by */
+} tap_range;
+
+typedef struct pool {
+    cg *g;
+    ir_node *node;
+    cg_kernel k;
+    const cg_view *x, *y, *indices; /* indices: NULL = not wanted */
+    ir_window w;
+    ir_dtype compute;
+    const ir_dim *place[IR_MAX_RANK]; /* what a step along an axis adds to an index */
+    lp_value *px, *py, *pi;
+    tap_range range[IR_MAX_RANK]; /* of this row; the last axis': of this column */
+} pool;
+
+static lp_value *add(lp_builder *b, lp_value *x, lp_value *y) {
+    return lp_bin(b, LP_add, x, y);
+}
+static lp_value *sub(lp_builder *b, lp_value *x, lp_value *y) {
+    return lp_bin(b, LP_sub, x, y);
+}
+static lp_value *mul(lp_builder *b, lp_value *x, lp_value *y) {
+    return lp_bin(b, LP_mul, x, y);
+}
+
+/* ---- one tap ------------------------------------------------------------------------------------------------------ */
+
+static bool is_max(const pool *p) {
+    return p->node->op == OP_MaxPool;
+}
+
+static lp_value *lowest(lp_builder *b, ir_dtype t, unsigned lanes) {
+    lp_type type = lp_vec(t, lanes);
+    if (ir_dtype_is_float(t)) return lp_const_f(b, type, -INFINITY);
+    uint32_t bits = ir_dtype_bits(t);
+    return lp_const_i(b, type, ir_dtype_is_signed(t) ? -((int64_t)1 << (bits - 1)) : 0);
+}
+
+/* Value and place of the larger one; the earlier where they are equal, a NaN before all others. */
+static void take_larger(pool *p, lp_value *v, lp_value *place, lp_value **acc) {
+    lp_builder *b = &p->k.b;
+    lp_value *take = lp_bin(b, LP_or, lp_bin(b, LP_gt, v, acc[0]),
+                            lp_bin(b, LP_lt, acc[1], lp_index(b, 0)));
+    if (ir_dtype_is_float(p->compute)) {
+        lp_value *nan = lp_bin(b, LP_ne, v, v), *number = lp_bin(b, LP_eq, acc[0], acc[0]);
+        take = lp_bin(b, LP_or, take, lp_bin(b, LP_and, nan, number));
+    }
+    acc[0] = lp_select(b, take, v, acc[0]);
+    acc[1] = lp_select(b, take, place, acc[1]);
+}
+
+static void add_tap(pool *p, unsigned lanes, lp_value *at, lp_value *place, lp_value **acc) {
+    lp_builder *b = &p->k.b;
+    int32_t last = p->w.axes - 1;
+    lp_value *step = cg_kernel_dim(
+        &p->k, ir_dim_mul(p->g->c, p->x->strides[2 + last], cg_dc(p->g, p->w.stride[last])));
+    lp_value *v = cg_load(b, p->x->dtype, lanes, p->px, at, step);
+    int64_t power = ir_attr_int(p->node, "p", 2);
+    if (p->indices) {
+        take_larger(p, v, place, acc);
+    } else if (is_max(p)) {
+        acc[0] = lp_bin(b, LP_max, acc[0], v);
+    } else if (p->node->op == OP_AveragePool) {
+        acc[0] = add(b, acc[0], v);
+    } else if (power == 2) {
+        acc[0] = lp_fma(b, v, v, acc[0]);
+    } else {
+        lp_value *x[2] = {lp_un(b, LP_abs, v), lp_const_f(b, v->type, (double)power)};
+        acc[0] = add(b, acc[0], power == 1 ? x[0] : cg_vmath(b, SC_POW, x));
+    }
+}
+
+/* ---- loops over taps ----------------------------------------------------------------------------------------------- */
+
+static uint32_t n_acc(const pool *p) {
+    return p->indices ? 2 : 1;
+}
+
+static void taps_from(pool *p, int32_t axis, unsigned lanes, lp_value *at, lp_value *place,
+                      lp_value **acc);
+
+/* Tap t of an axis, and all taps of the axes behind it. */
+static void one_tap(pool *p, int32_t axis, unsigned lanes, lp_value *t, lp_value *at,
+                    lp_value *place, lp_value **acc) {
+    lp_builder *b = &p->k.b;
+    lp_value *i = add(b, p->range[axis].start, mul(b, t, lp_index(b, p->w.dilation[axis])));
+    at = add(b, at, mul(b, i, cg_kernel_dim(&p->k, p->x->strides[2 + axis])));
+    if (p->indices) place = add(b, place, mul(b, i, cg_kernel_dim(&p->k, p->place[axis])));
+    if (axis == p->w.axes - 1)
+        add_tap(p, lanes, at, place, acc);
+    else
+        taps_from(p, axis + 1, lanes, at, place, acc);
+}
+
+static void taps_from(pool *p, int32_t axis, unsigned lanes, lp_value *at, lp_value *place,
+                      lp_value **acc) {
+    lp_builder *b = &p->k.b;
+    const tap_range *r = &p->range[axis];
+    int64_t lo, hi;
+    if (lp_value_is_const_i(r->lo, &lo) && lp_value_is_const_i(r->hi, &hi) &&
+        hi - lo <= MAX_UNROLL) {
+        for (int64_t t = lo; t < hi; t++)
+            one_tap(p, axis, lanes, lp_index(b, t), at, place, acc);
+        return;
+    }
+    lp_loop l = lp_for_begin(b, r->lo, r->hi, lp_index(b, 1), acc, n_acc(p));
+    lp_value *next[MAX_ACC];
+    memcpy(next, l.carried, n_acc(p) * sizeof *next);
+    one_tap(p, axis, lanes, l.counter, at, place, next);
+    lp_for_end(b, &l, next);
+    memcpy(acc, l.results, n_acc(p) * sizeof *acc);
+}
+
+/* ---- one window ---------------------------------------------------------------------------------------------------- */
+
+static lp_value *mean(pool *p, lp_value *sum) {
+    lp_builder *b = &p->k.b;
+    lp_value *count = lp_index(b, 1);
+    for (int32_t i = 0; i < p->w.axes; i++)
+        count = mul(b, count, p->range[i].counted);
+    count = lp_cast(b, lp_bin(b, LP_max, count, lp_index(b, 1)), p->compute);
+    return lp_bin(b, LP_div, sum, lp_broadcast(b, count, sum->type.lanes));
+}
+
+static lp_value *root(pool *p, lp_value *sum) {
+    lp_builder *b = &p->k.b;
+    int64_t power = ir_attr_int(p->node, "p", 2);
+    if (power == 1) return sum;
+    if (power == 2) return lp_un(b, LP_sqrt, sum);
+    lp_value *x[2] = {sum, lp_const_f(b, sum->type, 1 / (double)power)};
+    return cg_vmath(b, SC_POW, x);
+}
+
+/* The element (or `lanes` of them) at this column of a row; plane: number of the sample's channel. */
+static void emit_window(pool *p, unsigned lanes, lp_value *x_at, lp_value *y_at, lp_value *i_at,
+                        lp_value *plane) {
+    lp_builder *b = &p->k.b;
+    lp_value *acc[MAX_ACC] = {is_max(p) ? lowest(b, p->compute, lanes)
+                                        : lp_const_f(b, lp_vec(p->compute, lanes), 0),
+                              lp_index(b, -1)};
+    taps_from(p, 0, lanes, x_at, lp_index(b, 0), acc);
+    if (p->node->op == OP_AveragePool) acc[0] = mean(p, acc[0]);
+    if (p->node->op == OP_LpPool) acc[0] = root(p, acc[0]);
+    cg_store(b, p->y->dtype, lanes, p->py, y_at, lp_index(b, 1), acc[0]);
+    if (!p->indices) return;
+    lp_value *size = cg_kernel_dim(&p->k, cg_dims_product(p->g, p->w.size, p->w.axes)),
+             *none = lp_bin(b, LP_lt, acc[1], lp_index(b, 0));
+    lp_value *index = lp_select(b, none, acc[1], add(b, mul(b, plane, size), acc[1]));
+    lp_store(b, p->pi, i_at, index);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------------------------- */
+
+/* ceil(n / d) for n that may be below 0, where any result up to 0 is as good as another. */
+static lp_value *steps_up(lp_builder *b, lp_value *n, int64_t d) {
+    return d == 1 ? n : lp_bin(b, LP_div, add(b, n, lp_index(b, d - 1)), lp_index(b, d));
+}
+
+/* Of the window at position `o` of an axis, taps inside x. */
+static tap_range cut_range(pool *p, int32_t axis, lp_value *o) {
+    lp_builder *b = &p->k.b;
+    cg_kernel *k = &p->k;
+    const ir_window *w = &p->w;
+    lp_value *zero = lp_index(b, 0), *kernel = cg_kernel_dim(k, w->kernel[axis]),
+             *size = cg_kernel_dim(k, w->size[axis]);
+    tap_range r;
+    r.start = sub(b, mul(b, o, lp_index(b, w->stride[axis])), cg_kernel_dim(k, w->before[axis]));
+    r.lo = lp_bin(b, LP_max, steps_up(b, sub(b, zero, r.start), w->dilation[axis]), zero);
+    r.hi = lp_bin(b, LP_min, steps_up(b, sub(b, size, r.start), w->dilation[axis]), kernel);
+    if (ir_dim_is(w->before[axis], 0)) r.lo = zero;
+    lp_value *end = r.hi, *first = r.lo;
+    if (ir_attr_int(p->node, "count_include_pad", 0)) {
+        lp_value *padded = add(b, size, cg_kernel_dim(k, w->after[axis]));
+        end = steps_up(b, sub(b, padded, r.start), w->dilation[axis]);
+        end = lp_bin(b, LP_min, end, kernel);
+        first = zero;
+    }
+    r.counted = lp_bin(b, LP_max, sub(b, end, first), zero);
+    return r;
+}
+
+/* The same where all taps are known to be inside. */
+static tap_range whole_range(pool *p, int32_t axis, lp_value *o) {
+    lp_builder *b = &p->k.b;
+    tap_range r = cut_range(p, axis, o);
+    r.lo = lp_index(b, 0);
+    r.hi = r.counted = cg_kernel_dim(&p->k, p->w.kernel[axis]);
+    return r;
+}
+
+typedef struct row {
+    lp_value *x, *y, *i,
+        *plane; /* places of the row's plane in x, of its first element in the results */
+} row;
+
+static void emit_columns(pool *p, const row *r, unsigned lanes, bool inside, lp_value *lo,
+                         lp_value *hi) {
+    lp_builder *b = &p->k.b;
+    int32_t last = p->w.axes - 1, axis = last + 2;
+    lp_loop l = lp_for_begin(b, lo, hi, lp_index(b, lanes), NULL, 0);
+    p->range[last] = inside ? whole_range(p, last, l.counter) : cut_range(p, last, l.counter);
+    lp_value *y = add(b, r->y, mul(b, l.counter, cg_kernel_dim(&p->k, p->y->strides[axis]))),
+             *i = NULL;
+    if (p->indices)
+        i = add(b, r->i, mul(b, l.counter, cg_kernel_dim(&p->k, p->indices->strides[axis])));
+    emit_window(p, lanes, r->x, y, i, r->plane);
+    lp_for_end(b, &l, NULL);
+}
+
+/* Columns [left, right) read no padding. */
+static void inner_columns(pool *p, const ir_dim **left, const ir_dim **right) {
+    ir_ctx *c = p->g->c;
+    const ir_window *w = &p->w;
+    int32_t last = w->axes - 1;
+    const ir_dim *stride = cg_dc(p->g, w->stride[last]), *out = w->out[last];
+    const ir_dim *room = ir_dim_sub(c, ir_dim_add(c, w->size[last], w->before[last]),
+                                    ir_window_reach(w, c, last));
+    *left = ir_dim_min(c, ir_dim_ceildiv(c, w->before[last], stride), out);
+    *right = ir_dim_add(c, ir_dim_floordiv(c, room, stride), cg_dc(p->g, 1));
+    *right = ir_dim_max(c, ir_dim_min(c, *right, out), *left);
+}
+
+static unsigned choose_lanes(const pool *p) {
+    int32_t last = p->w.axes - 1;
+    unsigned lanes = p->g->target->lanes_f32;
+    int64_t n;
+    if (p->indices || !ir_dim_is(p->y->strides[2 + last], 1)) return 1;
+    while (lanes > 1 && ir_dim_is_const(p->w.out[last], &n) && lanes > n)
+        lanes /= 2;
+    return lanes < 4 ? 1 : lanes;
+}
+
+static void emit_row(pool *p, const row *r) {
+    lp_builder *b = &p->k.b;
+    const ir_dim *left, *right;
+    inner_columns(p, &left, &right);
+    lp_value *lo = cg_kernel_dim(&p->k, left), *hi = cg_kernel_dim(&p->k, right), *mid = lo;
+    unsigned lanes = choose_lanes(p);
+    if (!ir_dim_is(left, 0)) emit_columns(p, r, 1, false, lp_index(b, 0), lo);
+    if (lanes > 1) {
+        lp_value *w = lp_index(b, lanes);
+        mid = add(b, lo, mul(b, lp_bin(b, LP_div, sub(b, hi, lo), w), w));
+        emit_columns(p, r, lanes, true, lo, mid);
+    }
+    emit_columns(p, r, 1, true, mid, hi);
+    lp_value *end = cg_kernel_dim(&p->k, p->w.out[p->w.axes - 1]);
+    if (!ir_dim_equal(right, p->w.out[p->w.axes - 1])) emit_columns(p, r, 1, false, hi, end);
+}
+
+static void emit_kernel(pool *p) {
+    cg *g = p->g;
+    int32_t outer = p->y->rank - 1;
+    p->k = cg_kernel_begin(g, p->node, cg_dims_product(g, p->y->dims, outer));
+    p->px = cg_kernel_in(&p->k, p->x, false);
+    p->py = cg_kernel_out(&p->k, p->y, cg_view_is_whole(g, p->y));
+    if (p->indices) p->pi = cg_kernel_out(&p->k, p->indices, cg_view_is_whole(g, p->indices));
+    lp_builder *b = &p->k.b;
+    lp_loop l = lp_for_begin(b, p->k.begin, p->k.end, lp_index(b, 1), NULL, 0);
+    lp_value *index[IR_MAX_RANK];
+    cg_unravel(&p->k, l.counter, p->y->dims, outer, index);
+    for (int32_t i = 0; i < p->w.axes - 1; i++)
+        p->range[i] = cut_range(p, i, index[2 + i]);
+    row r = {.x = cg_offset(&p->k, p->x, index, 2), .y = cg_offset(&p->k, p->y, index, outer)};
+    r.plane = add(b, mul(b, index[0], cg_kernel_dim(&p->k, p->x->dims[1])), index[1]);
+    if (p->indices) r.i = cg_offset(&p->k, p->indices, index, outer);
+    emit_row(p, &r);
+    lp_for_end(b, &l, NULL);
+    cg_kernel_end(&p->k, "%s", op_get(p->node->op)->name);
+}
+
+/* Indices count the plane's elements row by row, or (storage_order 1) with the first axis running fastest. */
+static void set_places(pool *p) {
+    bool column_major = ir_attr_int(p->node, "storage_order", 0);
+    const ir_dim *step = cg_dc(p->g, 1);
+    for (int32_t i = 0; i < p->w.axes; i++) {
+        int32_t axis = column_major ? i : p->w.axes - 1 - i;
+        p->place[axis] = step;
+        step = ir_dim_mul(p->g->c, step, p->w.size[axis]);
+    }
+}
+
+bool lower_pool(cg *g, ir_node *n) {
+    pool *p = TL_NEW(g->arena, pool);
+    *p = (pool){.g = g, .node = n, .x = cg_read(g, ir_in(n, 0))};
+    p->compute = ir_dtype_compute(p->x->dtype);
+    const char *problem = ir_window_init(&p->w, g->c, n, p->x->rank - 2, p->x->dims + 2, NULL);
+    if (problem) return cg_unsupported(g, n, "%s", problem);
+    p->y = cg_write(g, &n->out[0]);
+    if (n->n_out > 1 && n->out[1].uses) p->indices = cg_write(g, &n->out[1]);
+    set_places(p);
+    emit_kernel(p);
+    return true;
+}
