@@ -78,38 +78,76 @@ unsigned cg_rows_lanes(const cg_rows *r) {
 
 /* ---- passes along a row ------------------------------------------------------------------------------------------ */
 
-/* Runs body on vectors, then on single elements; the accumulators of the vector part are folded by `fold` before the tail. */
-static void fold_lanes(lp_builder *b, lp_op fold, lp_value **acc, uint32_t n) {
+/* Vectors are added up in CHAINS interleaved chains, which hides the latency of an addition; then the chains are joined, then the lanes,
+ * then the elements behind the last whole vector follow one by one:
+ *
+ *   for j = 0 to n/32*32 step 32   acc0 += x[j], acc1 += x[j+8], acc2 += x[j+16], acc3 += x[j+24]        (lanes 8)
+ *   for j to n/8*8 step 8          acc0 += x[j]
+ *   sum = lanes of (acc0 + acc1) + (acc2 + acc3);   for j to n   sum += x[j]  */
+enum { CHAINS = 4, MAX_ACCUMULATORS = 4 };
+
+typedef struct row_pass {
+    cg_rows *r;
+    uint32_t n_acc;
+    cg_row_fn *fn;
+    void *data;
+} row_pass;
+
+/* Elements [lo, hi), `chains` vectors at a time, each with accumulators of its own: acc[chain * n_acc + i]. */
+static void pass_loop(const row_pass *p, unsigned lanes, unsigned chains, lp_value *lo,
+                      lp_value *hi, lp_value **acc) {
+    lp_builder *b = &p->r->k.b;
+    lp_value *next[CHAINS * MAX_ACCUMULATORS];
+    uint32_t n = chains * p->n_acc;
+    int64_t from, to;
+    if (lp_value_is_const_i(lo, &from) && lp_value_is_const_i(hi, &to) && from == to) return;
+    lp_loop l = lp_for_begin(b, lo, hi, lp_index(b, (int64_t)lanes * chains), acc, n);
     for (uint32_t i = 0; i < n; i++)
-        if (acc[i]->type.lanes > 1) acc[i] = lp_reduce(b, fold, acc[i]);
+        next[i] = l.carried[i];
+    for (unsigned c = 0; c < chains; c++) {
+        lp_value *at = lp_bin(b, LP_add, l.counter, lp_index(b, (int64_t)c * lanes));
+        p->fn(p->r, lanes, at, next + c * p->n_acc, p->data);
+    }
+    lp_for_end(b, &l, next);
+    for (uint32_t i = 0; i < n; i++)
+        acc[i] = l.results[i];
+}
+
+static lp_op pair_op(lp_op fold) {
+    return fold == LP_reduce_max ? LP_max : fold == LP_reduce_min ? LP_min : LP_add;
+}
+
+static lp_value *length_in(const row_pass *p, unsigned step) {
+    lp_builder *b = &p->r->k.b;
+    lp_value *w = lp_index(b, step);
+    return lp_bin(b, LP_mul, lp_bin(b, LP_div, p->r->length, w), w);
+}
+
+/* All whole vectors; the result is where they end. */
+static lp_value *vector_part(const row_pass *p, unsigned lanes, lp_op fold, lp_value **acc) {
+    lp_builder *b = &p->r->k.b;
+    lp_value *wide[CHAINS * MAX_ACCUMULATORS], *mid = length_in(p, lanes);
+    lp_value *quads = length_in(p, lanes * CHAINS);
+    uint32_t n = p->n_acc;
+    for (uint32_t i = 0; i < n * CHAINS; i++)
+        wide[i] = lp_broadcast(b, acc[i % n], lanes);
+    pass_loop(p, lanes, CHAINS, lp_index(b, 0), quads, wide);
+    pass_loop(p, lanes, 1, quads, mid, wide);
+    for (uint32_t step = 1; step < CHAINS; step *= 2)
+        for (uint32_t c = 0; c < CHAINS; c += 2 * step)
+            for (uint32_t i = 0; i < n; i++)
+                wide[c * n + i] = lp_bin(b, pair_op(fold), wide[c * n + i],
+                                         wide[(c + step) * n + i]);
+    for (uint32_t i = 0; i < n; i++)
+        acc[i] = lp_reduce(b, fold, wide[i]);
+    return mid;
 }
 
 void cg_row_pass(cg_rows *r, unsigned lanes, lp_op fold, lp_value **acc, uint32_t n_acc,
                  cg_row_fn *fn, void *data) {
-    lp_builder *b = &r->k.b;
-    lp_value *zero = lp_index(b, 0), *mid = zero, *wide[4];
-    TL_ASSERT(n_acc <= 4);
-    if (lanes > 1) {
-        lp_value *w = lp_index(b, lanes);
-        mid = lp_bin(b, LP_mul, lp_bin(b, LP_div, r->length, w), w);
-        for (uint32_t i = 0; i < n_acc; i++)
-            wide[i] = lp_broadcast(b, acc[i], lanes);
-        lp_loop l = lp_for_begin(b, zero, mid, w, wide, n_acc);
-        for (uint32_t i = 0; i < n_acc; i++)
-            wide[i] = l.carried[i];
-        fn(r, lanes, l.counter, wide, data);
-        lp_for_end(b, &l, wide);
-        for (uint32_t i = 0; i < n_acc; i++)
-            acc[i] = l.results[i];
-        fold_lanes(b, fold, acc, n_acc);
-        int64_t a, z;
-        if (lp_value_is_const_i(mid, &a) && lp_value_is_const_i(r->length, &z) && a == z) return;
-    }
-    lp_loop l = lp_for_begin(b, mid, r->length, lp_index(b, 1), acc, n_acc);
-    for (uint32_t i = 0; i < n_acc; i++)
-        wide[i] = l.carried[i];
-    fn(r, 1, l.counter, wide, data);
-    lp_for_end(b, &l, wide);
-    for (uint32_t i = 0; i < n_acc; i++)
-        acc[i] = l.results[i];
+    TL_ASSERT(n_acc <= MAX_ACCUMULATORS);
+    TL_ASSERT(fold == LP_reduce_add || fold == LP_reduce_max || fold == LP_reduce_min);
+    row_pass p = {r, n_acc, fn, data};
+    lp_value *mid = lanes > 1 ? vector_part(&p, lanes, fold, acc) : lp_index(&r->k.b, 0);
+    pass_loop(&p, 1, 1, mid, r->length, acc);
 }
