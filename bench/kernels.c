@@ -80,7 +80,8 @@ static bool bench(int rows, int k, int n, int panel, double peak) {
 
 int main(void) {
     static const int rows[] = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 32, 60, 100},
-                     shapes[][2] = {{64, 64}, {256, 256}, {256, 512}, {512, 256}, {1024, 256}, {1024, 512}};
+                     shapes[][2] = {{64, 64},   {256, 256},  {256, 512},
+                                    {512, 256}, {1024, 256}, {1024, 512}};
     double peak = peak_measure_f32();
     printf("peak %.1f GFLOP/s on one core\n", peak);
     for (unsigned s = 0; s < sizeof shapes / sizeof *shapes; s++)
