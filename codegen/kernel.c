@@ -11,8 +11,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* First and last unit of this thread: [units*tid/n, units*(tid+1)/n), computed once per scope. */
-static void thread_share(cg *g, const ir_dim *units, lp_value *out[2]) {
+void cg_thread_share(cg *g, const ir_dim *units, lp_value *out[2]) {
+    if (g->alone) {
+        out[0] = lp_index(&g->b, 0);
+        out[1] = cg_dim(g, units);
+        return;
+    }
     for (cg_scope *s = g->scope; s; s = s->outer) {
         lp_value **pair = tl_map_get_ptr(&s->splits, units);
         if (!pair) continue;
@@ -131,6 +135,7 @@ static bool same_division(const cg_access *a, const ir_dim *units, bool rowwise)
 
 /* Threads may still be writing what is read or written, or reading what is written. */
 static bool needs_barrier(const cg *g, const cg_kernel *k) {
+    if (g->alone) return false;
     for (uint32_t i = 0; i < k->n_args; i++) {
         if (k->args[i].kind != CG_ARG_VIEW) continue;
         const cg_buffer *b = k->args[i].view->buffer;
@@ -181,10 +186,10 @@ static lp_value *argument(cg *g, const cg_kernel *k, uint32_t i) {
 
 static void emit_call(cg *g, const cg_kernel *k, const lp_func *f) {
     lp_value *args[CG_MAX_KERNEL_ARGS + 2];
-    thread_share(g, k->units, args);
+    cg_thread_share(g, k->units, args);
     for (uint32_t i = 0; i < k->n_args; i++)
         args[i + 2] = argument(g, k, i);
-    if (!k->serial) {
+    if (!k->serial || g->alone) {
         lp_call(&g->b, f->name, lp_scalar(LP_VOID), args, k->n_args + 2);
         return;
     }
@@ -208,4 +213,5 @@ void cg_kernel_end(cg_kernel *k, const char *summary, ...) {
     if (needs_barrier(g, k)) cg_barrier(g);
     emit_call(g, k, f);
     note_accesses(g, k);
+    if (g->alone) g->epoch++; /* the order of calls is the order of lifetimes */
 }

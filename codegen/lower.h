@@ -94,6 +94,8 @@ struct cg {
     tl_map trips;                      /* ir_dim * of a loop's counter -> ir_dim * it stays below */
     uint32_t n_loops;
     cg_loop *loop; /* innermost loop being lowered */
+    bool
+        alone; /* in rounds that each thread runs by itself: no barriers, no shares, buffers of its own */
     cg_buffer *buffers, *last_buffer;
     uint32_t n_buffers;
     cg_buffer *weight_buffers, *last_weight;
@@ -171,7 +173,7 @@ uint32_t cg_line(const cg *g, const ir_node *n); /* of n in the printed graph, 0
 /* The operand's data is read when n runs (false: only its known contents, at compile time). */
 bool cg_reads_data(const ir_node *n, uint32_t operand);
 lp_value *cg_pointer(cg *g, const cg_view *v); /* address of element [0, …, 0] in the program */
-/* All threads wait; needed before scalars are read by the program itself. */
+/* All threads wait; needed before scalars are read by the program itself. Where a thread runs alone, the epoch ends and nothing else. */
 void cg_barrier(cg *g);
 lp_value *
 cg_load_scalar(cg *g,
@@ -221,6 +223,8 @@ lp_value *cg_kernel_frame(cg_kernel *k);              /* for tlbc_rt_fail */
 /* Before the loops: where n is not above 0 although there are `work` > 0 elements to compute, the run fails and the kernel does nothing.
  * For kernels that read at a position along an axis of n. */
 void cg_kernel_require(cg_kernel *k, const ir_dim *n, const ir_dim *work, int64_t failure);
+/* First and last unit of this thread: [units*tid/n, units*(tid+1)/n), computed once per scope. */
+void cg_thread_share(cg *g, const ir_dim *units, lp_value *out[2]);
 void cg_kernel_end(cg_kernel *k, const char *summary, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- scalar code on vectors (codegen/scalar.c, codegen/vmath.c) -------------------------------------------------- */

@@ -103,9 +103,12 @@ void cg_check_at_most(cg *g, const ir_dim *d, const ir_dim *most) {
 cg_buffer *cg_buffer_create(cg *g, const ir_dim *bytes) {
     cg_buffer *b = TL_NEW(g->arena, cg_buffer);
     bytes = cg_dim_limit(g, bytes);
+    const ir_dim *line = cg_dc(g, 64);
+    if (g->alone) bytes = ir_dim_mul(g->c, ir_dim_ceildiv(g->c, bytes, line), line);
     *b = (cg_buffer){.kind = CG_WORKSPACE,
                      .number = g->n_buffers++,
                      .bytes = bytes,
+                     .per_thread = g->alone,
                      .first = g->epoch,
                      .last = g->epoch};
     if (g->last_buffer)
@@ -159,7 +162,7 @@ void cg_loop_end(cg *g, cg_loop *l) {
 }
 
 void cg_barrier(cg *g) {
-    lp_call(&g->b, "tlbc_rt_barrier", lp_scalar(LP_VOID), &g->frame, 1);
+    if (!g->alone) lp_call(&g->b, "tlbc_rt_barrier", lp_scalar(LP_VOID), &g->frame, 1);
     g->epoch++;
 }
 

@@ -32,7 +32,7 @@ static void check_names(const recur_check *r) {
                                         "output_reverse"};
     for (uint32_t i = 0; i < r->n->n_attrs; i++) {
         const ir_attr *a = &r->n->attrs[i];
-        bool list = false, count = strcmp(a->name, "carries") == 0;
+        bool list = false, count = strcmp(a->name, "carries") == 0 || strcmp(a->name, "span") == 0;
         for (uint32_t k = 0; k < 4; k++)
             list |= strcmp(a->name, lists[k]) == 0;
         if (!verify_that(r->s, r->n, list || count, "unknown attribute '%s'", a->name)) continue;
@@ -116,7 +116,8 @@ static void check_stacked(const recur_check *r, uint32_t i, const int64_t *axes)
                      text_of(r, v->type)) ||
         !ir_type_is_ranked(v->type))
         return;
-    check_axis(r, "output_axes", i, axes ? axes[i] : 0, v->type->rank + 1);
+    int32_t rank = v->type->rank + (ir_attr_int(r->n, "span", 0) == 0);
+    check_axis(r, "output_axes", i, axes ? axes[i] : 0, rank);
 }
 
 /* The trip count where it is a constant, -1 where it is not. */
@@ -153,6 +154,18 @@ static bool check_counts(verifier *s, const ir_node *n, const ir_region *body) {
     return s->n_errors == before;
 }
 
+/* Rounds that are done several at once cannot hand anything from one to the next. */
+static void check_span(const recur_check *r) {
+    if (!ir_attr_has(r->n, "span")) return;
+    int64_t span = ir_attr_int(r->n, "span", 0);
+    verify_that(r->s, r->n, span > 0, "span is %lld, expected 1 or more", (long long)span);
+    verify_that(r->s, r->n, r->n_carried == 0, "a span and %u carried values", r->n_carried);
+    verify_that(r->s, r->n, r->n_sliced > 0, "a span and nothing that is sliced");
+    verify_that(r->s, r->n,
+                !ir_attr_has(r->n, "input_reverse") && !ir_attr_has(r->n, "output_reverse"),
+                "a span and a reverse order");
+}
+
 void verify_recur(verifier *s, const ir_node *n, const ir_region *body) {
     recur_check r = {.s = s, .n = n, .body = body};
     check_names(&r);
@@ -174,4 +187,5 @@ void verify_recur(verifier *s, const ir_node *n, const ir_region *body) {
         check_stacked(&r, i, axes);
     check_flags(&r, "input_reverse", r.n_sliced);
     check_flags(&r, "output_reverse", r.n_stacked);
+    check_span(&r);
 }

@@ -133,14 +133,21 @@ static void finish_round(loop_state *s) {
 
 /* ---- stacked outputs -------------------------------------------------------------------------------------------------- */
 
-static bool stacked_init(loop_state *s, uint32_t i, ir_value *out, ir_value *element,
-                         const ir_dim *at, int32_t axis) {
+/* Part of the view along an axis: `taken` elements from `at` on; NULL: that one, without the axis. */
+static cg_view *part_of(cg *g, const cg_view *v, int32_t axis, const ir_dim *at,
+                        const ir_dim *taken) {
+    const ir_dim *one = cg_dc(g, 1);
+    cg_view *part = cg_view_slice(g, v, axis, at, one, taken ? taken : one);
+    return taken ? part : cg_view_drop_axis(g, part, axis);
+}
+
+static bool stacked_init(loop_state *s, uint32_t i, ir_value *out, const ir_value *element,
+                         int32_t axis, const ir_dim *at, const ir_dim *taken) {
     cg *g = s->g;
     if (!ir_type_is_known(element->type) || !ir_type_is_known(out->type))
         return cg_unsupported(g, s->node, "stacked output %u has no known shape", i);
     s->stacked[i] = cg_write(g, out);
-    cg_view *v = cg_view_slice(g, s->stacked[i], axis, at, cg_dc(g, 1), cg_dc(g, 1));
-    s->slices[i] = cg_view_drop_axis(g, v, axis);
+    s->slices[i] = part_of(g, s->stacked[i], axis, at, taken);
     return true;
 }
 
@@ -184,9 +191,10 @@ static void store_param(cg *g, ir_value *v, lp_value *x) {
     cg_buffer *b = cg_buffer_create(g, cg_dc(g, 8));
     const cg_view *view = cg_view_dense(g, b, v->type);
     cg_set_view(g, v, view);
-    lp_loop alone = lp_if_begin(&g->b, lp_bin(&g->b, LP_eq, g->tid, lp_index(&g->b, 0)), NULL, 0);
-    lp_store(&g->b, cg_pointer(g, view), lp_index(&g->b, 0), x);
-    lp_if_end(&g->b, &alone, NULL);
+    lp_value *zero = lp_index(&g->b, 0), *who = g->alone ? zero : g->tid;
+    lp_loop one = lp_if_begin(&g->b, lp_bin(&g->b, LP_eq, who, zero), NULL, 0);
+    lp_store(&g->b, cg_pointer(g, view), zero, x);
+    lp_if_end(&g->b, &one, NULL);
     b->write = (cg_access){.epoch = g->epoch};
 }
 
@@ -284,8 +292,8 @@ bool lower_loop(cg *g, ir_node *n) {
                         ir_out(n, i)))
             return false;
     for (uint32_t i = 0; i < n_stacked; i++)
-        if (!stacked_init(s, i, ir_out(n, n_carry + i), ir_region_result(body, 1 + n_carry + i),
-                          symbol, 0))
+        if (!stacked_init(s, i, ir_out(n, n_carry + i), ir_region_result(body, 1 + n_carry + i), 0,
+                          symbol, NULL))
             return false;
     const char *name = ir_dim_symbol_name(symbol);
     ir_value *cond_param = counted && !is_read(body->params[1]) ? NULL : body->params[1];
@@ -321,42 +329,97 @@ static const ir_dim *recur_trip(cg *g, const ir_node *n) {
     return ir_dim_max(g->c, dim, cg_dc(g, 0));
 }
 
-/* This round's part of a sliced input: read where it lies. */
+/* How the rounds of a Recur are cut. */
+typedef struct recur_rounds {
+    const ir_dim *trip, *symbol; /* number of rounds, NULL = data; number of this one */
+    int64_t span;                /* rounds done at once */
+    const ir_dim *
+        taken; /* rounds in this turn: `span`, or a symbol for at most so many; NULL = one, slices lack the axis */
+} recur_rounds;
+
+/* Sliced inputs are read where they lie. */
 static void slice_init(loop_state *s, uint32_t i, ir_value *v, ir_value *param,
-                       const ir_dim *symbol, const ir_dim *trip) {
+                       const recur_rounds *r) {
     cg *g = s->g;
     const cg_view *x = cg_read(g, v);
     int32_t axis = axis_at(s->node, "input_axes", i, x->rank);
-    cg_check_equal(g, x->dims[axis], trip);
-    const ir_dim *at = round_position(g, symbol, trip, int_at(s->node, "input_reverse", i));
-    cg_view *slice = cg_view_slice(g, x, axis, at, cg_dc(g, 1), cg_dc(g, 1));
-    cg_set_view(g, param, cg_view_drop_axis(g, slice, axis));
+    cg_check_equal(g, x->dims[axis], r->trip);
+    const ir_dim *at = round_position(g, r->symbol, r->trip, int_at(s->node, "input_reverse", i));
+    cg_set_view(g, param, part_of(g, x, axis, at, r->taken));
+}
+
+/* Stacked outputs are written where they belong. */
+static bool output_init(loop_state *s, uint32_t i, ir_value *out, const ir_value *element,
+                        const recur_rounds *r) {
+    const ir_dim *at = round_position(s->g, r->symbol, r->trip,
+                                      int_at(s->node, "output_reverse", i));
+    int32_t axis = axis_at(s->node, "output_axes", i, out->type->rank);
+    return stacked_init(s, i, out, element, axis, at, r->taken);
+}
+
+/* The extent that inference gave the slices. */
+static const ir_dim *rounds_taken(const ir_node *n) {
+    if (!ir_attr_has(n, "span")) return NULL;
+    const ir_type *t = n->regions[0]->params[1]->type;
+    return t->dims[axis_at(n, "input_axes", 0, t->rank)];
+}
+
+/* Rounds that hand nothing on: every thread runs its share of them by itself, from its own memory, with no barrier in between. */
+static bool own_rounds(loop_state *s, const recur_rounds *r, ir_value *iter) {
+    cg *g = s->g;
+    bool was_alone = g->alone;
+    lp_value *share[2];
+    cg_loop_begin(g, &s->loop);
+    cg_thread_share(g, ir_dim_ceildiv(g->c, r->trip, cg_dc(g, r->span)), share);
+    g->alone = true;
+    lp_value *one = lp_index(&g->b, 1), *width = lp_index(&g->b, r->span),
+             *trip = cg_dim(g, r->trip);
+    lp_loop l = lp_for_begin(&g->b, share[0], share[1], one, NULL, 0);
+    lp_value *first = lp_bin(&g->b, LP_mul, l.counter, width);
+    cg_scope_begin(g);
+    if (r->taken && ir_dim_is_symbol(r->taken)) {
+        lp_value *left = lp_bin(&g->b, LP_sub, trip, first);
+        cg_symbol_set(g, ir_dim_symbol_name(r->taken), lp_bin(&g->b, LP_min, left, width));
+    }
+    bool ok = lower_rounds(s, ir_dim_symbol_name(r->symbol), first, iter, NULL);
+    cg_loop_end(g, &s->loop);
+    if (ok) cg_scope_end(g), cg_scope_end(g);
+    lp_for_end(&g->b, &l, NULL);
+    g->alone = was_alone;
+    cg_barrier(g);
+    return ok;
+}
+
+/* Few rounds are better shared out operation by operation; what does several at once was cut for this. */
+static bool runs_alone(const recur_rounds *r, uint32_t n_carry) {
+    enum { FEW_ROUNDS = 4 };
+    int64_t rounds;
+    if (n_carry || !r->trip) return false;
+    return r->taken || !ir_dim_is_const(r->trip, &rounds) || rounds >= FEW_ROUNDS;
 }
 
 bool lower_recur(cg *g, ir_node *n) {
     ir_region *body = n->regions[0];
     uint32_t n_carry = (uint32_t)ir_attr_int(n, "carries", 0), n_stacked = n->n_out - n_carry;
     loop_state *s = loop_state_create(g, n, n_carry, n_stacked, n_carry);
-    const ir_dim *trip = recur_trip(g, n);
-    if (!trip && (n->n_in > 1 + n_carry || n_stacked))
+    recur_rounds r = {.trip = recur_trip(g, n), .span = ir_attr_int(n, "span", 1)};
+    if (!r.trip && (n->n_in > 1 + n_carry || n_stacked))
         return cg_unsupported(g, n, "slices or stacked outputs where the trip count is data");
-    const ir_dim *symbol = loop_counter(g, body->params[0], trip);
+    r.symbol = loop_counter(g, body->params[0], r.trip);
+    r.taken = rounds_taken(n);
     for (uint32_t i = 1 + n_carry; i < n->n_in; i++)
-        slice_init(s, i - 1 - n_carry, ir_in(n, i), body->params[i], symbol, trip);
+        slice_init(s, i - 1 - n_carry, ir_in(n, i), body->params[i], &r);
     for (uint32_t i = 0; i < n_carry; i++)
         if (!carry_init(s, i, ir_in(n, 1 + i), body->params[1 + i], ir_region_result(body, i),
                         ir_out(n, i)))
             return false;
-    for (uint32_t i = 0; i < n_stacked; i++) {
-        ir_value *out = ir_out(n, n_carry + i);
-        const ir_dim *at = round_position(g, symbol, trip, int_at(n, "output_reverse", i));
-        if (!stacked_init(s, i, out, ir_region_result(body, n_carry + i), at,
-                          axis_at(n, "output_axes", i, out->type->rank)))
+    for (uint32_t i = 0; i < n_stacked; i++)
+        if (!output_init(s, i, ir_out(n, n_carry + i), ir_region_result(body, n_carry + i), &r))
             return false;
-    }
-    if (trip) add_trip(g, symbol, trip);
-    lp_value *rounds = trip ? cg_dim(g, trip) : cg_load_scalar(g, ir_in(n, 0));
-    return counted_rounds(s, ir_dim_symbol_name(symbol), rounds, body->params[0], NULL);
+    if (r.trip) add_trip(g, r.symbol, r.trip);
+    if (runs_alone(&r, n_carry)) return own_rounds(s, &r, body->params[0]);
+    lp_value *rounds = r.trip ? cg_dim(g, r.trip) : cg_load_scalar(g, ir_in(n, 0));
+    return counted_rounds(s, ir_dim_symbol_name(r.symbol), rounds, body->params[0], NULL);
 }
 
 /* ---- If -------------------------------------------------------------------------------------------------------------------- */

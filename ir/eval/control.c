@@ -134,6 +134,16 @@ static bool join_stack(ir_eval *e, const ir_node *n, const stack *k, int64_t wan
     return true;
 }
 
+/* The same where the items have the axis already. */
+static bool join_spans(ir_eval *e, const ir_node *n, const stack *k, int64_t axis, ir_datum *out) {
+    const ir_tensor **items = TL_NEW_ARRAY(e->arena, const ir_tensor *, k->n);
+    for (uint32_t i = 0; i < k->n; i++)
+        if (!(items[i] = k->items[i].tensor))
+            return ev_error(e, n, "a stacked output is not a tensor");
+    out->tensor = ev_concat(e, n, items, k->n, axis);
+    return out->tensor != NULL;
+}
+
 /* ---- Loop ---------------------------------------------------------------------------------------------------------------- */
 
 static bool read_condition(ir_eval *e, const ir_node *n, const ir_datum *d, bool *go) {
@@ -214,6 +224,7 @@ typedef struct sliced_loop {
     const ir_region *body;
     uint32_t first, states;
     int64_t trips;
+    int64_t span; /* rounds done at once; 0: one, and slices do not have the axis */
     const char *input_axes, *input_reverse, *output_axes, *output_reverse; /* attributes */
 } sliced_loop;
 
@@ -229,15 +240,18 @@ static int64_t list_entry(const ir_node *n, const char *name, uint32_t i) {
     return i < count ? v[i] : 0;
 }
 
-/* Element `at` along the input's axis, without that axis. */
-static const ir_datum *slice_input(ir_eval *e, const ir_node *n, tl_arena *a, const sliced_input *s,
-                                   int64_t at) {
+/* Elements from `at` on along the input's axis: as many as the span says, or one, without that axis. */
+static const ir_datum *slice_input(ir_eval *e, const sliced_loop *loop, tl_arena *a,
+                                   const sliced_input *s, int64_t at) {
+    const ir_node *n = loop->node;
     ev_shape shape = ev_shape_of(s->tensor);
     ev_lanes l = ev_lanes_of(&shape, s->axis);
+    int64_t taken = loop->span ? (l.n - at < loop->span ? l.n - at : loop->span) : 1;
     if (s->reversed) at = l.n - 1 - at;
-    for (int32_t i = s->axis; i + 1 < shape.rank; i++)
+    shape.dims[s->axis] = taken;
+    for (int32_t i = s->axis; !loop->span && i + 1 < shape.rank; i++)
         shape.dims[i] = shape.dims[i + 1];
-    shape.rank--;
+    shape.rank -= !loop->span;
     tl_arena *outer = e->arena;
     e->arena = a;
     ir_tensor *y = ev_alloc(e, n, s->tensor->type->dtype, &shape);
@@ -245,8 +259,8 @@ static const ir_datum *slice_input(ir_eval *e, const ir_node *n, tl_arena *a, co
     if (!y) return NULL;
     int64_t count = ev_count(&shape) ? l.outer : 0;
     for (int64_t o = 0; o < count; o++)
-        ev_copy_run(y->type->dtype, ir_tensor_data(y), o * l.inner, s->tensor->data,
-                    (o * l.n + at) * l.inner, l.inner);
+        ev_copy_run(y->type->dtype, ir_tensor_data(y), o * taken * l.inner, s->tensor->data,
+                    (o * l.n + at) * l.inner, taken * l.inner);
     ir_datum *d = TL_NEW(a, ir_datum);
     d->tensor = y;
     return d;
@@ -278,14 +292,15 @@ static bool run_sliced(ir_eval *e, const sliced_loop *l, const ir_datum **params
     ir_datum *results = TL_NEW_ARRAY(e->arena, ir_datum, n_results + 1);
     loop_memory *m = open_memory(e);
     bool ok = true;
-    for (int64_t i = 0; ok && i < l->trips; i++) {
-        tl_arena *a = &m->carried[(i & 1) ^ 1];
+    int64_t step = l->span ? l->span : 1;
+    for (int64_t i = 0, turn = 0; ok && i < l->trips; i += step, turn++) {
+        tl_arena *a = &m->carried[(turn & 1) ^ 1];
         if (l->first) params[0] = scalar_datum(e, a, DT_i64, i);
         for (uint32_t k = before; ok && k < n->n_in; k++)
-            ok = (params[k] = slice_input(e, n, a, &inputs[k - before], i)) != NULL;
+            ok = (params[k] = slice_input(e, l, a, &inputs[k - before], i)) != NULL;
         ok = ok && run_body(e, m, l->body, params, results);
         if (!ok) break;
-        carry(e, m, i, results, params + l->first, l->states);
+        carry(e, m, turn, results, params + l->first, l->states);
         for (uint32_t k = l->states; k < n_results; k++)
             push(e, &stacks[k - l->states], &results[k]);
     }
@@ -303,6 +318,8 @@ static bool finish_sliced(ir_eval *e, const sliced_loop *l, const ir_datum *cons
         bool ok = true;
         if (i < l->states)
             out[i] = *params[l->first + i];
+        else if (l->trips > 0 && l->span)
+            ok = join_spans(e, n, &stacks[k], list_entry(n, l->output_axes, k), &out[i]);
         else if (l->trips > 0)
             ok = join_stack(e, n, &stacks[k], list_entry(n, l->output_axes, k),
                             list_entry(n, l->output_reverse, k) != 0, &out[i]);
@@ -351,11 +368,12 @@ bool eval_recur(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datu
                      .body = ir_node_find_region(n, "body"),
                      .first = 1,
                      .states = (uint32_t)carries,
+                     .span = ir_attr_int(n, "span", 0),
                      .input_axes = "input_axes",
                      .input_reverse = "input_reverse",
                      .output_axes = "output_axes",
                      .output_reverse = "output_reverse"};
-    if (carries < 0 || carries + 1 > n->n_in || !body_fits(&l))
+    if (carries < 0 || carries + 1 > n->n_in || l.span < 0 || !body_fits(&l))
         return ev_error(e, n, "the body does not fit");
     const ir_tensor *trips = ev_need(e, n, in, 0);
     if (!trips || !ev_scalar_i64(e, n, trips, &l.trips)) return false;

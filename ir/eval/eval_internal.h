@@ -91,6 +91,9 @@ void ev_fill(ir_dtype t, void *dst, int64_t at, const void *src,
 /* For every index of *s: dst[d_at + index.d_strides] = src[s_at + index.s_strides]. */
 void ev_copy_nd(ir_dtype t, const ev_shape *s, void *dst, int64_t d_at, const int64_t *d_strides,
                 const void *src, int64_t s_at, const int64_t *s_strides);
+/* The items one behind the other along an axis; NULL after a message where they do not fit. */
+ir_tensor *ev_concat(ir_eval *e, const ir_node *n, const ir_tensor *const *items, uint32_t count,
+                     int64_t wanted_axis);
 /* v rounded to t and back: what storing and loading would give. */
 double ev_round(ir_dtype t, double v);
 

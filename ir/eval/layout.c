@@ -3,15 +3,12 @@
 
 /* ---- Concat -------------------------------------------------------------------------------------------------------- */
 
-/* The shape of the operands joined along axis; all other dims must agree. */
-static bool concat_shape(ir_eval *e, const ir_node *n, const ir_datum *const *in, int32_t axis,
-                         ev_shape *s) {
-    ir_dtype type = in[0]->tensor->type->dtype;
-    for (uint32_t i = 1; i < n->n_in; i++) {
-        const ir_tensor *t = ev_need(e, n, in, i);
-        if (!t) return false;
-        ev_shape own = ev_shape_of(t);
-        bool fits = own.rank == s->rank && t->type->dtype == type;
+/* The shape of the items joined along axis; all other dims must agree. */
+static bool concat_shape(ir_eval *e, const ir_node *n, const ir_tensor *const *items,
+                         uint32_t count, int32_t axis, ev_shape *s) {
+    for (uint32_t i = 1; i < count; i++) {
+        ev_shape own = ev_shape_of(items[i]);
+        bool fits = own.rank == s->rank && items[i]->type->dtype == items[0]->type->dtype;
         for (int32_t k = 0; fits && k < s->rank; k++)
             fits = k == axis || own.dims[k] == s->dims[k];
         if (!fits)
@@ -23,27 +20,32 @@ static bool concat_shape(ir_eval *e, const ir_node *n, const ir_datum *const *in
     return true;
 }
 
-bool eval_concat(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
-    const ir_tensor *first = ev_need(e, n, in, 0);
+ir_tensor *ev_concat(ir_eval *e, const ir_node *n, const ir_tensor *const *items, uint32_t count,
+                     int64_t wanted_axis) {
     int32_t axis;
-    if (!first) return false;
-    ev_shape s = ev_shape_of(first);
-    if (!ev_axis(e, n, ir_attr_int(n, "axis", 0), s.rank, &axis) ||
-        !concat_shape(e, n, in, axis, &s))
-        return false;
-    ir_tensor *y = ev_alloc(e, n, first->type->dtype, &s);
-    if (!y) return false;
+    ev_shape s = ev_shape_of(items[0]);
+    if (!ev_axis(e, n, wanted_axis, s.rank, &axis) || !concat_shape(e, n, items, count, axis, &s))
+        return NULL;
+    ir_tensor *y = ev_alloc(e, n, items[0]->type->dtype, &s);
+    if (!y) return NULL;
     int64_t src[IR_MAX_RANK], dst[IR_MAX_RANK], at = 0;
     ev_strides(&s, dst);
-    for (uint32_t i = 0; i < n->n_in; i++) {
-        const ir_tensor *t = in[i]->tensor;
-        ev_shape own = ev_shape_of(t);
+    for (uint32_t i = 0; i < count; i++) {
+        ev_shape own = ev_shape_of(items[i]);
         ev_strides(&own, src);
-        ev_copy_nd(t->type->dtype, &own, ir_tensor_data(y), at * dst[axis], dst, t->data, 0, src);
+        ev_copy_nd(y->type->dtype, &own, ir_tensor_data(y), at * dst[axis], dst, items[i]->data, 0,
+                   src);
         at += own.dims[axis];
     }
-    out[0].tensor = y;
-    return true;
+    return y;
+}
+
+bool eval_concat(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
+    const ir_tensor **items = TL_NEW_ARRAY(e->arena, const ir_tensor *, n->n_in);
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (!(items[i] = ev_need(e, n, in, i))) return false;
+    out[0].tensor = ev_concat(e, n, items, n->n_in, ir_attr_int(n, "axis", 0));
+    return out[0].tensor != NULL;
 }
 
 /* ---- Pad ----------------------------------------------------------------------------------------------------------- */

@@ -308,8 +308,9 @@ static bool set_carried(ir_ctx *c, const carried *s, scope *inner) {
 }
 
 /* A result that is stacked along a new axis: `length` steps. */
+/* joined: the results have the axis already, of the rounds that are done at once; else they are put one behind the other along a new one. */
 static bool set_stacked(ir_ctx *c, const carried *s, scope *inner, uint32_t output, uint32_t result,
-                        int64_t axis, const ir_dim *length) {
+                        int64_t axis, bool joined, const ir_dim *length) {
     const ir_type *t = result_type(c, s->n, s->body, result);
     if (!t) return false;
     if (!ir_type_is_tensor(t))
@@ -318,12 +319,12 @@ static bool set_stacked(ir_ctx *c, const carried *s, scope *inner, uint32_t outp
     t = outer_type(c, inner, t);
     if (!ir_type_is_ranked(t)) return infer_set_unranked(c, s->n, output, t->dtype);
     int32_t at;
-    if (t->rank == IR_MAX_RANK)
-        return infer_set_rank(c, s->n, output, t->dtype, t->rank + 1); /* reports */
-    if (!infer_axis(c, s->n, axis, t->rank + 1, &at)) return false;
-    ir_shape shape = {.rank = t->rank + 1};
-    for (int32_t i = 0; i < shape.rank; i++)
-        shape.dims[i] = i == at ? length : t->dims[i > at ? i - 1 : i];
+    int32_t rank = t->rank + !joined;
+    if (rank > IR_MAX_RANK) return infer_set_rank(c, s->n, output, t->dtype, rank); /* reports */
+    if (!infer_axis(c, s->n, axis, rank, &at)) return false;
+    ir_shape shape = {.rank = rank};
+    for (int32_t i = 0; i < rank; i++)
+        shape.dims[i] = i == at ? length : t->dims[i > at && !joined ? i - 1 : i];
     return infer_set_shape(c, s->n, output, t->dtype, &shape);
 }
 
@@ -366,7 +367,7 @@ bool infer_loop(ir_ctx *c, ir_node *n) {
     if (!set_carried(c, &s, &inner)) return false;
     const ir_dim *trips = trip_count(c, n, body);
     for (uint32_t i = s.count; i < n->n_out; i++)
-        if (!set_stacked(c, &s, &inner, i, i + 1, 0, trips)) return false;
+        if (!set_stacked(c, &s, &inner, i, i + 1, 0, false, trips)) return false;
     return true;
 }
 
@@ -378,10 +379,20 @@ static int64_t list_at(const ir_node *n, const char *attr, uint32_t i) {
     return i < count ? list[i] : 0;
 }
 
-/* Parameters from `first` on are slices of operands: the operand's type without the axis that the attribute `axes` lists.
- * *length: the size of that axis. */
+/* Rounds that are done at once: `span` or, where that may not divide the length, a symbol for at most so many, "i.n.max12". */
+static const ir_dim *span_dim(ir_ctx *c, const ir_region *body, const ir_dim *length,
+                              int64_t span) {
+    int64_t whole;
+    if (ir_dim_is_const(length, &whole) && whole % span == 0) return ir_dim_const(c, span);
+    const char *counter = body->params[0]->name;
+    counter = tl_arena_printf(&c->arena, "%s.n.max%lld", counter ? counter : "", (long long)span);
+    return ir_dim_bounded(c, counter, span);
+}
+
+/* Parameters from `first` on are slices of operands: the operand's type without the axis that the attribute `axes` lists, or with
+ * `span` of it. *length: the size of that axis. */
 static bool infer_slices(ir_ctx *c, ir_node *n, ir_region *body, uint32_t first, const char *axes,
-                         const ir_dim **length) {
+                         int64_t span, const ir_dim **length) {
     for (uint32_t i = first; i < n->n_in; i++) {
         const ir_type *t = infer_in(n, i);
         int32_t axis;
@@ -392,8 +403,10 @@ static bool infer_slices(ir_ctx *c, ir_node *n, ir_region *body, uint32_t first,
         if (!ir_dim_is_const(*length, NULL) && !ir_dim_is_unknown(t->dims[axis]))
             *length = t->dims[axis];
         ir_shape s = infer_in_shape(n, i);
-        s.rank--;
-        memmove(&s.dims[axis], &s.dims[axis + 1], (size_t)(s.rank - axis) * sizeof *s.dims);
+        if (span)
+            s.dims[axis] = span_dim(c, body, t->dims[axis], span);
+        else
+            memmove(&s.dims[axis], &s.dims[axis + 1], (size_t)(--s.rank - axis) * sizeof *s.dims);
         body->params[i]->type = ir_type_tensor(c, t->dtype, s.rank, s.dims);
     }
     return true;
@@ -412,13 +425,14 @@ bool infer_scan(ir_ctx *c, ir_node *n) {
         return diag_error(&c->diag, n->loc, "%u outputs, expected %u at least, one for each state",
                           n->n_out, s.count);
     if (!check_region(c, n, body, n->n_in, n->n_out) ||
-        !infer_slices(c, n, body, s.count, "scan_input_axes", &length))
+        !infer_slices(c, n, body, s.count, "scan_input_axes", 0, &length))
         return false;
     if (!infer_carried(c, &s)) return false;
     scope_init(c, &inner, body);
     if (!set_carried(c, &s, &inner)) return false;
     for (uint32_t i = s.count; i < n->n_out; i++)
-        if (!set_stacked(c, &s, &inner, i, i, list_at(n, "scan_output_axes", i - s.count), length))
+        if (!set_stacked(c, &s, &inner, i, i, list_at(n, "scan_output_axes", i - s.count), false,
+                         length))
             return false;
     return true;
 }
@@ -457,20 +471,33 @@ static const ir_dim *recur_length(ir_ctx *c, const ir_node *n, const ir_dim *sli
     return ir_dim_max(c, count[0], ir_dim_const(c, 0));
 }
 
+/* Sizes of the parameters that name the rounds done at once mean nothing outside. */
+static void scope_add_span(scope *s, const ir_node *n, const ir_region *body) {
+    for (uint32_t i = 1; i < n->n_in; i++) {
+        const ir_type *t = body->params[i]->type;
+        for (int32_t k = 0; ir_type_is_ranked(t) && k < t->rank; k++)
+            if (ir_dim_is_symbol(t->dims[k]) && !type_mentions(infer_in(n, i), t->dims[k]))
+                tl_map_set_ptr(&s->inner, ir_dim_symbol_name(t->dims[k]), t->dims[k]);
+    }
+}
+
 bool infer_recur(ir_ctx *c, ir_node *n) {
     ir_region *body = ir_node_find_region(n, "body");
     carried s = {n, body, (uint32_t)ir_attr_int(n, "carries", 0), 1, 1, 0};
+    int64_t span = ir_attr_int(n, "span", 0);
     const ir_dim *length = ir_dim_unknown(c);
     scope inner;
     body->params[0]->type = ir_type_scalar(c, DT_i64);
-    if (!infer_slices(c, n, body, 1 + s.count, "input_axes", &length)) return false;
+    if (!infer_slices(c, n, body, 1 + s.count, "input_axes", span, &length)) return false;
     infer_loop_values(c, n, body, 1, s.count);
     if (!fix_carried(c, &s) || !infer_region(c, body) || !carried_fit(c, &s)) return false;
     scope_init(c, &inner, body);
+    scope_add_span(&inner, n, body);
     if (!set_carried(c, &s, &inner)) return false;
     length = recur_length(c, n, length);
     for (uint32_t i = s.count; i < n->n_out; i++)
-        if (!set_stacked(c, &s, &inner, i, i, list_at(n, "output_axes", i - s.count), length))
+        if (!set_stacked(c, &s, &inner, i, i, list_at(n, "output_axes", i - s.count), span > 0,
+                         length))
             return false;
     return true;
 }
