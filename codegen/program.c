@@ -296,6 +296,10 @@ bool cg_reads_data(const ir_node *n, uint32_t i) {
         return i == 0 || (i == 1 && !cg_knows_contents(ir_in(n, i)));
     case OP_Pad:
         return i == 0 || i == 2;
+    case OP_Resize:
+        return i == 0 || (i == 1 && ir_in(n, i) && !ir_in(n, i)->tensor);
+    case OP_Col2Im:
+        return i == 0;
     case OP_Range:
         return i != 1;
     case OP_Trilu:

@@ -77,27 +77,95 @@ static void pad_given(ir_window *w, ir_ctx *c, int32_t i, int64_t before, int64_
     w->out[i] = ir_dim_max(c, out, ir_dim_const(c, 0));
 }
 
+static const char *read_how(ir_ctx *c, const ir_node *n, const char **how) {
+    static const char *const names[] = {"NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"};
+    *how = ir_attr_string(n, "auto_pad", "NOTSET");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(*how, names[i]) == 0) return NULL;
+    return tl_arena_printf(&c->arena, "attribute 'auto_pad' is '%s'", *how);
+}
+
+static bool is_same(const char *how) {
+    return strncmp(how, "SAME", 4) == 0;
+}
+
+static const char *read_lists(ir_window *w, ir_ctx *c, const ir_node *n, const ir_dim *const *size,
+                              const ir_dim *const *kernel, int64_t *pads) {
+    const char *problem;
+    memcpy(w->size, size, (size_t)w->axes * sizeof *size);
+    if ((problem = read_list(c, n, "strides", w->axes, 1, 1, w->stride)) ||
+        (problem = read_list(c, n, "dilations", w->axes, 1, 1, w->dilation)) ||
+        (problem = read_list(c, n, "pads", 2 * w->axes, 0, 0, pads)))
+        return problem;
+    return read_kernel(w, c, n, kernel);
+}
+
 const char *ir_window_init(ir_window *w, ir_ctx *c, const ir_node *n, int32_t axes,
                            const ir_dim *const *size, const ir_dim *const *kernel) {
     int64_t pads[2 * IR_MAX_RANK];
-    const char *how = ir_attr_string(n, "auto_pad", "NOTSET"), *problem;
+    const char *how, *problem = read_how(c, n, &how);
     *w = (ir_window){.axes = axes};
-    bool round_up = ir_attr_int(n, "ceil_mode", 0);
-    bool same = strcmp(how, "SAME_UPPER") == 0 || strcmp(how, "SAME_LOWER") == 0,
-         given = strcmp(how, "NOTSET") == 0;
-    if (!same && !given && strcmp(how, "VALID") != 0)
-        return tl_arena_printf(&c->arena, "attribute 'auto_pad' is '%s'", how);
-    if ((problem = read_list(c, n, "strides", axes, 1, 1, w->stride)) ||
-        (problem = read_list(c, n, "dilations", axes, 1, 1, w->dilation)) ||
-        (problem = read_list(c, n, "pads", 2 * axes, 0, 0, pads)) ||
-        (problem = read_kernel(w, c, n, kernel)))
-        return problem;
+    if (!problem) problem = read_lists(w, c, n, size, kernel, pads);
+    if (problem) return problem;
+    bool round_up = ir_attr_int(n, "ceil_mode", 0), given = strcmp(how, "NOTSET") == 0;
     for (int32_t i = 0; i < axes; i++) {
-        w->size[i] = size[i];
-        if (same)
+        if (is_same(how))
             pad_same(w, c, i, strcmp(how, "SAME_UPPER") == 0);
         else
             pad_given(w, c, i, given ? pads[i] : 0, given ? pads[axes + i] : 0, round_up);
+    }
+    return NULL;
+}
+
+/* Of `whole` elements `out` stay; the odd one is dropped in front, but for SAME_UPPER. */
+static void cut_whole(ir_window *w, ir_ctx *c, int32_t i, const ir_dim *whole, const ir_dim *out,
+                      bool odd_behind) {
+    const ir_dim *zero = ir_dim_const(c, 0), *more = ir_dim_max(c, ir_dim_sub(c, whole, out), zero),
+                 *half = ir_dim_floordiv(c, more, ir_dim_const(c, 2));
+    w->out[i] = out;
+    w->before[i] = odd_behind ? half : ir_dim_sub(c, more, half);
+}
+
+/* The attribute output_shape: sizes of the spatial axes, or of all. NULL: not given. */
+static const char *read_output(ir_ctx *c, const ir_node *n, int32_t axes, const int64_t **sizes) {
+    uint32_t given;
+    *sizes = ir_attr_ints(n, "output_shape", &given);
+    if (!*sizes || given == (uint32_t)axes) return NULL;
+    if (given != (uint32_t)axes + 2)
+        return tl_arena_printf(&c->arena, "attribute 'output_shape' has %u elements, expected %d",
+                               given, axes);
+    *sizes += 2;
+    return NULL;
+}
+
+const char *ir_window_init_transposed(ir_window *w, ir_ctx *c, const ir_node *n, int32_t axes,
+                                      const ir_dim *const *size, const ir_dim *const *kernel) {
+    int64_t pads[2 * IR_MAX_RANK], more[IR_MAX_RANK];
+    const int64_t *sizes;
+    const char *how, *problem = read_how(c, n, &how);
+    *w = (ir_window){.axes = axes};
+    if (problem || (problem = read_lists(w, c, n, size, kernel, pads)) ||
+        (problem = read_list(c, n, "output_padding", axes, 0, 0, more)) ||
+        (problem = read_output(c, n, axes, &sizes)))
+        return problem;
+    bool given = strcmp(how, "NOTSET") == 0, upper = strcmp(how, "SAME_UPPER") == 0;
+    for (int32_t i = 0; i < axes; i++) {
+        const ir_dim *one = ir_dim_const(c, 1), *stride = ir_dim_const(c, w->stride[i]),
+                     *whole = ir_dim_mul(c, ir_dim_sub(c, size[i], one), stride);
+        whole = ir_dim_add(c, whole, ir_dim_const(c, more[i]));
+        whole = ir_dim_add(c, whole, ir_window_reach(w, c, i));
+        if (sizes && sizes[i] < 0) return "attribute 'output_shape' holds a number below 0";
+        if (sizes) {
+            cut_whole(w, c, i, whole, ir_dim_const(c, sizes[i]), upper);
+        } else if (is_same(how)) {
+            cut_whole(w, c, i, whole, ir_dim_mul(c, size[i], stride), upper);
+        } else {
+            int64_t before = given ? pads[i] : 0, after = given ? pads[axes + i] : 0;
+            w->before[i] = ir_dim_const(c, before);
+            const ir_dim *out = ir_dim_sub(c, whole, ir_dim_const(c, before + after));
+            w->out[i] = ir_dim_max(c, out, ir_dim_const(c, 0));
+        }
+        w->after[i] = ir_dim_const(c, 0);
     }
     return NULL;
 }

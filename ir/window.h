@@ -22,6 +22,10 @@ typedef struct ir_window {
  * where that attribute must be there. NULL, or what is wrong with the attributes, in words. */
 const char *ir_window_init(ir_window *w, ir_ctx *c, const ir_node *n, int32_t axes,
                            const ir_dim *const *size, const ir_dim *const *kernel);
+/* The same for ConvTranspose: `before` of the uncut result's elements are dropped (attributes pads, auto_pad, output_shape,
+ * output_padding). Where that has less than before + out along an axis, zeros follow; `after` says nothing. */
+const char *ir_window_init_transposed(ir_window *w, ir_ctx *c, const ir_node *n, int32_t axes,
+                                      const ir_dim *const *size, const ir_dim *const *kernel);
 bool ir_window_is_padded(const ir_window *w);
 /* Elements from the first to the last that one window reads along an axis. */
 const ir_dim *ir_window_reach(const ir_window *w, ir_ctx *c, int32_t axis);

@@ -11,7 +11,6 @@
 #include "passes/decompose.h"
 
 #include "ir/limits.h"
-#include "ir/window.h"
 #include "passes/util.h"
 
 typedef bool decompose_fn(ir_builder *b, ir_node *n);
@@ -221,62 +220,6 @@ static bool decompose_mean_variance_norm(ir_builder *b, ir_node *n) {
     return decompose_give(n, 0, build_cast(b, y, n->in[0].value->type->dtype));
 }
 
-/* ---- Conv --------------------------------------------------------------------------------------------------- */
-
-/* Windows of stride 1 and one element, or side by side without a rest: every element is read by one window. */
-static bool windows_tile(ir_ctx *c, const ir_window *w) {
-    if (ir_window_is_padded(w)) return false;
-    for (int32_t i = 0; i < w->axes; i++) {
-        bool single = ir_dim_is(w->kernel[i], 1);
-        if (!ir_dim_is(w->kernel[i], w->stride[i]) || (w->dilation[i] != 1 && !single))
-            return false;
-        if (!ir_dim_equal(ir_dim_mul(c, w->out[i], w->kernel[i]), w->size[i])) return false;
-    }
-    return true;
-}
-
-/* x[N,C,O1*k1,...] -> [N,C,O1,k1,...] -> [N,O1,...,C,k1,...] -> [N,O1*...,C*k1*...]: a row for each window. */
-static ir_value *gather_windows(ir_builder *b, ir_value *x, const ir_window *w) {
-    ir_ctx *c = b->m->ctx;
-    const ir_dim *split[IR_MAX_RANK],
-        *rows[] = {x->type->dims[0], ir_dim_const(c, 1), x->type->dims[1]};
-    int64_t perm[IR_MAX_RANK];
-    uint32_t axes = (uint32_t)w->axes, rank = 2 + 2 * axes;
-    split[0] = x->type->dims[0], split[1] = x->type->dims[1];
-    perm[0] = 0, perm[1 + axes] = 1;
-    for (uint32_t i = 0; i < axes; i++) {
-        split[2 + 2 * i] = w->out[i], split[3 + 2 * i] = w->kernel[i];
-        perm[1 + i] = 2 + 2 * i, perm[2 + axes + i] = 3 + 2 * i;
-        rows[1] = ir_dim_mul(c, rows[1], w->out[i]);
-        rows[2] = ir_dim_mul(c, rows[2], w->kernel[i]);
-    }
-    ir_value *v = build_transpose(b, build_reshape(b, x, split, rank), perm, rank);
-    return build_reshape(b, v, rows, 3);
-}
-
-/* Patches that do not overlap times a matrix of the kernels. */
-static bool decompose_conv(ir_builder *b, ir_node *n) {
-    ir_value *x = n->in[0].value, *w = n->in[1].value;
-    const ir_graph *g = b->region->graph;
-    ir_window window;
-    if (ir_attr_int(n, "group", 1) != 1 || !ir_type_is_known(n->out[0].type)) return false;
-    if (!type_is_computable(g, x->type) || !type_is_computable(g, w->type) ||
-        2 * x->type->rank > IR_MAX_RANK)
-        return false;
-    int32_t axes = x->type->rank - 2;
-    const ir_dim *const *xd = x->type->dims, *const *wd = w->type->dims;
-    if (ir_window_init(&window, b->m->ctx, n, axes, xd + 2, wd + 2) ||
-        !windows_tile(b->m->ctx, &window))
-        return false;
-    ir_value *rows = gather_windows(b, x, &window);
-    const ir_dim *matrix[] = {wd[0], rows->type->dims[2]};
-    ir_value *kernels = build_transpose(b, build_reshape(b, w, matrix, 2), (int64_t[]){1, 0}, 2);
-    ir_value *y = build_op2(b, OP_MatMul, rows, kernels);
-    if (ir_in(n, 2)) y = add(b, y, n->in[2].value);
-    y = build_transpose(b, y, (int64_t[]){0, 2, 1}, 3);
-    return decompose_give(n, 0, build_reshape(b, y, n->out[0].type->dims, (uint32_t)axes + 2));
-}
-
 /* ---- blocks of pixels --------------------------------------------------------------------------------------- */
 
 /* x -> reshape to six dims -> transpose -> reshape to the result's. */
@@ -331,6 +274,11 @@ static decompose_fn *const definitions[OP_COUNT] = {
     [OP_GlobalMaxPool] = decompose_global_pool,
     [OP_GlobalLpPool] = decompose_global_pool,
     [OP_MaxUnpool] = decompose_max_unpool,
+    [OP_AffineGrid] = decompose_affine_grid,
+    [OP_CenterCropPad] = decompose_center_crop_pad,
+    [OP_LRN] = decompose_lrn,
+    [OP_ConvTranspose] = decompose_conv_transpose,
+    [OP_DeformConv] = decompose_deform_conv,
 };
 
 bool decompose_node(ir_builder *b, ir_node *n) {

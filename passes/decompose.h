@@ -14,5 +14,12 @@ bool decompose_class_loss(ir_builder *b, ir_node *n); /* decompose_loss.c */
 /* decompose_vision.c */
 bool decompose_global_pool(ir_builder *b, ir_node *n);
 bool decompose_max_unpool(ir_builder *b, ir_node *n);
+bool decompose_affine_grid(ir_builder *b, ir_node *n);
+bool decompose_center_crop_pad(ir_builder *b, ir_node *n);
+bool decompose_lrn(ir_builder *b, ir_node *n);
+/* decompose_conv.c */
+bool decompose_conv(ir_builder *b, ir_node *n);
+bool decompose_conv_transpose(ir_builder *b, ir_node *n);
+bool decompose_deform_conv(ir_builder *b, ir_node *n);
 
 #endif

@@ -138,15 +138,14 @@ static void set_sums(cg *g, conv *d) {
     d->lane = ir_dim_mul(g->c, d->x->strides[2 + last], cg_dc(g, w->stride[last]));
 }
 
-/* Sizes that the operands must share: read out of bounds otherwise. */
-static bool sizes_fit(cg *g, const conv *d) {
+/* Sizes that the operands must share: read out of bounds otherwise. Where only the run knows them, it compares. */
+static void check_sizes(cg *g, const conv *d) {
     const ir_dim *groups = cg_dc(g, d->groups);
-    bool fit = ir_dim_equal(d->x->dims[1], ir_dim_mul(g->c, d->w->dims[1], groups)) &&
-               ir_dim_equal(ir_dim_mod(g->c, d->w->dims[0], groups), cg_dc(g, 0)) &&
-               (!d->bias || ir_dim_equal(d->bias->dims[0], d->w->dims[0]));
+    cg_check_equal(g, d->x->dims[1], ir_dim_mul(g->c, d->w->dims[1], groups));
+    cg_check_equal(g, ir_dim_mod(g->c, d->w->dims[0], groups), cg_dc(g, 0));
+    if (d->bias) cg_check_equal(g, d->bias->dims[0], d->w->dims[0]);
     for (int32_t i = 0; i < d->window.axes; i++)
-        fit = fit && ir_dim_equal(d->window.kernel[i], d->w->dims[2 + i]);
-    return fit;
+        cg_check_equal(g, d->window.kernel[i], d->w->dims[2 + i]);
 }
 
 bool lower_conv(cg *g, ir_node *n) {
@@ -155,9 +154,10 @@ bool lower_conv(cg *g, ir_node *n) {
     const cg_view *x = cg_read(g, ir_in(n, 0));
     *d = (conv){.x = x, .w = cg_read(g, ir_in(n, 1)), .groups = ir_attr_int(n, "group", 1)};
     if (ir_in(n, 2)) d->bias = cg_read(g, ir_in(n, 2));
-    if (ir_window_init(&d->window, g->c, n, x->rank - 2, x->dims + 2, d->w->dims + 2) ||
-        !sizes_fit(g, d))
-        return cg_unsupported(g, n, "sizes of kernel and channels that only the run can compare");
+    const char *problem = ir_window_init(&d->window, g->c, n, x->rank - 2, x->dims + 2,
+                                         d->w->dims + 2);
+    if (problem) return cg_unsupported(g, n, "%s", problem);
+    check_sizes(g, d);
     d->x = pad(g, x, &d->window);
     set_sums(g, d);
     *s = (cg_nest){.g = g,

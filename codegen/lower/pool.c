@@ -5,7 +5,7 @@
  *
  * Along the other axes the taps inside are the bounds of loops, computed once per row. So nothing is copied to be padded and no element
  * is tested for being inside. f32[N,C,H,W] with a 3x3 window: three vectors for each of the (up to) three rows of x. */
-#include "codegen/lower.h"
+#include "codegen/lower/short.h"
 
 #include "ir/window.h"
 
@@ -30,16 +30,6 @@ typedef struct pool {
     lp_value *px, *py, *pi;
     tap_range range[IR_MAX_RANK]; /* of this row; the last axis': of this column */
 } pool;
-
-static lp_value *add(lp_builder *b, lp_value *x, lp_value *y) {
-    return lp_bin(b, LP_add, x, y);
-}
-static lp_value *sub(lp_builder *b, lp_value *x, lp_value *y) {
-    return lp_bin(b, LP_sub, x, y);
-}
-static lp_value *mul(lp_builder *b, lp_value *x, lp_value *y) {
-    return lp_bin(b, LP_mul, x, y);
-}
 
 /* ---- one tap ------------------------------------------------------------------------------------------------------ */
 

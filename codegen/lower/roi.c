@@ -1,6 +1,6 @@
 /* Regions of interest: MaxRoiPool and RoiAlign, element by element: what a bin covers is known only when its region is read.
  * Coordinates are f64, so that a point falls on the side of an edge that its exact value says. */
-#include "codegen/lower.h"
+#include "codegen/lower/short.h"
 
 #include <math.h>
 
@@ -9,31 +9,6 @@ typedef struct roi {
     int64_t failure;
     ir_dtype compute;
 } roi;
-
-static lp_value *add(lp_builder *b, lp_value *x, lp_value *y) {
-    return lp_bin(b, LP_add, x, y);
-}
-static lp_value *sub(lp_builder *b, lp_value *x, lp_value *y) {
-    return lp_bin(b, LP_sub, x, y);
-}
-static lp_value *mul(lp_builder *b, lp_value *x, lp_value *y) {
-    return lp_bin(b, LP_mul, x, y);
-}
-static lp_value *f64(lp_builder *b, double v) {
-    return lp_const_f(b, lp_scalar(DT_f64), v);
-}
-static lp_value *largest(lp_builder *b, lp_value *x, lp_value *y) {
-    return lp_bin(b, LP_greater, x, y);
-}
-static lp_value *least(lp_builder *b, lp_value *x, lp_value *y) {
-    return lp_bin(b, LP_lesser, x, y);
-}
-static lp_value *to_f64(lp_builder *b, lp_value *x) {
-    return lp_cast(b, x, DT_f64);
-}
-static lp_value *to_i64(lp_builder *b, lp_value *x) {
-    return lp_cast(b, x, DT_i64);
-}
 
 static lp_value *size_of(cg_nest *s, int32_t axis) {
     const roi *d = s->data;

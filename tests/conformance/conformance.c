@@ -16,7 +16,7 @@
  * --compiled: the default passes and machine code instead of the evaluator, with 1, 2 and 3 threads, whose results must be the same
  * bits. Together with --symbolic: one code for all shapes.
  *
- * --bind: scalar inputs, and integers of rank 1 (axes, shapes, starts, counts) become constants with the first set's contents, as exporters
+ * --bind: scalar inputs, and integers of rank 1 (axes, shapes, starts, counts) and scales become constants with the first set's contents, as exporters
  * write them: the official models hand them in as inputs, where compiled code cannot know the shapes that follow from them.
  *
  * Each case runs in a process of its own with a time limit: a crash is one failure, not the end of the run.
@@ -145,10 +145,17 @@ static bool run_set(test_case *t, const ir_graph *g) {
     return ok && compare_outputs(t, g->body, outputs);
 }
 
+/* Region and scales of a Resize. */
+static bool is_scales(const ir_value *v) {
+    for (const ir_use *u = v->uses; u; u = u->next)
+        if (u->user->op == OP_Resize && u->value != ir_in(u->user, 0)) return true;
+    return false;
+}
+
 static bool is_setting(const ir_value *v) {
     const ir_type *t = v->type;
     if (!ir_type_is_ranked(t)) return false;
-    return t->rank == 0 || (t->rank == 1 && ir_dtype_is_int(t->dtype));
+    return t->rank == 0 || (t->rank == 1 && (ir_dtype_is_int(t->dtype) || is_scales(v)));
 }
 
 static bool bind_settings(test_case *t, ir_module *m) {
