@@ -98,8 +98,9 @@ static bool empty_stack(ir_eval *e, const ir_node *n, const ir_type *type, const
         s.rank = type->rank;
     else
         s.rank = item && item->rank >= 0 ? item->rank + 1 : 1;
+    if (axis < 0) axis += s.rank;
     for (int32_t i = 0; i < s.rank; i++)
-        if (i != axis && type && type->rank > 0) ir_dim_is_const(type->dims[i], &s.dims[i]);
+        if (i != axis && type && type->rank > 0) ev_dim(e, type->dims[i], &s.dims[i]);
     out->tensor = ev_alloc(e, n, t, &s);
     return out->tensor != NULL;
 }

@@ -42,6 +42,10 @@ static bool lookup_symbol(void *data, const char *symbol, int64_t *value) {
     return slot != NULL;
 }
 
+bool ev_dim(ir_eval *e, const ir_dim *d, int64_t *value) {
+    return !ir_dim_is_unknown(d) && ir_dim_eval(d, lookup_symbol, e, value);
+}
+
 /* A symbol's value may change only by the node that gave it (in the next iteration of a loop). */
 static void bind_symbol(ir_eval *e, const ir_node *n, const ir_dim *d, int64_t value) {
     if (!ir_dim_is_symbol(d)) return;
@@ -54,8 +58,7 @@ static void bind_symbol(ir_eval *e, const ir_node *n, const ir_dim *d, int64_t v
 
 static bool dim_agrees(ir_eval *e, const ir_dim *d, int64_t found) {
     int64_t expected;
-    if (ir_dim_is_unknown(d) || !ir_dim_eval(d, lookup_symbol, e, &expected)) return true;
-    return expected == found;
+    return !ev_dim(e, d, &expected) || expected == found;
 }
 
 static const char *type_text(ir_eval *e, const ir_type *t) {

@@ -34,13 +34,6 @@ bool eval_size(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum
     return true;
 }
 
-static bool lookup_symbol(void *data, const char *symbol, int64_t *value) {
-    const ir_eval *e = data;
-    const uint64_t *slot = tl_map_find(&e->symbols, (uint64_t)(uintptr_t)symbol);
-    if (slot) *value = (int64_t)*slot;
-    return slot != NULL;
-}
-
 /* Attributes: dims, the expressions; rank, 1 or 0 (then there is one expression); dtype, i64 unless given. */
 bool eval_dims(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
     (void)in;
@@ -54,7 +47,7 @@ bool eval_dims(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum
     ir_tensor *y = ev_alloc(e, n, (ir_dtype)t, &s);
     for (uint32_t i = 0; y && i < dims->n; i++) {
         int64_t value;
-        if (!ir_dim_eval(dims->v.dims[i], lookup_symbol, e, &value))
+        if (!ev_dim(e, dims->v.dims[i], &value))
             return ev_error(e, n, "expression %u has no value", i);
         ir_tensor_set_i64(y, i, value);
     }
