@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 typedef struct compile_args {
-    const char *output, *emit, *cpu, *passes, *skip, *math, *weights, *name;
+    const char *output, *emit, *cpu, *passes, *skip, *explain, *math, *weights, *name;
     cli_list dims, states;
     bool list_cpus, quiet;
 } compile_args;
@@ -32,6 +32,8 @@ static const cli_option compile_options[] = {
                "of the model, for its header and symbols (the file's)"),
     CLI_STRING(compile_args, passes, "passes", "LIST", "pass pipeline (default)"),
     CLI_STRING(compile_args, skip, "skip", "LIST", "passes to leave out"),
+    CLI_STRING(compile_args, explain, "explain", "PASS",
+               "what this pass found and why, on standard error"),
     CLI_FLAG(compile_args, list_cpus, "list-cpus", "list the processors --cpu knows and end"),
     CLI_FLAG(compile_args, quiet, "quiet", "no line about what was written"),
 };
@@ -143,6 +145,7 @@ static int compile_main(cli *c) {
                               .weights = (tlbc_weights)weights_number,
                               .passes = args->passes,
                               .skip = args->skip,
+                              .explain = args->explain,
                               .command_line = describe(c, args),
                               .progress = show_stage,
                               .progress_data = (void *)(uintptr_t)onnx,

@@ -133,6 +133,7 @@ static bool optimise(driver *d) {
                                      [TLBC_MATH_FAST] = PASS_MATH_FAST};
     pass_options o = {.math_plus_one = math[d->options.math] + 1,
                       .skip = d->options.skip,
+                      .explain = d->options.explain,
                       .command_line = d->options.command_line,
                       .states = d->options.states,
                       .n_states = d->options.n_states};

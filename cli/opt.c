@@ -6,7 +6,7 @@
 #include "passes/pass.h"
 
 typedef struct opt_args {
-    const char *passes, *output, *constants, *math, *skip, *print_only;
+    const char *passes, *output, *constants, *math, *skip, *print_only, *explain;
     cli_list states;
     int64_t bisect;
     bool verify, locations, print, print_changed, roundtrip, eval, time, stats, list;
@@ -26,6 +26,8 @@ static const cli_option opt_options[] = {
     CLI_STRING(opt_args, skip, "skip", "LIST", "passes to leave out"),
     CLI_LIST(opt_args, states, "state", "IN=OUT[,...]",
              "an input and an output that carry one state from step to step"),
+    CLI_STRING(opt_args, explain, "explain", "PASS",
+               "what this pass found and why, on standard error"),
     CLI_INT(opt_args, bisect, "bisect", "N", "stop after N changes"),
     CLI_FLAG(opt_args, print, "print", "the graph after every pass, on standard error"),
     CLI_FLAG(opt_args, print_changed, "print-changed",
@@ -72,6 +74,7 @@ static bool run_passes(cli *c, const opt_args *args, ir_module *m, pass_math mat
         .time = args->time,
         .stats = args->stats,
         .print_only = args->print_only,
+        .explain = args->explain,
         .command_line = tl_arena_printf(c->arena, "tlbc opt --passes=%s", args->passes)};
     if (!pass_options_add_environment(&o, &c->ctx)) return false;
     if (args->verify && !ir_module_verify(m)) return false;

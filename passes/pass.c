@@ -9,6 +9,7 @@
 
 #include "ir/base/assert.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -57,6 +58,7 @@ void pass_options_add_debug(pass_options *o, const debug_flags *d) {
     o->stats |= d->stats;
     if (d->print_only) o->print_only = d->print_only;
     if (d->skip) o->skip = d->skip;
+    if (d->explain) o->explain = d->explain;
     if (d->reproducer) o->reproducer = d->reproducer;
     if (d->bisect >= 0) o->bisect = d->bisect ? d->bisect : -1;
 }
@@ -133,6 +135,22 @@ bool ctx_take(pass_ctx *ctx, const char *what) {
     record_change(pm, what);
     ctx_count(ctx, what, 1);
     return true;
+}
+
+bool ctx_explains(const pass_ctx *ctx) {
+    const pass_manager *pm = ctx->manager;
+    return list_has(pm->options.explain, pm->running->name, NULL);
+}
+
+void ctx_remark(pass_ctx *ctx, const char *format, ...) {
+    if (!ctx_explains(ctx)) return;
+    pass_manager *pm = ctx->manager;
+    va_list args;
+    va_start(args, format);
+    fprintf(manager_log(pm), "%s: ", pm->running->name);
+    vfprintf(manager_log(pm), format, args);
+    fputc('\n', manager_log(pm));
+    va_end(args);
 }
 
 /* Both names mean the same value: what one type knows holds for the other. Inputs and constants keep their declared type. */

@@ -45,6 +45,7 @@ typedef struct pass_options {
     int64_t bisect;   /* stop after this many changes; 0 = no limit, -1 = allow none */
     bool verify, print, print_changed, roundtrip, eval, time, stats;
     const char *print_only;   /* name of the pass to print after; NULL = all */
+    const char *explain;      /* comma separated names: passes whose remarks are printed */
     const char *reproducer;   /* file for the IR before a failing pass; NULL = tlbc-repro.tl */
     const char *command_line; /* first comment of the reproducer */
     pass_trace *trace;
@@ -81,6 +82,11 @@ bool ctx_take(pass_ctx *ctx, const char *what);
 bool ctx_may(const pass_ctx *ctx, const char *what);
 /* Adds to a statistic of the running pass ("folded") without asking. */
 void ctx_count(pass_ctx *ctx, const char *what, uint32_t by);
+
+/* Whether somebody wants the running pass's remarks (`--explain PASS`): ask before work that only a remark needs. */
+bool ctx_explains(const pass_ctx *ctx);
+/* One line of them: what was found and done, or left alone and why. "reroll: main: 5 rounds of 38 nodes ..." */
+void ctx_remark(pass_ctx *ctx, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Replaces all uses of old by its equal new_value, which inherits what old's type knew better, and its name where it has none. */
 void pass_replace(pass_ctx *ctx, ir_value *old, ir_value *new_value);

@@ -68,6 +68,7 @@ typedef struct tlbc_compile_options {
     const char *const
         *states; /* "h0=hn,c0=cn": an input and an output that are one state of a step function */
     uint32_t n_states;
+    const char *explain; /* passes that say on standard error what they found, comma separated */
 } tlbc_compile_options;
 
 /* Compiles a model file. `options` may be NULL. `message` may be NULL; else it gets NULL or text to be freed by tlbc_message_free: errors,

@@ -17,7 +17,7 @@ _tlbc() {
         mapfile -t COMPREPLY < <(compgen -W "$("$tlbc" compile --list-cpus 2>/dev/null | sed 's/ .*//')" -- "$current")
         return
         ;;
-    --passes | --skip | --print-only)
+    --passes | --skip | --print-only | --explain)
         mapfile -t COMPREPLY < <(compgen -W "default $("$tlbc" opt --list 2>/dev/null | sed 's/ .*//')" -- "$current")
         return
         ;;
