@@ -156,10 +156,6 @@ bool ir_eval_region(ir_eval *e, const ir_region *r, const ir_datum *const *param
     return true;
 }
 
-bool ev_dim(ir_eval *e, const ir_dim *d, int64_t *value) {
-    return !ir_dim_is_unknown(d) && ir_dim_eval(d, lookup_symbol, e, value);
-}
-
 bool ev_bind_inputs(ir_eval *e, const ir_graph *g, const ir_datum *const *inputs, uint32_t n) {
     tl_map_clear(&e->symbols);
     tl_map_clear(&e->binders);

@@ -34,8 +34,6 @@ bool ev_error(ir_eval *e, const ir_node *n, const char *format, ...)
 const ir_tensor *ev_tensor(const ir_node *n, const ir_datum *const *in, uint32_t i);
 const ir_tensor *ev_need(ir_eval *e, const ir_node *n, const ir_datum *const *in, uint32_t i);
 /* The only element of an integer tensor. */
-/* The expression's value; false where it has none yet. */
-bool ev_dim(ir_eval *e, const ir_dim *d, int64_t *value);
 bool ev_scalar_i64(ir_eval *e, const ir_node *n, const ir_tensor *t, int64_t *v);
 /* All elements of an integer tensor, in the evaluator's arena. */
 const int64_t *ev_i64s(ir_eval *e, const ir_tensor *t, size_t *count);
