@@ -1,5 +1,6 @@
 /* tlbc ops: the operators the compiler knows, from the operator table and the ONNX schemas. */
 #include "cli/commands.h"
+#include "frontend/frontend.h"
 #include "ir/dtype.h"
 #include "ir/op.h"
 
@@ -26,17 +27,31 @@ static const char *how_lowered(const op_info *info) {
     return strcmp(info->lower_name, "none") ? info->lower_name : "before lowering";
 }
 
-static void print_op(op_id op, bool markdown) {
-    const op_info *info = op_get(op);
-    const ir_schema *s = op_schema(op);
-    if (markdown) {
-        printf("| %s | %s | %d | %s |", info->name, info->domain[0] ? info->domain : "ai.onnx",
-               info->since, how_lowered(info));
-        print_types(s);
-        printf(" | %s |\n", info->summary);
+static void print_row(const ir_schema *s, int since, const char *how, const char *summary,
+                      bool markdown) {
+    if (!markdown) {
+        printf("%-28s %3d  %-20s %s\n", s->name, since, how, summary);
         return;
     }
-    printf("%-28s %3d  %-20s %s\n", info->name, info->since, how_lowered(info), info->summary);
+    printf("| %s | %s | %d | %s |", s->name, s->domain[0] ? s->domain : "ai.onnx", since, how);
+    print_types(s);
+    printf(" | %s |\n", summary);
+}
+
+/* The next operator of the schema table after the i-th entry's, or the number of entries: there is one per version. */
+static size_t next_operator(size_t i) {
+    const ir_schema *s = ir_schema_get(i);
+    size_t n = ir_schema_count();
+    for (i++; i < n; i++) {
+        const ir_schema *t = ir_schema_get(i);
+        if (strcmp(t->name, s->name) || strcmp(t->domain, s->domain)) break;
+    }
+    return i;
+}
+
+static bool has_row(const ir_schema *s) {
+    op_id op = op_find(s->name);
+    return op != OP_None && strcmp(op_get(op)->domain, s->domain) == 0;
 }
 
 static void print_known(bool markdown) {
@@ -44,21 +59,25 @@ static void print_known(bool markdown) {
         fputs("| operator | domain | form of opset | lowered as | first operand | |\n"
               "|---|---|---|---|---|---|\n",
               stdout);
-    for (op_id op = OP_None + 1; op < OP_COUNT; op++)
-        if (!op_is(op, OP_INTERNAL)) print_op(op, markdown);
+    for (op_id op = OP_None + 1; op < OP_COUNT; op++) {
+        const op_info *info = op_get(op);
+        if (!op_is(op, OP_INTERNAL))
+            print_row(op_schema(op), info->since, how_lowered(info), info->summary, markdown);
+    }
+    for (size_t i = 0; i < ir_schema_count(); i = next_operator(i)) {
+        const ir_schema *s = ir_schema_get(next_operator(i) - 1);
+        if (!has_row(s) && fe_replaces(s->domain, s->name))
+            print_row(s, s->since, "at import", "expressed by others as the file is read",
+                      markdown);
+    }
 }
 
-/* Operators of the schema table that have no row, each once. */
 static void print_missing(void) {
-    const ir_schema *last = NULL;
-    for (size_t i = 0; i < ir_schema_count(); i++) {
-        const ir_schema *s = ir_schema_get(i);
-        bool seen = last && !strcmp(last->name, s->name) && !strcmp(last->domain, s->domain);
-        last = s;
-        if (seen || op_find(s->name) != OP_None) continue;
-        const ir_schema *newest = ir_schema_find_latest(s->domain, s->name);
-        if (newest->flags & IR_SCHEMA_DEPRECATED) continue;
-        printf("%-28s %3d  %s\n", s->name, newest->since, s->domain[0] ? s->domain : "ai.onnx");
+    for (size_t i = 0; i < ir_schema_count(); i = next_operator(i)) {
+        const ir_schema *s = ir_schema_get(next_operator(i) - 1);
+        bool known = has_row(s) || fe_replaces(s->domain, s->name);
+        if (!known && !(s->flags & IR_SCHEMA_DEPRECATED))
+            printf("%-28s %3d  %s\n", s->name, s->since, s->domain[0] ? s->domain : "ai.onnx");
     }
 }
 

@@ -26,8 +26,7 @@ static void check_nodes(op_check *k, const fe_frame *f, pb_node *const *nodes, s
 static const char *why_unknown(op_check *k, const char *domain, const char *op, int opset) {
     fe_import *im = k->im;
     const ir_schema *newest = ir_schema_find_latest(domain, op);
-    bool ours = fe_op_id(im, domain, op) != OP_None || fe_upgrade_knows(im, domain, op) ||
-                (!*domain && strcmp(op, "Constant") == 0);
+    bool ours = fe_op_id(im, domain, op) != OP_None || fe_replaces(domain, op);
     if (!opset) return "its domain is not among the model's opset imports";
     if (newest && !ir_schema_find(domain, op, opset)) return "it came with a later opset";
     if (ours) return NULL;

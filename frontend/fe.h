@@ -11,7 +11,8 @@
  *   emit.c       a draft in canonical form becomes a node, its subgraphs regions
  *   constant.c   Constant nodes
  *   functions.c  model-local functions, inlined
- *   upgrade*.c   old forms -> the form ir/ops.def names */
+ *   upgrade*.c   old forms -> the form ir/ops.def names
+ *   flex_attention.c, training.c, gradient*.c   operators that are short for others: FlexAttention, Adam, Gradient */
 #ifndef TLBC_FRONTEND_FE_H
 #define TLBC_FRONTEND_FE_H
 
@@ -184,7 +185,5 @@ bool fe_constant_node(fe_node *n);
 /* ---- upgrade.c -------------------------------------------------------------------------------- */
 /* Brings a draft to canonical form, or emits nodes and sets n->done. */
 bool fe_upgrade(fe_node *n);
-/* An operator that is not in ops.def, but that upgrading turns into ones that are. */
-bool fe_upgrade_knows(fe_import *im, const char *domain, const char *op);
 
 #endif

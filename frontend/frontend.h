@@ -43,6 +43,9 @@ ir_module *fe_import_file(ir_ctx *c, tl_arena *a, const char *path, const fe_opt
 ir_module *fe_import_buffer(ir_ctx *c, tl_arena *a, const char *name, const void *data, size_t size,
                             const fe_options *o);
 
+/* An operator that is not in ir/ops.def, but that importing turns into ones that are. */
+bool fe_replaces(const char *domain, const char *op);
+
 /* One value of test data. The file holds a TensorProto, SequenceProto or OptionalProto, whichever
  * `expected` is (the declared type of the graph's input or output). Element types must agree,
  * shapes are not compared. false after reporting. */

@@ -5,6 +5,7 @@
  *   upgrade_sequence.c   operators on sequences that are loops
  *   upgrade_other.c      the rest, also operators that ops.def may get later
  *   upgrade_microsoft.c  operators of com.microsoft that ONNX can say too
+ *   flex_attention.c, training.c, gradient.c  operators that are short for several others
  * Versions that only allow more element types, or that only add attributes whose default is the old
  * meaning, need no rule. */
 #include "frontend/upgrade.h"
@@ -14,7 +15,8 @@
 #include <stdarg.h>
 
 static const fe_rule *const families[] = {fe_rules_basic, fe_rules_shape,    fe_rules_norm,
-                                          fe_rules_other, fe_rules_sequence, fe_rules_microsoft};
+                                          fe_rules_other, fe_rules_sequence, fe_rules_microsoft,
+                                          fe_rules_flex,  fe_rules_training, fe_rules_gradient};
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 static bool is_for(const fe_rule *r, const char *domain, const char *op) {
@@ -35,10 +37,11 @@ bool fe_upgrade(fe_node *n) {
     return true;
 }
 
-bool fe_upgrade_knows(fe_import *im, const char *domain, const char *op) {
+bool fe_replaces(const char *domain, const char *op) {
+    if (!*domain && strcmp(op, "Constant") == 0) return true;
     for (size_t i = 0; i < N_FAMILIES; i++)
         for (const fe_rule *r = families[i]; r->op; r++)
-            if (r->becomes && is_for(r, domain, op)) return fe_op_id(im, "", r->becomes) != OP_None;
+            if (r->becomes && is_for(r, domain, op)) return op_find(r->becomes) != OP_None;
     return false;
 }
 

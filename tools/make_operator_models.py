@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes tests/data/operators: small models of operators that ONNX's own tests hardly touch, in the layout of its test data.
+
+    tools/make_operator_models.py         # needs the onnx package, numpy and torch
+
+Expected outputs: PyTorch's automatic differentiation for Gradient, else formulas in numpy, next to each model.
+"""
+import os
+import shutil
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "data", "operators")
+RNG = np.random.default_rng(11)
+F32, I64 = TensorProto.FLOAT, TensorProto.INT64
+TRAINING, PREVIEW = "ai.onnx.preview.training", "ai.onnx.preview"
+cases = {}
+
+
+def rand(*shape, lo=-2.0, hi=2.0, dtype=np.float32):
+    return RNG.uniform(lo, hi, shape).astype(dtype)
+
+
+def node(op, inputs, outputs, **kw):
+    return helper.make_node(op, inputs, outputs, **kw)
+
+
+def info(name, array, shape=None):
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), shape)
+
+
+def case(name, nodes, inputs, outputs, opset=22, constants=None):
+    """inputs, outputs: name -> array; constants likewise, as initializers."""
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [info(k, v, list(v.shape)) for k, v in inputs.items()],
+        [info(k, v) for k, v in outputs.items()],
+        [numpy_helper.from_array(v, k) for k, v in (constants or {}).items()],
+    )
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid(TRAINING, 1), helper.make_opsetid(PREVIEW, 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="test")
+    cases[name] = (model, list(inputs.values()), list(outputs.values()))
+
+
+# ---- Gradient: what PyTorch says -----------------------------------------------------------------------------------
+def gradient_case(name, nodes, inputs, fn, xs, zs=(), at=None, constants=None):
+    """nodes compute `y` from inputs; fn does the same in PyTorch. `at`: other operands for Gradient than the named values."""
+    where = {k: torch.tensor(v, requires_grad=k in xs) for k, v in {**inputs, **(at or {})}.items()}
+    fn(**{k: where[k] for k in inputs}).sum().backward()
+    given = {k: "at_" + k if at and k in at else k for k in [*xs, *zs]}
+    grad = node("Gradient", [given[k] for k in [*xs, *zs]], ["d" + k for k in xs], domain=TRAINING, xs=list(xs), y="y", **({"zs": list(zs)} if zs else {}))
+    feeds = {**inputs, **{"at_" + k: v for k, v in (at or {}).items()}}
+    case("gradient_" + name, [*nodes, grad], feeds, {"d" + k: where[k].grad.numpy() for k in xs}, constants=constants)
+
+
+a, b, c = rand(2, 3, lo=0.5), rand(3, lo=0.5), rand(2, 1, lo=0.5)
+gradient_case("arithmetic", [node("Div", ["a", "b"], ["1"]), node("Sub", ["1", "c"], ["2"]), node("Neg", ["2"], ["3"]), node("Mul", ["3", "a"], ["4"]), node("Sum", ["4", "b", "c"], ["5"]), node("Mean", ["5", "a"], ["y"])],
+              {"a": a, "b": b, "c": c}, lambda a, b, c: ((-(a / b - c)) * a + b + c + a) / 2, ["a", "b", "c"])
+gradient_case("functions", [node("Exp", ["a"], ["1"]), node("Log", ["a"], ["2"]), node("Sqrt", ["a"], ["3"]), node("Reciprocal", ["a"], ["4"]), node("Tanh", ["a"], ["5"]), node("Sigmoid", ["a"], ["6"]),
+                            node("Sin", ["a"], ["7"]), node("Cos", ["a"], ["8"]), node("Softplus", ["a"], ["9"]), node("Erf", ["a"], ["10"]), node("Sum", [str(i) for i in range(1, 11)], ["s"]), node("Mul", ["s", "s"], ["y"])],
+              {"a": a}, lambda a: (a.exp() + a.log() + a.sqrt() + 1 / a + a.tanh() + a.sigmoid() + a.sin() + a.cos() + torch.nn.functional.softplus(a) + a.erf()) ** 2, ["a"])
+e = rand(2, 3)
+gradient_case("choices", [node("Relu", ["e"], ["1"]), node("LeakyRelu", ["e"], ["2"], alpha=0.1), node("Abs", ["e"], ["3"]), node("Max", ["e", "f"], ["4"]), node("Min", ["e", "f"], ["5"]), node("Clip", ["e", "lo", "hi"], ["6"]),
+                          node("Greater", ["e", "lo"], ["g"]), node("Where", ["g", "e", "f"], ["7"]), node("Sum", [str(i) for i in range(1, 8)], ["s"]), node("Mul", ["s", "s"], ["y"])],
+              {"e": e, "f": rand(2, 3)}, lambda e, f: (e.relu() + torch.nn.functional.leaky_relu(e, 0.1) + e.abs() + torch.maximum(e, f) + torch.minimum(e, f) + e.clip(-1, 1) + torch.where(e > -1, e, f)) ** 2, ["e", "f"],
+              constants={"lo": np.float32(-1), "hi": np.float32(1)})
+gradient_case("power", [node("Pow", ["a", "b"], ["1"]), node("Pow", ["a", "three"], ["2"]), node("Add", ["1", "2"], ["y"])], {"a": a, "b": b}, lambda a, b: a**b + a**3, ["a", "b"], constants={"three": np.array([3], dtype=np.int64)})
+gradient_case("layers", [node("Gemm", ["x", "w", "c"], ["1"], transB=1, alpha=0.5, beta=2.0), node("Tanh", ["1"], ["2"]), node("MatMul", ["2", "v"], ["3"]), node("LogSoftmax", ["3"], ["4"], axis=1), node("Softmax", ["3"], ["5"], axis=0),
+                         node("Mul", ["4", "5"], ["6"]), node("ReduceMean", ["6"], ["y"], keepdims=0)],
+              {"x": rand(4, 3), "w": rand(5, 3), "c": rand(5), "v": rand(5, 2)},
+              lambda x, w, c, v: (torch.log_softmax(((0.5 * x @ w.T + 2 * c).tanh()) @ v, 1) * torch.softmax(((0.5 * x @ w.T + 2 * c).tanh()) @ v, 0)).mean(), ["x", "w", "c", "v"])
+gradient_case("vectors", [node("MatMul", ["m", "v"], ["1"]), node("MatMul", ["u", "m"], ["2"]), node("MatMul", ["u", "1"], ["3"]), node("ReduceSum", ["2"], ["4"], keepdims=0), node("Mul", ["3", "4"], ["y"])],
+              {"m": rand(2, 3), "v": rand(3), "u": rand(2)}, lambda m, v, u: (u @ (m @ v)) * (u @ m).sum(), ["m", "v", "u"])
+gradient_case("shapes", [node("Transpose", ["t"], ["1"], perm=[2, 0, 1]), node("Reshape", ["1", "shape"], ["2"]), node("Concat", ["2", "q"], ["3"], axis=1), node("Gather", ["3", "rows"], ["4"]), node("ReduceSum", ["4", "axes"], ["5"], keepdims=0),
+                         node("Unsqueeze", ["5", "axes"], ["6"]), node("Mul", ["6", "6"], ["7"]), node("Expand", ["7", "wide"], ["y"])],
+              {"t": rand(2, 3, 4), "q": rand(6, 1)}, lambda t, q: (torch.cat([t.permute(2, 0, 1).reshape(6, 4), q], 1)[[0, 5, 0, 2]].sum(1).unsqueeze(1) ** 2).expand(4, 3), ["t", "q"],
+              constants={"shape": np.array([6, 4]), "rows": np.array([0, 5, 0, 2]), "axes": np.array([1]), "wide": np.array([4, 3])})
+gradient_case("elsewhere", [node("Mul", ["x", "w"], ["h"]), node("Tanh", ["h"], ["t"]), node("Mul", ["t", "z"], ["y"])], {"x": rand(3), "w": rand(3), "z": rand(3)}, lambda x, w, z: torch.tanh(x * w) * z, ["x", "w"], ["z"],
+              at={"x": rand(3), "z": rand(3)})
+x = rand(3)
+case("gradient_second", [node("Mul", ["x", "x"], ["1"]), node("Mul", ["1", "x"], ["y"]), node("Gradient", ["x"], ["d"], domain=TRAINING, xs=["x"], y="y"), node("Gradient", ["x"], ["dd"], domain=TRAINING, xs=["x"], y="d")],
+     {"x": x}, {"d": 3 * x * x, "dd": 6 * x})
+case("gradient_none", [node("Exp", ["x"], ["y"]), node("Gradient", ["z", "x"], ["dz", ""], domain=TRAINING, xs=["z", "x"], y="y")], {"x": x, "z": rand(2)}, {"dz": np.zeros(2, dtype=np.float32)})
+
+
+# ---- optimizers: several parameters, f64, every attribute ------------------------------------------------------------
+def optimizer_case(name, op, fn, n_state, dtype=np.float32, t=3, **kw):
+    r, step = np.array(0.1, dtype=dtype), np.array(t, dtype=np.int64)
+    params = [[rand(*s, dtype=dtype, lo=0.1 if k > 1 else -2) for k in range(2 + n_state)] for s in ((2, 3), (4,))]
+    results = [fn(float(r), t, *(v.astype(np.float64) for v in p)) for p in params]
+    names = "XGVH" if n_state == 2 else "XGV"
+    feeds = {"R": r, "T": step, **{f"{k}{i}": params[i][j] for j, k in enumerate(names) for i in range(2)}}
+    outs = {f"{k}{i}_new": results[i][j].astype(dtype) for j, k in enumerate(names.replace("G", "")) for i in range(2)}
+    case(name, [node(op, list(feeds), list(outs), domain=TRAINING, **kw)], feeds, outs)
+
+
+def adagrad(r, t, x, g, h, decay=0.2, norm=0.01, eps=1e-3):
+    g = norm * x + g
+    h = h + g * g
+    return x - r / (1 + t * decay) * g / (np.sqrt(h) + eps), h
+
+
+def adam(r, t, x, g, v, h, alpha=0.8, beta=0.9, norm=0.01, post=0.02, eps=1e-3):
+    g = norm * x + g
+    v, h = alpha * v + (1 - alpha) * g, beta * h + (1 - beta) * g * g
+    r = r * np.sqrt(1 - beta**t) / (1 - alpha**t) if t else r
+    return (1 - post) * (x - r * v / (np.sqrt(h) + eps)), v, h
+
+
+def momentum(r, t, x, g, v, nesterov=False, alpha=0.8, beta=0.7, norm=0.01):
+    g = norm * x + g
+    v = alpha * v + (beta if t else 1) * g
+    return x - r * (g + alpha * v if nesterov else v), v
+
+
+optimizer_case("adagrad_f64", "Adagrad", adagrad, 1, dtype=np.float64, decay_factor=0.2, norm_coefficient=0.01, epsilon=1e-3)
+for t in (0, 3):
+    optimizer_case(f"adam_step{t}", "Adam", adam, 2, t=t, alpha=0.8, beta=0.9, norm_coefficient=0.01, norm_coefficient_post=0.02, epsilon=1e-3)
+    optimizer_case(f"momentum_step{t}", "Momentum", momentum, 1, t=t, alpha=0.8, beta=0.7, norm_coefficient=0.01, mode="standard")
+    optimizer_case(f"nesterov_step{t}", "Momentum", lambda *p: momentum(*p, nesterov=True), 1, t=t, alpha=0.8, beta=0.7, norm_coefficient=0.01, mode="nesterov")
+
+
+# ---- FlexAttention: both graphs, heads that share keys, capture of an outer value ---------------------------------------
+def body(name, nodes, tensor_type, out):
+    shape = ["B", "H", "L", "S"]
+    return helper.make_graph(nodes, name, [helper.make_tensor_value_info("s", tensor_type, shape)], [helper.make_tensor_value_info(out, tensor_type, shape)])
+
+
+def flex(q, k, v, bias, scale):
+    group = q.shape[1] // k.shape[1]
+    q, k, v = (z.astype(np.float64) for z in (q, np.repeat(k, group, 1), np.repeat(v, group, 1)))
+    s = q @ k.swapaxes(2, 3) * scale + bias
+    s = np.exp(s - s.max(-1, keepdims=True))
+    return (s / s.sum(-1, keepdims=True) * 0.5) @ v
+
+
+for tag, dtype, tensor_type in (("", np.float32, F32), ("_f64", np.float64, TensorProto.DOUBLE)):
+    q, k, v = (rand(*s, dtype=dtype, lo=-1, hi=1) for s in ((2, 4, 3, 8), (2, 2, 5, 8), (2, 2, 5, 6)))
+    bias = rand(4, 3, 5, dtype=np.float64 if tag == "_f64" else np.float32)
+    half = numpy_helper.from_array(np.array(0.5, dtype=bias.dtype), "half")
+    prob = body("prob", [node("Mul", ["s", "half"], ["p"])], tensor_type, "p")
+    prob.initializer.append(half)
+    flex_node = node("FlexAttention", ["q", "k", "v"], ["y"], domain=PREVIEW, scale=0.25, score_mod=body("score", [node("Add", ["s", "bias"], ["p"])], tensor_type, "p"), prob_mod=prob)
+    case("flex_attention" + tag, [flex_node], {"q": q, "k": k, "v": v, "bias": bias}, {"y": flex(q, k, v, bias, 0.25).astype(dtype)}, opset=24)
+
+
+# ---- SequenceMap: two lists, a tensor, and a value from outside ----------------------------------------------------------
+def tensor(name, *shape):
+    return helper.make_tensor_value_info(name, F32, list(shape))
+
+
+one, two, outer = rand(2, 3), rand(2, 3), rand(3)
+add = helper.make_graph([node("Add", ["u", "v"], ["1"]), node("Mul", ["1", "w"], ["2"]), node("Add", ["2", "outer"], ["sum"]), node("Neg", ["u"], ["minus"])], "body",
+                        [tensor("u", "A", "B"), tensor("v", "A", "B"), tensor("w", "C")], [tensor("sum", "A", "B"), tensor("minus", "A", "B")])
+case("sequence_map", [node("SequenceConstruct", ["one", "two"], ["s"]), node("SequenceConstruct", ["two", "one"], ["t"]), node("SequenceMap", ["s", "t", "three"], ["m", "n"], body=add), node("ConcatFromSequence", ["m"], ["y"], axis=0),
+                      node("ConcatFromSequence", ["n"], ["z"], axis=0, new_axis=1)],
+     {"one": one, "two": two, "three": outer, "outer": b}, {"y": np.concatenate([(one + two) * outer + b] * 2), "z": np.stack([-one, -two])})
+
+
+def write(path, message):
+    with open(path, "wb") as f:
+        f.write(message.SerializeToString())
+
+
+def main():
+    shutil.rmtree(ROOT, ignore_errors=True)
+    for name, (model, inputs, outputs) in cases.items():
+        folder = os.path.join(ROOT, name)
+        data = os.path.join(folder, "test_data_set_0")
+        os.makedirs(data)
+        write(os.path.join(folder, "model.onnx"), model)
+        for kind, arrays in (("input", inputs), ("output", outputs)):
+            for i, array in enumerate(arrays):
+                write(os.path.join(data, f"{kind}_{i}.pb"), numpy_helper.from_array(np.asarray(array)))
+    print(f"{len(cases)} models")
+
+
+if __name__ == "__main__":
+    main()
