@@ -3,7 +3,6 @@
  *   FlexAttention { score_mod, prob_mod }(q, k, v)  ->  MatMul, score_mod's nodes, Softmax, prob_mod's nodes, MatMul */
 #include "frontend/upgrade.h"
 
-
 /* ---- FlexAttention ---------------------------------------------------------------------------- */
 
 static ir_value *dim_of(fe_node *n, ir_value *x, int64_t axis) {

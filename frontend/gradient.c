@@ -8,7 +8,6 @@
  * between is first copied with the operands in their place. */
 #include "frontend/gradient.h"
 
-
 /* The piece of the graph between the xs (and zs) and y. */
 typedef struct piece {
     fe_node *f;

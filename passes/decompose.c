@@ -268,6 +268,7 @@ static decompose_fn *const definitions[OP_COUNT] = {
     [OP_DepthToSpace] = decompose_depth_to_space,
     [OP_SpaceToDepth] = decompose_space_to_depth,
     [OP_Attention] = decompose_attention,
+    [OP_Einsum] = decompose_einsum,
     [OP_NegativeLogLikelihoodLoss] = decompose_class_loss,
     [OP_SoftmaxCrossEntropyLoss] = decompose_class_loss,
     [OP_GlobalAveragePool] = decompose_global_pool,

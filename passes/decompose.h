@@ -11,6 +11,7 @@ bool decompose_node(ir_builder *b, ir_node *n);
 bool decompose_give(ir_node *n, uint32_t result, ir_value *v);
 bool decompose_attention(ir_builder *b, ir_node *n);  /* decompose_attention.c */
 bool decompose_class_loss(ir_builder *b, ir_node *n); /* decompose_loss.c */
+bool decompose_einsum(ir_builder *b, ir_node *n);     /* decompose_einsum.c */
 /* decompose_vision.c */
 bool decompose_global_pool(ir_builder *b, ir_node *n);
 bool decompose_max_unpool(ir_builder *b, ir_node *n);
