@@ -1,4 +1,4 @@
-/* Reading and writing by index: Gather, GatherElements, GatherND, ScatterElements, ScatterND, OneHot. Indices are checked at run time;
+/* Reading and writing by index: Gather, GatherElements, GatherND, ScatterElements, ScatterND, TensorScatter, ReverseSequence, OneHot. Indices are checked at run time;
  * one outside its axis fails the run with the node's name and is brought inside, so that nothing is ever read out of bounds.
  * Gather by a number known at compile time, or by a loop's counter, is a view. */
 #include "codegen/lower.h"
@@ -312,6 +312,94 @@ bool lower_one_hot(cg *g, ir_node *n) {
     cg_nest *s = nest_over(g, n, t, one_hot_point, d);
     s->scalar = true;
     s->out[s->n_out++] = cg_write(g, &n->out[0]);
+    cg_nest_run(s);
+    return true;
+}
+
+/* ---- ReverseSequence ------------------------------------------------------------------------------------------------------------- */
+
+typedef struct reverse_sequence {
+    const cg_view *x, *lengths;
+    int64_t time, batch;
+    int64_t failure;
+} reverse_sequence;
+
+static void reverse_sequence_point(cg_nest *s, unsigned lanes, lp_value *const *in,
+                                   lp_value **out) {
+    (void)in;
+    const reverse_sequence *d = s->data;
+    lp_builder *b = &s->k->b;
+    lp_value *index[IR_MAX_RANK_NEST], *t = s->index[d->time];
+    lp_value *length = load_index(s, d->lengths, &s->index[d->batch]);
+    lp_value *mirrored = lp_bin(b, LP_sub, lp_bin(b, LP_sub, length, lp_index(b, 1)), t);
+    t = lp_select(b, lp_bin(b, LP_lt, t, length), mirrored, t);
+    memcpy(index, s->index, sizeof index);
+    index[d->time] = cg_checked_index(s->k, t, cg_kernel_dim(s->k, d->x->dims[d->time]),
+                                      d->failure);
+    lp_value *at = cg_offset(s->k, d->x, index, d->x->rank);
+    lp_value *stride = cg_kernel_dim(s->k, d->x->strides[d->x->rank - 1]);
+    out[0] = cg_load(b, d->x->dtype, lanes, cg_kernel_in(s->k, d->x, false), at, stride);
+}
+
+bool lower_reverse_sequence(cg *g, ir_node *n) {
+    reverse_sequence *d = TL_NEW(g->arena, reverse_sequence);
+    *d = (reverse_sequence){.x = cg_read(g, ir_in(n, 0)), .lengths = cg_read(g, ir_in(n, 1))};
+    d->time = ir_attr_int(n, "time_axis", 0), d->batch = ir_attr_int(n, "batch_axis", 1);
+    d->failure = cg_failure(g, "input 1: a length goes to element %%lld of %%lld");
+    cg_check_equal(g, d->lengths->dims[0], d->x->dims[d->batch]);
+    cg_nest *s = nest_over(g, n, n->out[0].type, reverse_sequence_point, d);
+    s->scalar = d->x->rank == 2;
+    s->out[s->n_out++] = cg_write(g, &n->out[0]);
+    cg_nest_run(s);
+    return true;
+}
+
+/* ---- TensorScatter: a copy, then the update, every element of which has a place of its own --------------------------------------- */
+
+typedef struct tensor_scatter {
+    const cg_view *y, *update, *starts;
+    int32_t axis;
+    bool circular;
+    int64_t failure;
+} tensor_scatter;
+
+static lp_value *cache_place(cg_nest *s, lp_value *at, lp_value *size) {
+    const tensor_scatter *d = s->data;
+    lp_builder *b = &s->k->b;
+    if (d->starts) at = lp_bin(b, LP_add, at, load_index(s, d->starts, s->index));
+    if (!d->circular) return cg_checked_index(s->k, at, size, d->failure);
+    lp_value *rest = lp_bin(b, LP_rem, at, size), *zero = lp_index(b, 0);
+    return lp_select(b, lp_bin(b, LP_lt, rest, zero), lp_bin(b, LP_add, rest, size), rest);
+}
+
+static void tensor_scatter_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value **out) {
+    (void)out;
+    const tensor_scatter *d = s->data;
+    lp_builder *b = &s->k->b;
+    lp_value *index[IR_MAX_RANK_NEST], *size = cg_kernel_dim(s->k, d->y->dims[d->axis]);
+    memcpy(index, s->index, sizeof index);
+    index[d->axis] = cache_place(s, s->index[d->axis], size);
+    lp_value *to = cg_offset(s->k, d->y, index, d->y->rank);
+    lp_value *stride = cg_kernel_dim(s->k, d->y->strides[d->y->rank - 1]);
+    cg_store(b, d->y->dtype, lanes, cg_kernel_out(s->k, d->y, false), to, stride, in[0]);
+}
+
+bool lower_tensor_scatter(cg *g, ir_node *n) {
+    tensor_scatter *d = TL_NEW(g->arena, tensor_scatter);
+    *d = (tensor_scatter){.y = cg_write(g, &n->out[0]), .update = cg_read(g, ir_in(n, 1))};
+    if (ir_in(n, 2)) d->starts = cg_read(g, ir_in(n, 2));
+    cg_copy(g, cg_read(g, ir_in(n, 0)), d->y);
+    d->axis = (int32_t)normalised_axis(n, -2, d->y->rank);
+    d->circular = strcmp(ir_attr_string(n, "mode", "linear"), "circular") == 0;
+    d->failure = cg_failure(g, "input 2: position %%lld is outside the axis of %%lld");
+    if (d->starts) cg_check_equal(g, d->starts->dims[0], d->y->dims[0]);
+    cg_check_at_most(g, d->update->dims[d->axis], d->y->dims[d->axis]);
+    for (int32_t i = 0; i < d->y->rank; i++)
+        if (i != d->axis) cg_check_equal(g, d->update->dims[i], d->y->dims[i]);
+    cg_nest *s = nest_over(g, n, ir_in(n, 1)->type, tensor_scatter_point, d);
+    s->scalar = d->axis == d->y->rank - 1;
+    s->in[s->n_in++] = d->update;
+    s->required = d->y->dims[d->axis], s->failure = d->failure;
     cg_nest_run(s);
     return true;
 }

@@ -1,4 +1,4 @@
-/* Reading by index: Gather, GatherElements, GatherND. Negative indices count from the end; one outside is an error. */
+/* Reading by index: Gather, GatherElements, GatherND, ReverseSequence. Negative indices count from the end; one outside is an error. */
 #include "ir/eval/eval_internal.h"
 
 /* An index brought into [0, d); reports one outside. */
@@ -100,4 +100,28 @@ bool eval_gather_nd(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_
     }
     out[0].tensor = y;
     return true;
+}
+
+bool eval_reverse_sequence(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
+    const ir_tensor *x = ev_need(e, n, in, 0), *lengths = ev_need(e, n, in, 1);
+    int64_t batch = ir_attr_int(n, "batch_axis", 1), time = ir_attr_int(n, "time_axis", 0);
+    if (!x || !lengths) return false;
+    ev_shape s = ev_shape_of(x);
+    if (s.rank < 2 || batch < 0 || batch > 1 || time != 1 - batch ||
+        ir_tensor_elements(lengths) != (size_t)s.dims[batch])
+        return ev_error(e, n, "lengths do not fit %s", ev_shape_text(e, &s));
+    ir_tensor *y = ev_alloc(e, n, x->type->dtype, &s);
+    int64_t inner = ev_product(&s, 2, s.rank), at[2];
+    for (at[0] = 0; y && inner && at[0] < s.dims[0]; at[0]++)
+        for (at[1] = 0; at[1] < s.dims[1]; at[1]++) {
+            int64_t length = ir_tensor_get_i64(lengths, (size_t)at[batch]),
+                    from[2] = {at[0], at[1]};
+            if (length > s.dims[time])
+                return ev_error(e, n, "length %lld of %lld", (long long)length,
+                                (long long)s.dims[time]);
+            if (at[time] < length) from[time] = length - 1 - at[time];
+            ev_copy_run(x->type->dtype, ir_tensor_data(y), (at[0] * s.dims[1] + at[1]) * inner,
+                        x->data, (from[0] * s.dims[1] + from[1]) * inner, inner);
+        }
+    return (out[0].tensor = y) != NULL;
 }

@@ -1,4 +1,4 @@
-/* Writing by index: ScatterElements, ScatterND. Updates apply in order, so that duplicates of a sum all count; reductions
+/* Writing by index: ScatterElements, ScatterND, TensorScatter. Updates apply in order, so that duplicates of a sum all count; reductions
  * add, mul, max, min combine with what is there. */
 #include "ir/eval/eval_internal.h"
 #include "ir/eval/sc_host.h"
@@ -110,5 +110,42 @@ bool eval_scatter_nd(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir
             write_one(&sc, to + j, i * slice + j);
     }
     out[0].tensor = sc.y;
+    return true;
+}
+
+/* Where element `step` of sample b's update goes along the axis; false after reporting when that is outside. */
+static bool cache_place(ir_eval *e, const ir_node *n, const ir_tensor *starts, int64_t b,
+                        int64_t step, int64_t size, int64_t *at) {
+    int64_t start = starts ? ir_tensor_get_i64(starts, (size_t)b) : 0;
+    if (strcmp(ir_attr_string(n, "mode", "linear"), "circular") != 0)
+        return resolve(e, n, (int64_t)((uint64_t)start + (uint64_t)step), size, at);
+    if (size == 0) return ev_error(e, n, "the cache is empty");
+    *at = (start % size + step % size + size) % size;
+    return true;
+}
+
+bool eval_tensor_scatter(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
+    const ir_tensor *x = ev_need(e, n, in, 0), *u = ev_need(e, n, in, 1),
+                    *starts = ev_tensor(n, in, 2);
+    int32_t axis;
+    if (!x || !u) return false;
+    ev_shape s = ev_shape_of(x), su = ev_shape_of(u), expected = s;
+    if (!ev_axis(e, n, ir_attr_int(n, "axis", -2), s.rank, &axis)) return false;
+    if (axis < su.rank) expected.dims[axis] = su.dims[axis];
+    if (axis == 0 || !ev_shape_equal(&su, &expected) || u->type->dtype != x->type->dtype ||
+        (starts && ir_tensor_elements(starts) != (size_t)s.dims[0]))
+        return ev_error(e, n, "update %s does not fit %s", ev_shape_text(e, &su),
+                        ev_shape_text(e, &s));
+    ir_tensor *y = ev_alloc(e, n, x->type->dtype, &s);
+    if (!y) return false;
+    ev_copy_run(x->type->dtype, ir_tensor_data(y), 0, x->data, 0, ev_count(&s));
+    int64_t index[IR_MAX_RANK] = {0}, strides[IR_MAX_RANK], at;
+    ev_strides(&s, strides);
+    for (int64_t i = 0; i < ev_count(&su); i++, ev_next(&su, index)) {
+        if (!cache_place(e, n, starts, index[0], index[axis], s.dims[axis], &at)) return false;
+        int64_t to = ev_dot(index, strides, s.rank) + (at - index[axis]) * strides[axis];
+        ev_copy_run(x->type->dtype, ir_tensor_data(y), to, u->data, i, 1);
+    }
+    out[0].tensor = y;
     return true;
 }

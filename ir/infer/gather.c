@@ -131,3 +131,41 @@ bool infer_eye_like(ir_ctx *c, ir_node *n) {
     return infer_expect_rank(c, n, 0, 2) &&
            infer_set(c, n, 0, ir_type_with_dtype(c, infer_in(n, 0), (ir_dtype)dtype));
 }
+
+/* Time and batch are the first two axes, in either order. */
+bool infer_reverse_sequence(ir_ctx *c, ir_node *n) {
+    int64_t batch = ir_attr_int(n, "batch_axis", 1), time = ir_attr_int(n, "time_axis", 0);
+    if (batch < 0 || batch > 1 || time != 1 - batch)
+        return diag_error(
+            &c->diag, n->loc,
+            "attributes 'batch_axis' and 'time_axis' are %lld and %lld, expected 0 and "
+            "1 or 1 and 0",
+            (long long)batch, (long long)time);
+    if (infer_is_ranked(n, 0)) {
+        if (infer_in(n, 0)->rank < 2)
+            return infer_error(c, n, 0, "rank is %d, expected 2 at least", infer_in(n, 0)->rank);
+        if (!infer_expect_rank(c, n, 1, 1)) return false;
+        if (infer_is_ranked(n, 1) && !infer_expect_dim(c, n, 1, 0, infer_in(n, 0)->dims[batch]))
+            return false;
+    }
+    return infer_set(c, n, 0, infer_in(n, 0));
+}
+
+/* The second operand says how many elements are left along the axis. */
+bool infer_top_k(ir_ctx *c, ir_node *n) {
+    ir_dtype dtype = infer_in(n, 0)->dtype;
+    int32_t axis;
+    int64_t most, k;
+    if (ir_type_is_static(infer_in(n, 1)) && infer_in_length(n, 1) != 1)
+        return infer_error(c, n, 1, "expected one element");
+    if (!infer_is_ranked(n, 0))
+        return infer_set_unranked(c, n, 0, dtype) && infer_set_unranked(c, n, 1, DT_i64);
+    ir_shape s = infer_in_shape(n, 0);
+    if (!infer_axis(c, n, ir_attr_int(n, "axis", -1), s.rank, &axis)) return false;
+    const ir_dim *count = scalar_dim(c, n, 1);
+    if (ir_dim_is_const(count, &k) && (k < 0 || (ir_dim_is_const(s.dims[axis], &most) && k > most)))
+        return infer_error(c, n, 1, "is %lld, expected 0 to %s", (long long)k,
+                           infer_dim_text(c, s.dims[axis]));
+    s.dims[axis] = count;
+    return infer_set_shape(c, n, 0, dtype, &s) && infer_set_shape(c, n, 1, DT_i64, &s);
+}

@@ -11,9 +11,23 @@
 
 #include <stdlib.h>
 
-static const char *const families[] = {"elementwise", "reduce", "matmul",   "gather",
-                                       "shape",       "slice",  "known",    "sequence",
-                                       "control",     "recur",  "internal", "loss"};
+/* One a line: many are added side by side. */
+static const char *const families[] = {
+    "elementwise", //
+    "reduce",      //
+    "matmul",      //
+    "gather",      //
+    "shape",       //
+    "slice",       //
+    "known",       //
+    "sequence",    //
+    "control",     //
+    "recur",       //
+    "internal",    //
+    "loss",        //
+    "rnn",         //
+    "state",       //
+};
 
 static char *read_file(const char *path) {
     FILE *f = fopen(path, "rb");
