@@ -324,6 +324,60 @@ rms = (total / np.sqrt((total.astype(np.float64) ** 2).mean(-1, keepdims=True) +
 case("ms_skip_rms_norm", [node("SkipSimplifiedLayerNormalization", ["h", "k", "g", "b"], ["y"], domain="com.microsoft", epsilon=1e-5)],
      {"h": h, "k": skip, "g": gamma, "b": bias}, {"y": rms}, imports=MS)
 
+# ---- recurrent layers of old opsets: results were computed when asked for; GRU's reset gate before the product ---------------------
+def sigmoid(v):
+    return 1 / (1 + np.exp(-v))
+
+
+def rnn_run(step, x, state):
+    ys = []
+    for t in range(x.shape[0]):
+        state = step(x[t].astype(np.float64), state)
+        ys.append(state[0])
+    return np.stack(ys)[:, None].astype(np.float32), state[0][None].astype(np.float32)
+
+
+T, B, I, H = 4, 2, 3, 5
+steps = rand(T, B, I)
+zeros = np.zeros((B, H))
+w1, r1, b1 = rand(1, H, I), rand(1, H, H), rand(1, 2 * H)
+y, last = rnn_run(lambda v, s: (np.maximum(v @ w1[0].T + s[0] @ r1[0].T + b1[0, :H] + b1[0, H:], 0),), steps, (zeros,))
+case("rnn1", [node("RNN", ["x", "w", "r", "b"], ["y", "h"], hidden_size=H, activations=["Relu"], output_sequence=1)],
+     {"x": steps, "w": w1, "r": r1, "b": b1}, {"y": y, "h": last}, opset=1)
+w3, r3, b3 = rand(1, 3 * H, I), rand(1, 3 * H, H), rand(1, 6 * H)
+
+
+def gru(v, s, after):
+    zr = sigmoid(v @ w3[0, : 2 * H].T + s[0] @ r3[0, : 2 * H].T + b3[0, : 2 * H] + b3[0, 3 * H : 5 * H])
+    z, r, wn, rb = zr[:, :H], zr[:, H:], r3[0, 2 * H :].T, b3[0, 5 * H :]
+    n = np.tanh(v @ w3[0, 2 * H :].T + b3[0, 2 * H : 3 * H] + (r * (s[0] @ wn + rb) if after else (r * s[0]) @ wn + rb))
+    return ((1 - z) * n + z * s[0],)
+
+
+for opset, after in ((1, 0), (3, 0), (3, 1)):
+    more = {"linear_before_reset": 1} if after else {}
+    y, last = rnn_run(lambda v, s: gru(v, s, after), steps, (zeros,))
+    case(f"gru{opset}" + "_linear" * after, [node("GRU", ["x", "w", "r", "b"], ["", "h"], hidden_size=H, output_sequence=0, **more)],
+         {"x": steps, "w": w3, "r": r3, "b": b3}, {"h": last}, opset=opset, dynamic=opset == 3)
+w4, r4, b4, p4 = rand(1, 4 * H, I), rand(1, 4 * H, H), rand(1, 8 * H), rand(1, 3 * H)
+
+
+def lstm(v, s):
+    h, c = s
+    i, o, f, g = np.split(v @ w4[0].T + h @ r4[0].T + b4[0, : 4 * H] + b4[0, 4 * H :], 4, 1)
+    pi, po, pf = np.split(p4[0], 3)
+    c = sigmoid(f + pf * c) * c + sigmoid(i + pi * c) * np.tanh(g)
+    return sigmoid(o + po * c) * np.tanh(c), c
+
+
+y, last = rnn_run(lstm, steps, (zeros, zeros))
+case("lstm6_peepholes", [node("LSTM", ["x", "w", "r", "b", "", "", "", "p"], ["y", "h"], hidden_size=H, output_sequence=1)],
+     {"x": steps, "w": w4, "r": r4, "b": b4, "p": p4}, {"y": y, "h": last}, opset=6)
+top = np.sort(steps, 2)[..., ::-1][..., :2].copy()
+best = np.argsort(-steps, 2, kind="stable")[..., :2].copy()
+case("top_k1", [node("TopK", ["x"], ["y", "i"], k=2)], {"x": steps}, {"y": top, "i": best}, opset=1)
+case("top_k10", [node("TopK", ["x", "k"], ["y", "i"])], {"x": steps}, {"y": top, "i": best}, opset=10, initializers=[helper.make_tensor("k", I64, [1], [2])])
+
 
 def write(path, message):
     with open(path, "wb") as f:

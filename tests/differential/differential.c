@@ -6,7 +6,8 @@
  *   // ULP n                         allowed difference in units in the last place of the element or of the root mean square of
  *                                    its tensor, whichever is larger (sums cancel); default 16; 0 = equal bits
  *   // PASSES default                 run these first (default: none)
- *   // DIMS a b c                    values tried for each symbol (default 1 3 8)                                             */
+ *   // DIMS a b c                    values tried for each symbol (default 1 3 8)
+ *   // FAILS text                    the evaluator refuses the inputs, and the run ends with a message that holds this text     */
 #include "tests/differential/ulp.h"
 #include "tests/support/compiled.h"
 
@@ -21,6 +22,7 @@ typedef struct settings {
     int64_t dims[MAX_DIMS];
     uint32_t n_dims;
     const char *passes;
+    char fails[128]; /* empty: the case does not */
 } settings;
 
 static uint64_t random_state = 88172645463325252u;
@@ -50,6 +52,7 @@ static void read_settings(const char *text, settings *s) {
             s->dims[i] = d[i];
     }
     if (strstr(text, "// PASSES default")) s->passes = "default";
+    if ((p = strstr(text, "// FAILS "))) sscanf(p, "// FAILS %127[^\n]", s->fails);
 }
 
 /* ---- inputs ---------------------------------------------------------------------------------------------------------- */
@@ -118,6 +121,27 @@ static bool run_threads(ir_ctx *c, tl_arena *a, const tlbc_model *model, const i
     return true;
 }
 
+static bool was_said(ir_ctx *c, tl_arena *a, const char *text) {
+    tl_str all;
+    tl_str_init(&all, a);
+    diag_render(&c->diag, &all);
+    return strstr(all.data, text) != NULL;
+}
+
+/* With one thread and with three. */
+static bool fails_as_told(ir_ctx *c, tl_arena *a, const tlbc_model *model, const ir_graph *g,
+                          const ir_datum *const *in, const char *text) {
+    ir_datum out[MAX_IO];
+    ir_eval e;
+    memset(out, 0, sizeof out);
+    ir_eval_init(&e, c, a);
+    if (ir_eval_graph(&e, g, in, out)) return printf("    the evaluator takes it\n"), false;
+    for (uint32_t threads = 1; threads <= 3; threads += 2)
+        if (compiled_run(c, a, model, threads, in, out))
+            return printf("    %u threads do not fail\n", threads), false;
+    return was_said(c, a, text) || (printf("    the message is another one\n"), false);
+}
+
 static bool run_sizes(ir_ctx *c, const ir_module *m, const tlbc_model *model, const settings *s,
                       int64_t size) {
     tl_arena a;
@@ -131,10 +155,15 @@ static bool run_sizes(ir_ctx *c, const ir_module *m, const tlbc_model *model, co
         refs[i] = &in[i];
     }
     ir_eval e;
+    bool ok;
     ir_eval_init(&e, c, &a);
-    bool ok = ir_eval_graph(&e, m->graphs, refs, want);
-    if (!ok) printf("    the evaluator refuses it\n");
-    ok = ok && run_threads(c, &a, model, m->graphs, refs, want, s->ulp);
+    if (*s->fails) {
+        ok = fails_as_told(c, &a, model, m->graphs, refs, s->fails);
+    } else {
+        ok = ir_eval_graph(&e, m->graphs, refs, want);
+        if (!ok) printf("    the evaluator refuses it\n");
+        ok = ok && run_threads(c, &a, model, m->graphs, refs, want, s->ulp);
+    }
     if (!ok) printf("    symbols = %lld\n", (long long)size);
     tl_arena_release(&a);
     return ok;
