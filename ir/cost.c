@@ -51,6 +51,24 @@ static const ir_dim *if_flops(ir_ctx *c, const ir_node *n) {
     return ir_dim_equal(a, b) ? a : ir_dim_unknown(c);
 }
 
+/* Every element of the result: the channels of a group times the taps. */
+static const ir_dim *conv_flops(ir_ctx *c, const ir_node *n) {
+    const ir_type *x = ir_in(n, 0)->type, *w = ir_in(n, 1)->type;
+    int64_t groups = ir_attr_int(n, "group", 1);
+    uint32_t count;
+    const int64_t *kernel = ir_attr_ints(n, "kernel_shape", &count);
+    if (!ir_type_is_ranked(x) || x->rank < 3 || groups < 1) return ir_dim_unknown(c);
+    const ir_dim *depth = ir_dim_floordiv(c, x->dims[1], ir_dim_const(c, groups));
+    bool whole = n->op == OP_Conv && ir_type_is_ranked(w) && w->rank == x->rank;
+    for (int32_t i = 0; i < x->rank - 2; i++) {
+        const ir_dim *taps = whole                          ? w->dims[2 + i]
+                             : kernel && (int32_t)count > i ? ir_dim_const(c, kernel[i])
+                                                            : ir_dim_unknown(c);
+        depth = ir_dim_mul(c, depth, taps);
+    }
+    return multiply_adds(c, elements_of(c, ir_out(n, 0)), depth);
+}
+
 static const ir_dim *node_flops(ir_ctx *c, const ir_node *n) {
     switch (n->op) {
     case OP_MatMul:
@@ -61,6 +79,9 @@ static const ir_dim *node_flops(ir_ctx *c, const ir_node *n) {
     case OP_MatMulPacked:
         return multiply_adds(c, elements_of(c, ir_in(n, 0)),
                              ir_dim_const(c, ir_attr_int(n, "n", 0)));
+    case OP_Conv:
+    case OP_ConvPacked:
+        return conv_flops(c, n);
     case OP_Attention:
         return attention_flops(c, n);
     case OP_Loop:

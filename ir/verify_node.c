@@ -221,7 +221,7 @@ static void check_if(verifier *s, const ir_node *n) {
 }
 
 /* The epilogue's first parameter is the product; what follows are the operands it reads besides. */
-static void check_matmul_packed(verifier *s, const ir_node *n) {
+static void check_epilogue(verifier *s, const ir_node *n) {
     const ir_region *r = ir_node_find_region(n, "epilogue");
     verify_that(s, n, n->n_regions == (r ? 1u : 0u), "has regions other than 'epilogue'");
     if (!r) return;
@@ -256,7 +256,8 @@ static void check_regions(verifier *s, const ir_node *n) {
         if (body) check_arity(s, n, body, n->n_in, n->n_out);
         break;
     case OP_MatMulPacked:
-        check_matmul_packed(s, n);
+    case OP_ConvPacked:
+        check_epilogue(s, n);
         return;
     default:
         if (op_is(n->op, OP_REGIONS)) return;

@@ -7,6 +7,7 @@
 
 #include "ir/limits.h"
 #include "ir/window.h"
+#include "passes/match.h"
 #include "passes/util.h"
 
 /* ---- Conv --------------------------------------------------------------------------------------------------- */
@@ -42,6 +43,17 @@ static ir_value *gather_windows(ir_builder *b, ir_value *x, const ir_window *w) 
     return build_reshape(b, v, rows, 3);
 }
 
+/* A constant kernel of one element mixes channels where they lie: the convolution's own kernel does that, unless they are to be moved to the
+ * end anyway. */
+static bool stays_in_place(const ir_node *n, const ir_window *w) {
+    const ir_value *x = ir_in(n, 0);
+    if (!ir_value_is_const(ir_in(n, 1)) || x->type->dtype != DT_f32) return false;
+    for (int32_t i = 0; i < w->axes; i++)
+        if (!ir_dim_is(w->kernel[i], 1)) return false;
+    const ir_node *user = match_user(&n->out[0]);
+    return !match_def(x, OP_Transpose) && !(user && user->op == OP_Transpose);
+}
+
 /* Patches that do not overlap times a matrix of the kernels. */
 bool decompose_conv(ir_builder *b, ir_node *n) {
     ir_value *x = n->in[0].value, *w = n->in[1].value;
@@ -54,7 +66,7 @@ bool decompose_conv(ir_builder *b, ir_node *n) {
     int32_t axes = x->type->rank - 2;
     const ir_dim *const *xd = x->type->dims, *const *wd = w->type->dims;
     if (ir_window_init(&window, b->m->ctx, n, axes, xd + 2, wd + 2) ||
-        !windows_tile(b->m->ctx, &window))
+        !windows_tile(b->m->ctx, &window) || stays_in_place(n, &window))
         return false;
     ir_value *rows = gather_windows(b, x, &window);
     const ir_dim *matrix[] = {wd[0], rows->type->dims[2]};

@@ -1,13 +1,18 @@
-/* pack_weights: the constant of each MatMulPacked in the layout its kernel reads.
+/* pack_weights: the constants of MatMulPacked and ConvPacked in the layout their kernels read.
  *
  *   before:  MatMulPacked<n=40>(%x, @w)      @w f32[K,40]          after:  MatMulPacked<n=40>(%x, @w.packed)      @w.packed f32[3,K,16]
  *
  * Panel p holds columns [16 p, 16 p + 16) of every row of the matrix, one row after the other, so that a kernel of that width reads its
- * weights as one stream. Columns beyond n are zero. A weight that several nodes share is packed once. */
+ * weights as one stream. Columns beyond n are zero. A weight that several nodes share is packed once.
+ *
+ *   before:  ConvPacked<features=10>(%x, @w)  @w f32[10,C,3,3]     after:  ConvPacked<features=10>(%x, @w.packed)  @w.packed f32[2,9*C*6]
+ *
+ * A row holds 6 features (fewer in the last of each group, then zeros), side by side for each tap and channel, taps outside. Kernels of
+ * one channel per group stay as they are. */
 #include "passes/cluster.h"
 #include "passes/match.h"
 
-enum { DEFAULT_PANEL = 16 };
+enum { DEFAULT_PANEL = 16, CONV_ROWS = 6 };
 
 typedef struct packer {
     pass_ctx *ctx;
@@ -40,12 +45,50 @@ static ir_value *pack(packer *s, const ir_value *w) {
     return ir_module_const(s->ctx->m, packed, ir_name_derive(s->ctx->m, w, "packed"));
 }
 
-static ir_value *find_packed(packer *s, ir_value *w) {
-    ir_value *packed = tl_map_get_ptr(&s->packed, w);
+/* Features [first, first + count) of w[M,C,taps...], CONV_ROWS apart. */
+static void copy_features(float *to, const ir_tensor *from, int64_t first, int64_t count,
+                          int64_t channels, int64_t taps) {
+    for (int64_t f = 0; f < count; f++) {
+        const float *w = (const float *)from->data + (first + f) * channels * taps;
+        for (int64_t t = 0; t < taps; t++)
+            for (int64_t c = 0; c < channels; c++)
+                to[(t * channels + c) * CONV_ROWS + f] = w[c * taps + t];
+    }
+}
+
+static ir_value *pack_conv(packer *s, const ir_value *w, int64_t groups) {
+    int64_t features = 0, channels = 0, elements = (int64_t)ir_tensor_elements(w->tensor);
+    ir_dim_is_const(w->type->dims[0], &features);
+    ir_dim_is_const(w->type->dims[1], &channels);
+    int64_t per_group = features / groups, rows = (per_group + CONV_ROWS - 1) / CONV_ROWS,
+            taps = elements / features / channels, width = taps * channels * CONV_ROWS;
+    const ir_type *t = ir_type_tensor_static(s->ctx->c, DT_f32, 2,
+                                             (int64_t[]){groups * rows, width});
+    ir_tensor *packed = ir_tensor_alloc(s->ctx->m->arena, t);
+    for (int64_t r = 0; r < groups * rows; r++) {
+        int64_t at = r % rows * CONV_ROWS, left = per_group - at;
+        copy_features((float *)ir_tensor_data(packed) + r * width, w->tensor,
+                      r / rows * per_group + at, left < CONV_ROWS ? left : CONV_ROWS, channels,
+                      taps);
+    }
+    ir_tensor_seal(packed);
+    return ir_module_const(s->ctx->m, packed, ir_name_derive(s->ctx->m, w, "packed"));
+}
+
+static ir_value *find_packed(packer *s, const ir_node *n) {
+    ir_value *w = ir_in(n, 1), *packed = tl_map_get_ptr(&s->packed, w);
     if (packed) return packed;
-    packed = pack(s, w);
+    packed = n->op == OP_ConvPacked ? pack_conv(s, w, ir_attr_int(n, "group", 1)) : pack(s, w);
     tl_map_set_ptr(&s->packed, w, packed);
     return packed;
+}
+
+/* The weight is there as the model has it, and a kernel wants it otherwise. */
+static bool wants_packing(const ir_node *n) {
+    if (n->op == OP_MatMulPacked) return ir_in(n, 1)->type->rank == 2;
+    if (n->op != OP_ConvPacked) return false;
+    const ir_type *w = ir_in(n, 1)->type;
+    return w->rank > 2 && !ir_dim_is(w->dims[1], 1);
 }
 
 static bool pack_region(packer *s, ir_region *r) {
@@ -53,9 +96,8 @@ static bool pack_region(packer *s, ir_region *r) {
     ir_for_each_node (n, r) {
         for (uint32_t i = 0; i < n->n_regions && !cluster_is_node(n); i++)
             changed = pack_region(s, n->regions[i]) || changed;
-        if (n->op != OP_MatMulPacked || ir_in(n, 1)->type->rank != 2 || !ctx_take(s->ctx, "packed"))
-            continue;
-        ir_node_set_operand(n, 1, find_packed(s, ir_in(n, 1)));
+        if (!wants_packing(n) || !ctx_take(s->ctx, "packed")) continue;
+        ir_node_set_operand(n, 1, find_packed(s, n));
         changed = true;
     }
     return changed;

@@ -16,4 +16,4 @@ const char pipeline_default[] =
     "fuse_normalization, fuse_activation, fuse_attention, decompose,"
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads),"
     /* products in the form of their kernels, with what happens before and after them; one nest for what is elementwise */
-    "merge_matmul, fuse_matmul, pack_weights, fuse_elementwise, dce";
+    "merge_matmul, fuse_matmul, fuse_conv, pack_weights, fuse_elementwise, dce";

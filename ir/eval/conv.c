@@ -59,3 +59,52 @@ bool eval_conv(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum
     out[0].tensor = y;
     return true;
 }
+
+/* ---- ConvPacked ------------------------------------------------------------------------------------------------------ */
+
+/* Rows of a few features of a group side by side, [rows of all groups, taps, channels, features of a row], as w[m,c,t]. */
+static const double *unpack(ir_eval *e, const conv *k, const ir_tensor *packed) {
+    ev_shape s = ev_shape_of(packed);
+    int64_t taps = ev_count(&k->w.kernel), rows = s.dims[0] / k->groups,
+            width = s.dims[1] / (taps * k->channels), per_group = k->features / k->groups;
+    double *w = TL_NEW_ARRAY(e->arena, double, k->features * k->channels * taps + 1);
+    for (int64_t m = 0; m < k->features; m++) {
+        int64_t at = m % per_group, row = m / per_group * rows + at / width;
+        for (int64_t i = 0; i < k->channels * taps; i++) {
+            int64_t c = i / taps, t = i % taps;
+            size_t from = (size_t)(((row * taps + t) * k->channels + c) * width + at % width);
+            w[m * k->channels * taps + i] = ir_tensor_get_f64(packed, from);
+        }
+    }
+    return w;
+}
+
+static bool packed_fits(const conv *k, const ev_shape *x, const ev_shape *w) {
+    if (k->groups < 1 || k->features < 1 || k->features % k->groups || x->dims[1] % k->groups)
+        return false;
+    int64_t depth = k->channels * ev_count(&k->w.kernel), per_group = k->features / k->groups;
+    if (depth < 1) return false;
+    if (w->rank != 2) return ev_count(w) == k->features * depth;
+    return w->dims[1] > 0 && w->dims[1] % depth == 0 && w->dims[0] % k->groups == 0 &&
+           w->dims[0] / k->groups * (w->dims[1] / depth) >= per_group;
+}
+
+bool eval_conv_packed(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
+    const ir_tensor *x = ev_need(e, n, in, 0), *w = ev_need(e, n, in, 1);
+    if (!x || !w) return false;
+    ev_shape sx = ev_shape_of(x), sw = ev_shape_of(w);
+    conv k = {.groups = ir_attr_int(n, "group", 1), .features = ir_attr_int(n, "features", 0)};
+    if (sx.rank < 3) return ev_error(e, n, "rank is %d, expected 3 or more", sx.rank);
+    if (!ev_window_init(e, n, &k.w, &sx, NULL)) return false;
+    k.channels = k.groups > 0 ? sx.dims[1] / k.groups : 0;
+    if (!packed_fits(&k, &sx, &sw))
+        return ev_error(e, n, "%s by %s", ev_shape_text(e, &sx), ev_shape_text(e, &sw));
+    ev_shape s = ev_window_result(&k.w, &sx, k.features);
+    ir_tensor *y = ev_alloc(e, n, x->type->dtype, &s);
+    if (!y) return false;
+    k.x = ev_f64s(e, x), k.kernel = sw.rank == 2 ? unpack(e, &k, w) : ev_f64s(e, w);
+    int64_t at[IR_MAX_RANK] = {0}, count = ev_count(&s);
+    for (int64_t i = 0; i < count; i++, ev_next(&s, at))
+        ir_tensor_set_f64(y, (size_t)i, element(&k, at[0], at[1], at + 2));
+    return ev_epilogue(e, n, in, y, out);
+}

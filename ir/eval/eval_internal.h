@@ -101,4 +101,8 @@ double ev_round(ir_dtype t, double v);
 /* cast.c: handles strings, narrow floats and every conversion that needs a single rounding. */
 bool ev_cast(ir_eval *e, const ir_node *n, const ir_tensor *x, ir_tensor *y);
 
+/* matmul.c: the node's region, on a product and the operands from number 2 on, gives the results. */
+bool ev_epilogue(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_tensor *product,
+                 ir_datum *out);
+
 #endif

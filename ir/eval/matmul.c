@@ -160,8 +160,13 @@ bool eval_matmul_packed(ir_eval *e, const ir_node *n, const ir_datum *const *in,
                 ir_tensor_set_i64(y, at, dot_i64(&a, &b, i, 0, k));
         }
     }
+    return ev_epilogue(e, n, in, y, out);
+}
+
+bool ev_epilogue(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_tensor *product,
+                 ir_datum *out) {
     ir_datum *result = TL_NEW(e->arena, ir_datum);
-    result->tensor = y;
+    result->tensor = product;
     if (n->n_regions != 1) return ev_error(e, n, "%u regions, expected 1", n->n_regions);
     const ir_region *epilogue = n->regions[0];
     const ir_datum **params = TL_NEW_ARRAY(e->arena, const ir_datum *, n->n_in);

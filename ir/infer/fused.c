@@ -1,5 +1,6 @@
 /* The compiler's own operators: Dims, and those whose results are what their region yields. */
 #include "ir/infer/infer.h"
+#include "ir/window.h"
 
 bool infer_dims(ir_ctx *c, ir_node *n) {
     const ir_attr *dims = ir_attr_find(n, "dims");
@@ -58,22 +59,50 @@ static const ir_type *packed_product(ir_ctx *c, const ir_node *n) {
     return ir_type_tensor(c, a->dtype, s.rank, s.dims);
 }
 
-/* MatMulPacked(A[...,M,K], weight[panels,K,panel] or, before pack_weights, [K,N], extras...): the epilogue sees the product and
- * the extras; without one the product is the result. */
-bool infer_matmul_packed(ir_ctx *c, ir_node *n) {
+/* What the epilogue makes of the product and the operands from 2 on; without one the product is the result. */
+static bool infer_epilogue(ir_ctx *c, ir_node *n, const ir_type *product) {
     ir_region *epilogue = ir_node_find_region(n, "epilogue");
-    if (n->n_in < 2 || !ir_type_is_tensor(infer_in(n, 0)) || !infer_in(n, 1))
-        return diag_error(&c->diag, n->loc,
-                          "%u inputs, expected a tensor and a packed one at least", n->n_in);
-    if (infer_is_ranked(n, 1) && infer_in(n, 1)->rank != 2 && !infer_expect_rank(c, n, 1, 3))
-        return false;
     const ir_type **types = TL_NEW_ARRAY(&c->arena, const ir_type *, n->n_in);
-    types[0] = packed_product(c, n);
-    if (!types[0] || !epilogue) return types[0] && infer_set(c, n, 0, types[0]);
+    types[0] = product;
+    if (!epilogue) return infer_set(c, n, 0, product);
     for (uint32_t i = 2; i < n->n_in; i++)
         types[i - 1] = infer_in(n, i);
     if (epilogue->n_params != n->n_in - 1)
         return diag_error(&c->diag, n->loc, "'epilogue' has %u parameters, expected %u",
                           epilogue->n_params, n->n_in - 1);
     return infer_through_region(c, n, epilogue, types, n->n_in - 1);
+}
+
+static bool check_product_operands(ir_ctx *c, const ir_node *n) {
+    if (n->n_in >= 2 && ir_type_is_tensor(infer_in(n, 0)) && infer_in(n, 1)) return true;
+    return diag_error(&c->diag, n->loc, "%u inputs, expected a tensor and a packed one at least",
+                      n->n_in);
+}
+
+/* MatMulPacked(A[...,M,K], weight[panels,K,panel] or, before pack_weights, [K,N], extras...) */
+bool infer_matmul_packed(ir_ctx *c, ir_node *n) {
+    if (!check_product_operands(c, n)) return false;
+    if (infer_is_ranked(n, 1) && infer_in(n, 1)->rank != 2 && !infer_expect_rank(c, n, 1, 3))
+        return false;
+    const ir_type *product = packed_product(c, n);
+    return product && infer_epilogue(c, n, product);
+}
+
+/* ConvPacked(X[N,C,...], weight[rows,...] or, before pack_weights, [M,C/group,...], extras...); M is attribute features. */
+bool infer_conv_packed(ir_ctx *c, ir_node *n) {
+    if (!check_product_operands(c, n)) return false;
+    ir_dtype dtype = infer_in(n, 0)->dtype;
+    if (!infer_is_ranked(n, 0)) return infer_epilogue(c, n, ir_type_unranked(c, dtype));
+    ir_shape x = infer_in_shape(n, 0);
+    if (x.rank < 3) return infer_error(c, n, 0, "rank is %d, expected 3 or more", x.rank);
+    if (infer_is_ranked(n, 1) && infer_in(n, 1)->rank != 2 && !infer_expect_rank(c, n, 1, x.rank))
+        return false;
+    int64_t features = ir_attr_int(n, "features", -1);
+    if (features < 0) return diag_error(&c->diag, n->loc, "attribute 'features' is missing");
+    ir_window w;
+    const char *problem = ir_window_init(&w, c, n, x.rank - 2, x.dims + 2, NULL);
+    if (problem) return diag_error(&c->diag, n->loc, "%s", problem);
+    x.dims[1] = ir_dim_const(c, features);
+    memcpy(x.dims + 2, w.out, (size_t)w.axes * sizeof *x.dims);
+    return infer_epilogue(c, n, ir_type_tensor(c, dtype, x.rank, x.dims));
 }

@@ -1,10 +1,12 @@
-/* MaxPool, AveragePool, LpPool: rows of the result split among the threads, and in each row
+/* One channel under a window: MaxPool, AveragePool, LpPool, and convolutions of one channel per group. Rows of the result are split among the threads, and in each row
  *
  *   columns whose windows reach into the padding     one at a time, taps cut to those inside
  *   columns between                                  vectors of neighbours, all taps of the last axis
  *
  * Along the other axes the taps inside are the bounds of loops, computed once per row. So nothing is copied to be padded and no element
  * is tested for being inside. f32[N,C,H,W] with a 3x3 window: three vectors for each of the (up to) three rows of x. */
+#include "codegen/kernels/epilogue.h"
+#include "codegen/lower/conv_packed.h"
 #include "codegen/lower/short.h"
 
 #include "ir/window.h"
@@ -24,10 +26,13 @@ typedef struct pool {
     ir_node *node;
     cg_kernel k;
     const cg_view *x, *y, *indices; /* indices: NULL = not wanted */
+    const cg_view *weight;          /* of a convolution: [features, 1, taps...]; else NULL */
+    int64_t features;               /* per channel of x */
+    cg_epilogue epilogue;
     ir_window w;
     ir_dtype compute;
     const ir_dim *place[IR_MAX_RANK]; /* what a step along an axis adds to an index */
-    lp_value *px, *py, *pi;
+    lp_value *px, *py, *pi, *pw;
     tap_range range[IR_MAX_RANK]; /* of this row; the last axis': of this column */
 } pool;
 
@@ -64,7 +69,10 @@ static void add_tap(pool *p, unsigned lanes, lp_value *at, lp_value *place, lp_v
         &p->k, ir_dim_mul(p->g->c, p->x->strides[2 + last], cg_dc(p->g, p->w.stride[last])));
     lp_value *v = cg_load(b, p->x->dtype, lanes, p->px, at, step);
     int64_t power = ir_attr_int(p->node, "p", 2);
-    if (p->indices) {
+    if (p->weight) {
+        lp_value *w = lp_load(b, lp_scalar(p->weight->dtype), p->pw, place);
+        acc[0] = lp_fma(b, v, lp_broadcast(b, w, lanes), acc[0]);
+    } else if (p->indices) {
         take_larger(p, v, place, acc);
     } else if (is_max(p)) {
         acc[0] = lp_bin(b, LP_max, acc[0], v);
@@ -94,6 +102,8 @@ static void one_tap(pool *p, int32_t axis, unsigned lanes, lp_value *t, lp_value
     lp_value *i = add(b, p->range[axis].start, mul(b, t, lp_index(b, p->w.dilation[axis])));
     at = add(b, at, mul(b, i, cg_kernel_dim(&p->k, p->x->strides[2 + axis])));
     if (p->indices) place = add(b, place, mul(b, i, cg_kernel_dim(&p->k, p->place[axis])));
+    if (p->weight)
+        place = add(b, place, mul(b, t, cg_kernel_dim(&p->k, p->weight->strides[2 + axis])));
     if (axis == p->w.axes - 1)
         add_tap(p, lanes, at, place, acc);
     else
@@ -139,22 +149,41 @@ static lp_value *root(pool *p, lp_value *sum) {
     return cg_vmath(b, SC_POW, x);
 }
 
-/* The element (or `lanes` of them) at this column of a row; plane: number of the sample's channel. */
-static void emit_window(pool *p, unsigned lanes, lp_value *x_at, lp_value *y_at, lp_value *i_at,
-                        lp_value *plane) {
+/* Places of a row's plane in x, of its first element in the results and beside them; its plane's number. */
+typedef struct row {
+    lp_value *x, *y, *i, *plane, *weight, *extras[CG_MAX_NEST_VIEWS];
+} row;
+
+static lp_value *finish(pool *p, const row *r, unsigned lanes, lp_value *column, lp_value *v) {
     lp_builder *b = &p->k.b;
+    lp_value *at[CG_MAX_NEST_VIEWS];
+    int32_t axis = p->y->rank - 1;
+    if (p->node->op == OP_AveragePool) return mean(p, v);
+    if (p->node->op == OP_LpPool) return root(p, v);
+    for (uint32_t i = 0; i < p->epilogue.n; i++)
+        if (p->epilogue.views[i])
+            at[i] = add(b, r->extras[i],
+                        mul(b, column, cg_kernel_dim(&p->k, p->epilogue.views[i]->strides[axis])));
+    return cg_epilogue_apply(&p->epilogue, &p->k, lanes, at, axis, v);
+}
+
+/* The element (or `lanes` of them) at this column of a row. */
+static void emit_window(pool *p, const row *r, unsigned lanes, lp_value *column) {
+    lp_builder *b = &p->k.b;
+    int32_t axis = p->y->rank - 1;
+    lp_value *y_at = add(b, r->y, mul(b, column, cg_kernel_dim(&p->k, p->y->strides[axis])));
     lp_value *acc[MAX_ACC] = {is_max(p) ? lowest(b, p->compute, lanes)
                                         : lp_const_f(b, lp_vec(p->compute, lanes), 0),
                               lp_index(b, -1)};
-    taps_from(p, 0, lanes, x_at, lp_index(b, 0), acc);
-    if (p->node->op == OP_AveragePool) acc[0] = mean(p, acc[0]);
-    if (p->node->op == OP_LpPool) acc[0] = root(p, acc[0]);
+    taps_from(p, 0, lanes, r->x, p->weight ? r->weight : lp_index(b, 0), acc);
+    acc[0] = finish(p, r, lanes, column, acc[0]);
     cg_store(b, p->y->dtype, lanes, p->py, y_at, lp_index(b, 1), acc[0]);
     if (!p->indices) return;
     lp_value *size = cg_kernel_dim(&p->k, cg_dims_product(p->g, p->w.size, p->w.axes)),
              *none = lp_bin(b, LP_lt, acc[1], lp_index(b, 0));
-    lp_value *index = lp_select(b, none, acc[1], add(b, mul(b, plane, size), acc[1]));
-    lp_store(b, p->pi, i_at, index);
+    lp_value *index = lp_select(b, none, acc[1], add(b, mul(b, r->plane, size), acc[1]));
+    lp_value *step = cg_kernel_dim(&p->k, p->indices->strides[axis]);
+    lp_store(b, p->pi, add(b, r->i, mul(b, column, step)), index);
 }
 
 /* ---- rows ---------------------------------------------------------------------------------------------------------- */
@@ -196,22 +225,13 @@ static tap_range whole_range(pool *p, int32_t axis, lp_value *o) {
     return r;
 }
 
-typedef struct row {
-    lp_value *x, *y, *i,
-        *plane; /* places of the row's plane in x, of its first element in the results */
-} row;
-
 static void emit_columns(pool *p, const row *r, unsigned lanes, bool inside, lp_value *lo,
                          lp_value *hi) {
     lp_builder *b = &p->k.b;
-    int32_t last = p->w.axes - 1, axis = last + 2;
+    int32_t last = p->w.axes - 1;
     lp_loop l = lp_for_begin(b, lo, hi, lp_index(b, lanes), NULL, 0);
     p->range[last] = inside ? whole_range(p, last, l.counter) : cut_range(p, last, l.counter);
-    lp_value *y = add(b, r->y, mul(b, l.counter, cg_kernel_dim(&p->k, p->y->strides[axis]))),
-             *i = NULL;
-    if (p->indices)
-        i = add(b, r->i, mul(b, l.counter, cg_kernel_dim(&p->k, p->indices->strides[axis])));
-    emit_window(p, lanes, r->x, y, i, r->plane);
+    emit_window(p, r, lanes, l.counter);
     lp_for_end(b, &l, NULL);
 }
 
@@ -255,6 +275,21 @@ static void emit_row(pool *p, const row *r) {
     if (!ir_dim_equal(right, p->w.out[p->w.axes - 1])) emit_columns(p, r, 1, false, hi, end);
 }
 
+static row place_row(pool *p, lp_value *const *index) {
+    lp_builder *b = &p->k.b;
+    int32_t outer = p->y->rank - 1;
+    lp_value *at[2] = {index[0], index[1]};
+    if (p->weight) at[1] = quotient(b, index[1], lp_index(b, p->features));
+    row r = {.x = cg_offset(&p->k, p->x, at, 2), .y = cg_offset(&p->k, p->y, index, outer)};
+    r.plane = add(b, mul(b, index[0], cg_kernel_dim(&p->k, p->x->dims[1])), index[1]);
+    if (p->indices) r.i = cg_offset(&p->k, p->indices, index, outer);
+    if (p->weight) r.weight = mul(b, index[1], cg_kernel_dim(&p->k, p->weight->strides[0]));
+    for (uint32_t i = 0; i < p->epilogue.n; i++)
+        if (p->epilogue.views[i])
+            r.extras[i] = cg_offset(&p->k, p->epilogue.views[i], index, outer);
+    return r;
+}
+
 static void emit_kernel(pool *p) {
     cg *g = p->g;
     int32_t outer = p->y->rank - 1;
@@ -262,15 +297,15 @@ static void emit_kernel(pool *p) {
     p->px = cg_kernel_in(&p->k, p->x, false);
     p->py = cg_kernel_out(&p->k, p->y, cg_view_is_whole(g, p->y));
     if (p->indices) p->pi = cg_kernel_out(&p->k, p->indices, cg_view_is_whole(g, p->indices));
+    if (p->weight) p->pw = cg_kernel_in(&p->k, p->weight, false);
+    cg_epilogue_bind(&p->epilogue, &p->k);
     lp_builder *b = &p->k.b;
     lp_loop l = lp_for_begin(b, p->k.begin, p->k.end, lp_index(b, 1), NULL, 0);
     lp_value *index[IR_MAX_RANK];
     cg_unravel(&p->k, l.counter, p->y->dims, outer, index);
     for (int32_t i = 0; i < p->w.axes - 1; i++)
         p->range[i] = cut_range(p, i, index[2 + i]);
-    row r = {.x = cg_offset(&p->k, p->x, index, 2), .y = cg_offset(&p->k, p->y, index, outer)};
-    r.plane = add(b, mul(b, index[0], cg_kernel_dim(&p->k, p->x->dims[1])), index[1]);
-    if (p->indices) r.i = cg_offset(&p->k, p->indices, index, outer);
+    row r = place_row(p, index);
     emit_row(p, &r);
     lp_for_end(b, &l, NULL);
     cg_kernel_end(&p->k, "%s", op_get(p->node->op)->name);
@@ -296,6 +331,19 @@ bool lower_pool(cg *g, ir_node *n) {
     p->y = cg_write(g, &n->out[0]);
     if (n->n_out > 1 && n->out[1].uses) p->indices = cg_write(g, &n->out[1]);
     set_places(p);
+    emit_kernel(p);
+    return true;
+}
+
+bool cg_lower_depthwise(cg *g, ir_node *n) {
+    pool *p = TL_NEW(g->arena, pool);
+    *p = (pool){.g = g, .node = n, .x = cg_read(g, ir_in(n, 0)), .weight = cg_read(g, ir_in(n, 1))};
+    p->compute = ir_dtype_compute(p->x->dtype);
+    p->features = ir_attr_int(n, "features", 1) / ir_attr_int(n, "group", 1);
+    const char *problem = ir_window_init(&p->w, g->c, n, p->x->rank - 2, p->x->dims + 2, NULL);
+    if (problem) return cg_unsupported(g, n, "%s", problem);
+    cg_epilogue_read(&p->epilogue, g, n);
+    p->y = cg_write(g, &n->out[0]);
     emit_kernel(p);
     return true;
 }
