@@ -12,6 +12,10 @@ bool decompose_give(ir_node *n, uint32_t result, ir_value *v);
 bool decompose_attention(ir_builder *b, ir_node *n);  /* decompose_attention.c */
 bool decompose_class_loss(ir_builder *b, ir_node *n); /* decompose_loss.c */
 bool decompose_einsum(ir_builder *b, ir_node *n);     /* decompose_einsum.c */
+bool decompose_dft(ir_builder *b, ir_node *n);        /* decompose_dft.c */
+/* decompose_signal.c */
+bool decompose_window(ir_builder *b, ir_node *n);
+bool decompose_stft(ir_builder *b, ir_node *n);
 /* decompose_vision.c */
 bool decompose_global_pool(ir_builder *b, ir_node *n);
 bool decompose_max_unpool(ir_builder *b, ir_node *n);

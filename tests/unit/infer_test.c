@@ -27,6 +27,7 @@ static const char *const families[] = {
     "loss",        //
     "rnn",         //
     "state",       //
+    "signal",      //
 };
 
 static char *read_file(const char *path) {
