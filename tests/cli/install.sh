@@ -26,7 +26,7 @@ tlbc_add_model(digits ${MODEL})
 add_executable(minimal minimal.c)
 target_link_libraries(minimal PRIVATE digits)
 CMAKE
-expect 0 "configure a project" cmake -S project -B project/build -DCMAKE_PREFIX_PATH="$prefix" -DMODEL="$digits"
+expect 0 "configure a project" cmake -G Ninja -S project -B project/build -DCMAKE_PREFIX_PATH="$prefix" -DMODEL="$digits"
 expect 0 "build a project" cmake --build project/build
 expect 0 "program by CMake" project/build/minimal
 if command -v man >/dev/null; then
