@@ -76,8 +76,9 @@ static const ir_dim *rounded(cg *g, const ir_dim *bytes) {
 static bool fits(cg *g, const cg_slot *s, const cg_buffer *b) {
     if (s->last >= b->first || s->per_thread != b->per_thread) return false;
     const ir_dim *need = rounded(g, b->bytes);
-    return ir_dim_equal(s->bytes, need) ||
-           ir_dim_lower_bound(ir_dim_sub(g->c, s->bytes, need)) >= 0;
+    if (ir_dim_equal(s->bytes, need)) return true;
+    /* threads that run alone are at different places: a thread's part must be the same for all buffers in the slot */
+    return !b->per_thread && ir_dim_lower_bound(ir_dim_sub(g->c, s->bytes, need)) >= 0;
 }
 
 static void place_in_slot(cg *g, cg_memory_plan *plan, cg_buffer *b) {

@@ -27,13 +27,37 @@ static const ir_dim *attention_flops(ir_ctx *c, const ir_node *n) {
     return multiply_adds(c, both, keys);
 }
 
+typedef struct span_trips {
+    ir_ctx *c;
+    const ir_dim *symbol, *trips;
+} span_trips;
+
+static const ir_dim *all_rounds(void *data, const char *symbol) {
+    const span_trips *s = data;
+    return ir_dim_symbol(s->c, symbol) == s->symbol ? s->trips : NULL;
+}
+
+/* A body that does several rounds at once takes so many times the arithmetic of one: as if it did all of them. */
+static const ir_dim *span_flops(ir_ctx *c, const ir_node *n, const ir_dim *body,
+                                const ir_dim *trips) {
+    int64_t span = ir_attr_int(n, "span", 0), axis = 0;
+    const ir_type *t = n->regions[0]->params[1]->type;
+    uint32_t count;
+    const int64_t *axes = ir_attr_ints(n, "input_axes", &count);
+    if (axes && count) axis = axes[0] < 0 ? axes[0] + t->rank : axes[0];
+    const ir_dim *taken = t->dims[axis];
+    if (!ir_dim_is_const(taken, NULL))
+        return ir_dim_substitute(c, body, all_rounds, &(span_trips){c, taken, trips});
+    return ir_dim_mul(c, body, ir_dim_floordiv(c, trips, ir_dim_const(c, span)));
+}
+
 static const ir_dim *loop_flops(ir_ctx *c, const ir_node *n) {
     const ir_dim *trips;
     const ir_dim *body = region_flops(c, n->regions[0]);
     if (ir_dim_is(body, 0)) return body;
     if (!ir_in(n, 0) || ir_value_known_dims(c, ir_in(n, 0), &trips, 1) != 1)
         return ir_dim_unknown(c);
-    return ir_dim_mul(c, trips, body);
+    return ir_attr_has(n, "span") ? span_flops(c, n, body, trips) : ir_dim_mul(c, trips, body);
 }
 
 static const ir_dim *scan_flops(ir_ctx *c, const ir_node *n) {

@@ -298,7 +298,8 @@ static bool run_sliced(ir_eval *e, const sliced_loop *l, const ir_datum **params
         tl_arena *a = &m->carried[(turn & 1) ^ 1];
         if (l->first) params[0] = scalar_datum(e, a, DT_i64, i);
         for (uint32_t k = before; ok && k < n->n_in; k++)
-            ok = (params[k] = slice_input(e, l, a, &inputs[k - before], i)) != NULL;
+            ok = (params[k] = slice_input(e, l, a, &inputs[k - before], i)) != NULL &&
+                 (!l->span || ev_bind_param(e, n, l->body->params[k], params[k]));
         ok = ok && run_body(e, m, l->body, params, results);
         if (!ok) break;
         carry(e, m, turn, results, params + l->first, l->states);

@@ -95,6 +95,10 @@ static bool check_datum(ir_eval *e, const ir_node *n, const char *what, const ch
     return true;
 }
 
+bool ev_bind_param(ir_eval *e, const ir_node *n, const ir_value *param, const ir_datum *d) {
+    return check_datum(e, n, "parameter", param->name, param->type, d);
+}
+
 /* ---- nodes, regions, graphs -------------------------------------------------------------------------------------- */
 
 static bool check_results(ir_eval *e, const ir_node *n, ir_datum *out) {

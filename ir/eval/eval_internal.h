@@ -94,6 +94,8 @@ void ev_copy_nd(ir_dtype t, const ev_shape *s, void *dst, int64_t d_at, const in
 /* The items one behind the other along an axis; NULL after a message where they do not fit. */
 ir_tensor *ev_concat(ir_eval *e, const ir_node *n, const ir_tensor *const *items, uint32_t count,
                      int64_t wanted_axis);
+/* Gives the symbols of the type of a parameter of n's region their values; false after a message where the datum has another type. */
+bool ev_bind_param(ir_eval *e, const ir_node *n, const ir_value *param, const ir_datum *d);
 /* v rounded to t and back: what storing and loading would give. */
 double ev_round(ir_dtype t, double v);
 
