@@ -16,7 +16,8 @@ typedef struct widen {
     pass_ctx *ctx;
     ir_builder b;         /* where the wide nodes go */
     const ir_dim *rounds; /* extent of the leading axis */
-    tl_map values;        /* ir_value * of one round -> its wide one; the others are outer values, or nodes that do not differ */
+    tl_map
+        values; /* ir_value * of one round -> its wide one; the others are outer values, or nodes that do not differ */
 } widen;
 
 void widen_init(widen *w, pass_ctx *ctx, ir_builder b, const ir_dim *rounds);
