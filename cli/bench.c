@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 
 typedef struct bench_args {
-    cli_list inputs, dims, states;
+    cli_list inputs, dims, states, streams;
     const char *cpu, *passes, *skip;
     int64_t threads, runs;
     double seconds;
@@ -30,6 +30,7 @@ static const cli_option bench_options[] = {
     CLI_STRING(bench_args, skip, "skip", "LIST", "passes to leave out (.onnx only)"),
     CLI_LIST(bench_args, states, "state", "IN=OUT[,...]",
              "an input and an output that are one state (.onnx only)"),
+    CLI_LIST(bench_args, streams, "stream", "IN:AXIS:CHUNK", "make a step function (.onnx only)"),
 };
 
 /* Seconds, but for what the names say. */
@@ -178,7 +179,8 @@ static int bench_main(cli *c) {
                            .cpu = args->cpu,
                            .passes = args->passes,
                            .skip = args->skip,
-                           .states = args->states};
+                           .states = args->states,
+                           .streams = args->streams};
     model_handle h;
     if (!model_open(c, &source, &h)) return cli_report(c);
     bool ok = bench_model(c, args, &h);

@@ -8,7 +8,7 @@
 
 typedef struct compile_args {
     const char *output, *emit, *cpu, *passes, *skip, *explain, *math, *weights, *name;
-    cli_list dims, states;
+    cli_list dims, states, streams;
     bool list_cpus, quiet;
 } compile_args;
 
@@ -24,6 +24,8 @@ static const cli_option compile_options[] = {
     CLI_LIST(compile_args, dims, "dim", "NAME=SIZE", "pin a symbolic dimension of the inputs"),
     CLI_LIST(compile_args, states, "state", "IN=OUT[,...]",
              "an input and an output that carry one state from step to step"),
+    CLI_LIST(compile_args, streams, "stream", "IN:AXIS:CHUNK",
+             "make a step function of CHUNK positions along an axis of an input"),
     CLI_STRING(compile_args, math, "math", "LEVEL",
                "how far rounding may change: strict, default, fast (default)"),
     CLI_STRING(compile_args, weights, "weights", "WHERE",
@@ -80,6 +82,8 @@ static const char *describe(cli *c, const compile_args *args) {
         tl_str_printf(&s, " --dim %s", args->dims.items[i]);
     for (uint32_t i = 0; i < args->states.n; i++)
         tl_str_printf(&s, " --state %s", args->states.items[i]);
+    for (uint32_t i = 0; i < args->streams.n; i++)
+        tl_str_printf(&s, " --stream %s", args->streams.items[i]);
     if (strcmp(args->math, "default")) tl_str_printf(&s, " --math=%s", args->math);
     if (strcmp(args->weights, "embed")) tl_str_printf(&s, " --weights=%s", args->weights);
     if (args->passes) tl_str_printf(&s, " --passes=%s", args->passes);
@@ -150,7 +154,9 @@ static int compile_main(cli *c) {
                               .progress = show_stage,
                               .progress_data = (void *)(uintptr_t)onnx,
                               .states = args->states.items,
-                              .n_states = args->states.n};
+                              .n_states = args->states.n,
+                              .streams = args->streams.items,
+                              .n_streams = args->streams.n};
     return compile_model(c, args, onnx, &o);
 }
 

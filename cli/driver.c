@@ -136,7 +136,9 @@ static bool optimise(driver *d) {
                       .explain = d->options.explain,
                       .command_line = d->options.command_line,
                       .states = d->options.states,
-                      .n_states = d->options.n_states};
+                      .n_states = d->options.n_states,
+                      .streams = d->options.streams,
+                      .n_streams = d->options.n_streams};
     stage(d, "passes");
     if (!pass_options_add_environment(&o, &d->ctx)) return false;
     return pass_run(d->m, d->options.passes, &o);

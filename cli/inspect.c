@@ -24,6 +24,8 @@ void inspect_facts_init(inspect_facts *f, const char *path) {
                          .unshared_bytes = -1,
                          .n_buffers = -1,
                          .state_bytes = -1,
+                         .chunk = -1,
+                         .delay = -1,
                          .workspace_bytes = -1,
                          .n_kernels = -1,
                          .code_bytes = -1,
@@ -61,6 +63,7 @@ static void gather_states(cli *c, const tlbc_model *m, inspect_facts *f) {
     f->states = TL_NEW_ARRAY(c->arena, inspect_value, m->n_states + 1);
     f->n_states = m->n_states;
     if (m->n_states) f->state_bytes = 0;
+    if (m->chunk) f->chunk = m->chunk, f->delay = m->delay;
     for (uint32_t i = 0; i < m->n_states; i++) {
         const tlbc_state_info *info = &m->states[i];
         const char *type = model_type_text(c->arena, &info->tensor);

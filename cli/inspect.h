@@ -35,8 +35,9 @@ typedef struct inspect_facts {
     const uint8_t *sha256;
     inspect_value *inputs, *outputs, *states;
     uint32_t n_inputs, n_outputs, n_states;
-    int64_t state_bytes; /* of one stream */
-    inspect_op *ops;     /* most frequent first */
+    int64_t state_bytes;  /* of one stream */
+    int64_t chunk, delay; /* positions of a step; by which an output can be behind */
+    inspect_op *ops;      /* most frequent first */
     uint32_t n_ops, n_nodes,
         n_nodes_after; /* after: in the graph that is lowered, nested ones included */
     int64_t parameters, parameter_bytes, weight_bytes;

@@ -74,6 +74,8 @@ void inspect_print_text(const inspect_facts *f) {
     print_values("output", f->outputs, f->n_outputs);
     print_values("state", f->states, f->n_states);
     print_number("states", f->state_bytes, "bytes for each stream");
+    print_number("step", f->chunk, "positions of the sequence");
+    print_number("delay", f->delay, "positions at most between an input and its output");
     if (f->parameters >= 0)
         printf("  parameters  %lld in %lld bytes\n", (long long)f->parameters,
                (long long)f->parameter_bytes);
@@ -167,6 +169,8 @@ void inspect_print_json(cli *c, const inspect_facts *f) {
     put_values(&w, "outputs", f->outputs, f->n_outputs);
     put_values(&w, "states", f->states, f->n_states);
     put_number(&w, "state_bytes", f->state_bytes);
+    put_number(&w, "chunk", f->chunk);
+    put_number(&w, "delay", f->delay);
     put_costs(&w, f);
     put_plan(&w, f);
     put_ops(&w, f);

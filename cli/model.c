@@ -32,7 +32,9 @@ static bool compile_in_memory(cli *c, const model_source *s, model_handle *out) 
                               .progress = show_stage,
                               .progress_data = (void *)(uintptr_t)s->path,
                               .states = s->states.items,
-                              .n_states = s->states.n};
+                              .n_states = s->states.n,
+                              .streams = s->streams.items,
+                              .n_streams = s->streams.n};
     tlbc_status status = tlbc_compile_memory(s->path, &o, &out->loaded, &message);
     cli_progress(NULL);
     cli_take_message(c, status, s->path, message);
@@ -63,6 +65,13 @@ void model_close(model_handle *h) {
     else
         tlbc_close(h->model);
     *h = (model_handle){0};
+}
+
+bool model_is_step(const tlbc_model *m) {
+    bool step = m->n_states;
+    for (uint32_t i = 0; i < m->n_inputs; i++)
+        step |= m->inputs[i].sequence;
+    return step;
 }
 
 bool model_session(cli *c, const tlbc_model *m, int64_t threads, tlbc_session **out) {

@@ -17,7 +17,7 @@ typedef struct model_source {
     cli_list dims;   /* "batch=4" */
     const char *cpu; /* NULL = native; only for .onnx */
     const char *passes, *skip;
-    cli_list states; /* "h0=hn"; only for .onnx */
+    cli_list states, streams; /* "h0=hn", "x:1:4"; only for .onnx */
 } model_source;
 
 typedef struct model_handle {
@@ -49,6 +49,8 @@ bool model_alloc_outputs(cli *c, tlbc_session *s, model_tensors *t);
 
 /* Reports what the session's last call said. */
 void model_report(cli *c, const tlbc_session *s, tlbc_status status, const char *what);
+/* Made to be called once for each part of a sequence. */
+bool model_is_step(const tlbc_model *m);
 bool model_session(cli *c, const tlbc_model *m, int64_t threads, tlbc_session **out);
 
 double cli_seconds(void); /* monotonic clock */

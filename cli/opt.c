@@ -7,7 +7,7 @@
 
 typedef struct opt_args {
     const char *passes, *output, *constants, *math, *skip, *print_only, *explain;
-    cli_list states;
+    cli_list states, streams;
     int64_t bisect;
     bool verify, locations, print, print_changed, roundtrip, eval, time, stats, list;
 } opt_args;
@@ -28,6 +28,8 @@ static const cli_option opt_options[] = {
              "an input and an output that carry one state from step to step"),
     CLI_STRING(opt_args, explain, "explain", "PASS",
                "what this pass found and why, on standard error"),
+    CLI_LIST(opt_args, streams, "stream", "IN:AXIS:CHUNK",
+             "make a step function of CHUNK positions along an axis of an input"),
     CLI_INT(opt_args, bisect, "bisect", "N", "stop after N changes"),
     CLI_FLAG(opt_args, print, "print", "the graph after every pass, on standard error"),
     CLI_FLAG(opt_args, print_changed, "print-changed",
@@ -63,6 +65,8 @@ static bool run_passes(cli *c, const opt_args *args, ir_module *m, pass_math mat
     pass_options o = {
         .states = args->states.items,
         .n_states = args->states.n,
+        .streams = args->streams.items,
+        .n_streams = args->streams.n,
         .math_plus_one = math + 1,
         .skip = args->skip,
         .bisect = args->bisect,

@@ -3,9 +3,10 @@
 #include "cli/data.h"
 #include "cli/file.h"
 #include "cli/model.h"
+#include "cli/steps.h"
 
 typedef struct run_args {
-    cli_list inputs, dims, states;
+    cli_list inputs, dims, states, streams;
     const char *output_dir, *cpu, *passes, *skip;
     int64_t threads;
     bool random;
@@ -26,6 +27,7 @@ static const cli_option run_options[] = {
     CLI_STRING(run_args, skip, "skip", "LIST", "passes to leave out (.onnx only)"),
     CLI_LIST(run_args, states, "state", "IN=OUT[,...]",
              "an input and an output that are one state (.onnx only)"),
+    CLI_LIST(run_args, streams, "stream", "IN:AXIS:CHUNK", "make a step function (.onnx only)"),
 };
 
 static bool write_outputs(cli *c, const run_args *args, const model_tensors *t) {
@@ -38,7 +40,16 @@ static bool write_outputs(cli *c, const run_args *args, const model_tensors *t) 
     return true;
 }
 
+/* A step function runs as many steps as the inputs are long. */
+static bool run_steps(cli *c, const run_args *args, tlbc_session *s, model_tensors *t) {
+    step_plan p;
+    if (!steps_plan(c, t, &p) || !steps_run(c, s, &p, t)) return false;
+    printf("%lld step%s\n", (long long)p.steps, p.steps == 1 ? "" : "s");
+    return write_outputs(c, args, t);
+}
+
 static bool run_session(cli *c, const run_args *args, tlbc_session *s, model_tensors *t) {
+    if (model_is_step(t->model)) return run_steps(c, args, s, t);
     if (!model_alloc_outputs(c, s, t)) return false;
     tlbc_status status = tlbc_run(s, t->in, t->out);
     if (status) {
@@ -68,7 +79,8 @@ static int run_main(cli *c) {
                            .cpu = args->cpu,
                            .passes = args->passes,
                            .skip = args->skip,
-                           .states = args->states};
+                           .states = args->states,
+                           .streams = args->streams};
     model_handle h;
     if (!model_open(c, &source, &h)) return cli_report(c);
     bool ok = run_model(c, args, h.model);

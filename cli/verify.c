@@ -9,7 +9,7 @@
 #include "frontend/frontend.h"
 
 typedef struct verify_args {
-    cli_list inputs, dims;
+    cli_list inputs, dims, streams;
     const char *cpu, *passes, *skip;
     int64_t runs, threads, seed;
     double ulp, rtol, atol;
@@ -32,6 +32,8 @@ static const cli_option verify_options[] = {
     CLI_STRING(verify_args, cpu, "cpu", "CPU", "compile for this processor (native)"),
     CLI_STRING(verify_args, passes, "passes", "LIST", "pass pipeline (default)"),
     CLI_STRING(verify_args, skip, "skip", "LIST", "passes to leave out"),
+    CLI_LIST(verify_args, streams, "stream", "IN:AXIS:CHUNK",
+             "instead: a step function against the whole sequence"),
 };
 
 static verify_tolerance tolerance_of(const verify_args *a) {
@@ -197,8 +199,23 @@ static bool verify_model(cli *c, const char *path) {
     return ok;
 }
 
+/* Bits, not tolerances: the two are to be the same program on the same data. */
+static bool verify_steps(cli *c, const char *path) {
+    const verify_args *args = c->args;
+    verify_job j = {.c = c, .threads = args->threads, .cpu = args->cpu};
+    verify_stream_options o = {.streams = args->streams,
+                               .dims = args->dims,
+                               .passes = args->passes,
+                               .skip = args->skip,
+                               .runs = args->runs,
+                               .seed = args->seed};
+    return verify_stream(&j, path, &o);
+}
+
 static int verify_main(cli *c) {
-    if (!verify_model(c, c->positional.items[0])) {
+    const verify_args *args = c->args;
+    const char *path = c->positional.items[0];
+    if (!(args->streams.n ? verify_steps(c, path) : verify_model(c, path))) {
         cli_report(c);
         return CLI_FAILED;
     }
@@ -219,7 +236,12 @@ const cli_command command_verify = {
         "of which pass it is; then the model's outputs. Integers must be equal; floats may differ "
         "by\n"
         "--ulp units in the last place or by the tolerances. Status 1 where something differs.\n\n"
-        "  tlbc verify model.onnx --dim batch=3 --runs 10\n",
+        "With --stream the model is compiled for the whole sequence and as a step function, and "
+        "both "
+        "run on\n"
+        "sequences of random lengths: all bits must be equal. A .tl file will do, too.\n\n"
+        "  tlbc verify model.onnx --dim batch=3 --runs 10\n"
+        "  tlbc verify model.onnx --stream tokens:1:32 --runs 20\n",
     .options = verify_options,
     .n_options = sizeof verify_options / sizeof verify_options[0],
     .min_args = 1,

@@ -37,6 +37,14 @@ typedef struct verify_job {
     struct verify_nodes *nodes;
 } verify_job;
 
+/* verify_stream.c: the whole sequence against the step function that --stream makes, bit by bit. */
+typedef struct verify_stream_options {
+    cli_list streams, dims;
+    const char *passes, *skip;
+    int64_t runs, seed;
+} verify_stream_options;
+bool verify_stream(const verify_job *j, const char *path, const verify_stream_options *o);
+
 /* Compiles a module, which it may mark; NULL after reporting. It lives as long as the command. */
 const tlbc_model *verify_build(verify_job *j, ir_module *m, const char *name);
 /* Evaluates the entry graph of m on these inputs; false after reporting. on_node may be NULL. */

@@ -202,8 +202,12 @@ static void put_dims(block *b, size_t at, const ir_type *t, binding *bind) {
     }
 }
 
-static void put_tensor(block *b, size_t at, const char *name, const ir_type *t, binding *bind) {
-    tlbc_tensor_info info = {.dtype = (tlbc_dtype)t->dtype, .rank = (uint32_t)t->rank};
+/* along: the axis of a sequence, or -1. */
+static void put_tensor(block *b, size_t at, const char *name, const ir_type *t, int32_t along,
+                       binding *bind) {
+    tlbc_tensor_info info = {.dtype = (tlbc_dtype)t->dtype,
+                             .rank = (uint32_t)t->rank,
+                             .sequence = (uint32_t)(along + 1)};
     memcpy(b->data + at, &info, sizeof info);
     put_string(b, at + offsetof(tlbc_tensor_info, name), name);
     put_dims(b, at + offsetof(tlbc_tensor_info, dims), t, bind);
@@ -259,7 +263,7 @@ static void put_state(block *b, size_t at, const ir_graph *g, uint32_t i, bindin
     const ir_tensor *initial = ir_graph_initial(g, i)->tensor;
     state_shape s = shape_of_state(v->type);
     size_t bytes = s.elements * (ir_dtype_bits(v->type->dtype) / 8);
-    put_tensor(b, at + offsetof(tlbc_state_info, tensor), v->name, v->type, bind);
+    put_tensor(b, at + offsetof(tlbc_state_info, tensor), v->name, v->type, -1, bind);
     if (!is_zero(initial)) {
         size_t to = reserve(b, bytes);
         put_initial(b, to, initial, &s, v->type->rank);
@@ -287,13 +291,16 @@ static void put_interface(block *b, const ir_graph *g, const cg_interface *io) {
            out = reserve(b, n_out * sizeof(tlbc_tensor_info));
     point_inside(b, offsetof(tlbc_model, inputs), in);
     point_inside(b, offsetof(tlbc_model, outputs), out);
-    for (uint32_t i = 0; i < n_in; i++)
-        put_tensor(b, in + i * sizeof(tlbc_tensor_info), g->body->params[i]->name,
-                   g->body->params[i]->type, &bind);
+    for (uint32_t i = 0; i < n_in; i++) {
+        const ir_value *v = g->body->params[i];
+        put_tensor(b, in + i * sizeof(tlbc_tensor_info), v->name, v->type,
+                   ir_graph_along(g, v->name, false), &bind);
+    }
     bind.inputs = false;
     for (uint32_t i = 0; i < n_out; i++)
         put_tensor(b, out + i * sizeof(tlbc_tensor_info), g->outputs[i],
-                   ir_region_result(g->body, i)->type, &bind);
+                   ir_region_result(g->body, i)->type, ir_graph_along(g, g->outputs[i], true),
+                   &bind);
     put_states(b, g, &bind);
 }
 
@@ -346,6 +353,19 @@ static int by_offset(const void *x, const void *y) {
     return a->offset < b->offset ? -1 : a->offset > b->offset;
 }
 
+/* Positions of the sequence in a step: what the first streamed input has. */
+static uint32_t chunk_of(const ir_graph *g) {
+    for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++) {
+        const ir_value *v = g->body->params[i];
+        int32_t axis = ir_graph_along(g, v->name, false);
+        int64_t n;
+        if (axis >= 0 && axis < v->type->rank && ir_dim_is_const(v->type->dims[axis], &n) &&
+            n <= INT32_MAX)
+            return (uint32_t)n;
+    }
+    return 0;
+}
+
 void cg_descriptor_build(cg_model *model, const ir_graph *g, const cg_interface *io,
                          const char *const *failures, uint32_t n_failures) {
     ir_module *m = model->m;
@@ -354,6 +374,8 @@ void cg_descriptor_build(cg_model *model, const ir_graph *g, const cg_interface 
         .abi_version = TLBC_ABI_VERSION, .struct_size = sizeof d, .n_inputs = ir_graph_n_inputs(g)};
     d.n_outputs = ir_graph_n_outputs(g);
     d.n_states = g->n_states;
+    d.chunk = chunk_of(g);
+    d.delay = d.chunk ? d.chunk - 1 : 0;
     d.n_symbols = io->symbols.len;
     d.flops = model->flops;
     d.weight_bytes = (uint64_t)model->weight_bytes;

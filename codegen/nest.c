@@ -177,7 +177,7 @@ static void emit_point(nest_state *st, unsigned lanes, lp_value *j) {
     cg_nest *s = st->s;
     lp_builder *b = &st->k->b;
     lp_value *in[CG_MAX_NEST_VIEWS], *out[CG_MAX_NEST_VIEWS];
-    if (s->needs_index) s->index[s->rank - 1] = j;
+    if (s->needs_index && s->rank) s->index[s->rank - 1] = j;
     for (uint32_t i = 0; i < s->n_in; i++) {
         lp_value *at = lp_bin(b, LP_add, st->base[i], lp_bin(b, LP_mul, j, st->stride[i]));
         ir_dtype t = s->in[i]->dtype, as = s->moves ? t : ir_dtype_compute(t);

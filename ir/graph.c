@@ -1,6 +1,6 @@
 /* Outputs and states of graphs; see ir.h.
  *
- *   graph main(f32[4] %x, state f32[2] %m = @init) => (f32[4] y, state f32[2] m) {
+ *   graph main(f32[4] %x along 0, state f32[2] %m = @init) => (f32[4] y along 0, state f32[2] m) {
  *     ...
  *     return %y, %m1
  *   }
@@ -62,4 +62,16 @@ void ir_graph_remove_state(ir_graph *g, uint32_t i) {
     remove_operand(g->initial, i);
     g->n_states--;
     ir_region_remove_param(g->body, param);
+}
+
+int32_t ir_graph_along(const ir_graph *g, const char *name, bool output) {
+    for (uint32_t i = 0; name && i < g->n_along; i++)
+        if (g->along[i].output == output && !strcmp(g->along[i].name, name))
+            return g->along[i].axis;
+    return -1;
+}
+
+void ir_graph_set_along(ir_graph *g, const char *name, bool output, int32_t axis) {
+    tl_vec_grow(g->module->arena, (void **)&g->along, g->n_along, &g->along_cap, sizeof *g->along);
+    g->along[g->n_along++] = (ir_along){ir_name(g->module->ctx, name), output, axis};
 }

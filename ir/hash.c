@@ -146,12 +146,18 @@ static void mix_region(hasher *s, const ir_region *r) {
     mix_node(s, r->yield);
 }
 
+/* Of an input or output. */
+static void mix_name(hasher *s, const ir_graph *g, const char *name, bool output) {
+    mix_string(s, name);
+    mix(s, (uint64_t)ir_graph_along(g, name, output));
+}
+
 static void mix_graph(hasher *s, const ir_graph *g) {
     mix_string(s, g->name);
     for (uint32_t i = 0; i < g->body->n_params; i++)
-        mix_string(s, g->body->params[i]->name);
+        mix_name(s, g, g->body->params[i]->name, false);
     for (uint32_t i = 0; i < ir_region_n_results(g->body); i++)
-        mix_string(s, g->outputs[i]);
+        mix_name(s, g, g->outputs[i], true);
     mix(s, g->n_states);
     for (uint32_t i = 0; i < g->n_states; i++)
         mix_operand(s, ir_graph_initial(g, i));

@@ -113,6 +113,13 @@ struct ir_region {
     ir_node *yield; /* op OP_Yield; not in the list; its operands are the region's results */
 };
 
+/* An input or output of a step function that is the next part of a sequence, along an axis. */
+typedef struct ir_along {
+    const char *name; /* interned */
+    bool output;
+    int32_t axis;
+} ir_along;
+
 struct ir_graph {
     ir_module *module;
     const char *name;
@@ -123,6 +130,8 @@ struct ir_graph {
     uint32_t n_states;
     ir_node *
         initial; /* op OP_Yield, in no list: a constant for each state, which broadcasts to its shape; NULL without states */
+    ir_along *along;
+    uint32_t n_along, along_cap;
     ir_graph *next;
 };
 
@@ -172,6 +181,9 @@ static inline ir_value *ir_graph_initial(const ir_graph *g, uint32_t i) {
     return g->initial->in[i].value;
 }
 void ir_graph_set_next(ir_graph *g, uint32_t i, ir_value *v);
+/* The axis along which this input or output is part of a sequence; -1 = it is none. */
+int32_t ir_graph_along(const ir_graph *g, const char *name, bool output);
+void ir_graph_set_along(ir_graph *g, const char *name, bool output, int32_t axis);
 static inline uint32_t ir_region_n_results(const ir_region *r) {
     return r->yield->n_in;
 }

@@ -115,6 +115,19 @@ static bool open_scope(parser *p, ir_region *r) {
     return true;
 }
 
+/* along 1, behind an input or output of this name. */
+static bool parse_along(parser *p, ir_graph *g, const char *name, bool output) {
+    lexer *l = &p->lx;
+    int64_t axis;
+    if (!lex_accept_word(l, "along")) return !l->failed;
+    if (l->tok.kind != LEX_NUMBER || !lex_parse_int(l->tok.text, &axis) || axis < 0 ||
+        axis >= IR_MAX_RANK || !name)
+        return lex_error(l, "expected an axis, found %s", lex_describe(l));
+    ir_graph_set_along(g, name, output, (int32_t)axis);
+    lex_next(l);
+    return !l->failed;
+}
+
 /* = @zero, behind a state: its initial value. */
 static bool parse_initial(parser *p, value_vec *initial) {
     lexer *l = &p->lx;
@@ -154,6 +167,7 @@ static bool parse_params(parser *p, ir_region *r) {
             return lex_error(l, "more than %d parameters", IR_MAX_OPERANDS);
         tl_vec_push(p->arena, &params, v);
         if (state && !parse_initial(p, &initial)) return false;
+        if (!r->owner && !state && !parse_along(p, r->graph, id.name, false)) return false;
     }
     set_initial(p, r, &initial);
     r->params = params.data;
@@ -326,7 +340,7 @@ static bool accept_state(lexer *l) {
 }
 
 /* (f32[N,4] y, z, state m) */
-static bool parse_outputs(parser *p, output_vec *out) {
+static bool parse_outputs(parser *p, ir_graph *g, output_vec *out) {
     lexer *l = &p->lx;
     if (!lex_expect(l, '(')) return false;
     while (!lex_is(l, ')')) {
@@ -335,7 +349,7 @@ static bool parse_outputs(parser *p, output_vec *out) {
         o.state = accept_state(l);
         if (parse_type_starts(p) && !parse_type(p, &o.type)) return false;
         o.name = parse_name(p, "an output name");
-        if (!o.name) return false;
+        if (!o.name || (!o.state && !parse_along(p, g, o.name, true))) return false;
         if (out->len == IR_MAX_OPERANDS)
             return lex_error(l, "more than %d outputs", IR_MAX_OPERANDS);
         tl_vec_push(p->arena, out, o);
@@ -405,7 +419,7 @@ static bool parse_graph(parser *p) {
     if (!parse_params(p, g->body)) return false;
     if (l->tok.kind != LEX_ARROW) return lex_error(l, "expected '=>', found %s", lex_describe(l));
     lex_next(l);
-    if (!parse_outputs(p, &outputs) || !lex_expect(l, '{')) return false;
+    if (!parse_outputs(p, g, &outputs) || !lex_expect(l, '{')) return false;
     p->depth = 0;
     return open_scope(p, g->body) && parse_statements(p, g->body, "return") &&
            bind_outputs(p, g, &outputs);

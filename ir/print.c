@@ -256,12 +256,18 @@ static void print_typed(printer *p, const ir_value *v) {
     print_operand(p, v);
 }
 
+static void print_along(printer *p, const ir_graph *g, const char *name, bool output) {
+    int32_t axis = ir_graph_along(g, name, output);
+    if (axis >= 0) tl_str_printf(p->out, " along %d", axis);
+}
+
 /* The first n parameters, without the closing parenthesis. */
 static void print_some_params(printer *p, const ir_region *r, uint32_t n) {
     tl_str_putc(p->out, '(');
     for (uint32_t i = 0; i < n; i++) {
         if (i) tl_str_puts(p->out, ", ");
         print_typed(p, r->params[i]);
+        if (!r->owner) print_along(p, r->graph, r->params[i]->name, false);
     }
 }
 
@@ -388,6 +394,7 @@ static void print_graph(printer *p, const ir_graph *g) {
         ir_type_print(v ? v->type : NULL, p->out);
         tl_str_putc(p->out, ' ');
         print_plain_or_quoted(p, g->outputs && g->outputs[i] ? g->outputs[i] : "");
+        print_along(p, g, g->outputs ? g->outputs[i] : NULL, true);
     }
     tl_str_putc(p->out, ')');
     print_body(p, r, "return");

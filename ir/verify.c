@@ -205,6 +205,22 @@ static void check_state(verifier *s, const ir_graph *g, uint32_t i) {
                 v->name);
 }
 
+static void check_along(verifier *s, const ir_graph *g) {
+    for (uint32_t i = 0; i < g->n_along; i++) {
+        const ir_along *a = &g->along[i];
+        uint32_t n = a->output ? ir_graph_n_outputs(g) : ir_graph_n_inputs(g);
+        const ir_type *t = NULL;
+        for (uint32_t k = 0; k < n; k++) {
+            const char *name = a->output ? g->outputs[k] : g->body->params[k]->name;
+            const ir_value *v = a->output ? ir_region_result(g->body, k) : g->body->params[k];
+            if (name && v && !strcmp(name, a->name)) t = v->type;
+        }
+        verify_that(s, NULL, t && (!ir_type_is_ranked(t) || a->axis < t->rank),
+                    "'%s' is part of a sequence along axis %d, which it does not have", a->name,
+                    a->axis);
+    }
+}
+
 static void check_states(verifier *s, const ir_graph *g) {
     if (!g->n_states) return;
     if (!verify_that(s, NULL,
@@ -229,6 +245,7 @@ static void check_graph(verifier *s, const ir_graph *g) {
         check_name(s, &outputs, "graph output", g->outputs ? g->outputs[i] : NULL);
     check_region(s, g, NULL, g->body, 0);
     check_states(s, g);
+    check_along(s, g);
     check_region_uses(s, NULL, g->body);
 }
 

@@ -387,6 +387,13 @@ static bool run_first(pass_manager *pm, bool *changed) {
     return run_list(pm, tl_sv_from("infer_shapes, pair_states"), changed);
 }
 
+/* A list of passes of one's own may lack the one that the option is for. */
+static bool check_streamed(const pass_manager *pm) {
+    if (!pm->options.n_streams || pm->ctx.m->graphs->n_along || bisect_ended(pm)) return true;
+    return diag_error(&pm->ctx.c->diag, NULL, "--stream: the passes '%s' lack 'stream'",
+                      pm->passes);
+}
+
 bool pass_run(ir_module *m, const char *passes, const pass_options *o) {
     pass_manager *pm = create(m, passes, o);
     check_take_snapshot(pm);
@@ -394,6 +401,7 @@ bool pass_run(ir_module *m, const char *passes, const pass_options *o) {
     if (pm->options.eval) oracle_init(&pm->oracle, m, &pm->arena, 1);
     bool changed = false;
     bool good = run_first(pm, &changed) && run_list(pm, tl_sv_from(passes), &changed);
+    good = good && check_streamed(pm);
     if (pm->options.time) print_times(pm);
     if (pm->options.stats) print_stats(pm);
     release(pm);

@@ -52,6 +52,8 @@ typedef struct pass_options {
     FILE *log;                 /* for everything printed; NULL = stderr */
     const char *const *states; /* "h0=hn,c0=cn": inputs and outputs that are one state */
     uint32_t n_states;
+    const char *const *streams; /* "x:1:4": input, axis of the sequence, positions in a step */
+    uint32_t n_streams;
     const pass_info
         *extra; /* passes beyond passes.def: tests, and tools with passes of their own */
     uint32_t n_extra;

@@ -14,6 +14,8 @@ const char pipeline_default[] =
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce),"
     /* what exporters spelled out is one operator: normalisation, activation functions, attention */
     "fuse_normalization, fuse_activation, fuse_attention, decompose,"
+    /* where that is asked for (--stream), one step of it */
+    "stream,"
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads),"
     /* products in the form of their kernels, with what happens before and after them; one nest for what is elementwise */
     "merge_matmul, fuse_matmul, fuse_conv, pack_weights, fuse_elementwise, dce";

@@ -214,7 +214,7 @@ struct tlbc_model {
     const tlbc_state_info *states; /* n_states > 0: a step function */
     uint32_t chunk,
         delay; /* positions of the sequence that a step takes, 0 where none is cut up or their number is free; positions by
-                            * which outputs lag behind inputs */
+                            * which outputs can lag behind inputs */
     double
         flops; /* of the products of one run, a multiply-add is two; 0 where it depends on symbols */
     uint64_t weight_bytes; /* of all constants */

@@ -69,6 +69,9 @@ typedef struct tlbc_compile_options {
         *states; /* "h0=hn,c0=cn": an input and an output that are one state of a step function */
     uint32_t n_states;
     const char *explain; /* passes that say on standard error what they found, comma separated */
+    const char *const
+        *streams; /* "x:1:4": a step function that takes 4 positions along axis 1 of input x */
+    uint32_t n_streams;
 } tlbc_compile_options;
 
 /* Compiles a model file. `options` may be NULL. `message` may be NULL; else it gets NULL or text to be freed by tlbc_message_free: errors,

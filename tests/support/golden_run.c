@@ -4,8 +4,8 @@
 /* What stands behind the pipeline of a RUN line. */
 typedef struct run_options {
     ir_print_options print;
-    const char *states[4];
-    uint32_t n_states;
+    const char *states[4], *streams[4];
+    uint32_t n_states, n_streams;
 } run_options;
 
 #ifdef TLBC_HAVE_PASSES
@@ -15,6 +15,8 @@ static bool run_passes(ir_module *m, const char *passes, const run_options *r) {
     pass_options o = {.verify = true, .roundtrip = true, .eval = true};
     o.states = r->states;
     o.n_states = r->n_states;
+    o.streams = r->streams;
+    o.n_streams = r->n_streams;
     return pass_run(m, passes, &o);
 }
 #else
@@ -87,6 +89,7 @@ static const char *option_value(tl_arena *a, tl_sv word, const char *name) {
 
 static bool read_option(tl_arena *a, tl_sv word, run_options *o) {
     const char *state = option_value(a, word, "--state=");
+    const char *stream = option_value(a, word, "--stream=");
     if (tl_sv_is(word, "--constants=full"))
         o->print.constants = IR_CONSTANTS_FULL;
     else if (tl_sv_is(word, "--constants=hash"))
@@ -97,6 +100,8 @@ static bool read_option(tl_arena *a, tl_sv word, run_options *o) {
         o->print.locations = true;
     else if (state && o->n_states < 4)
         o->states[o->n_states++] = state;
+    else if (stream && o->n_streams < 4)
+        o->streams[o->n_streams++] = stream;
     else
         return false;
     return true;

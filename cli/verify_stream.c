@@ -1,0 +1,129 @@
+/* tlbc verify --stream: the model compiled for the whole sequence and as a step function, on the same sequences of random lengths. All bits
+ * must be equal: of outputs that are sequences, everywhere; of the others, behind the last step. */
+#include "cli/file.h"
+#include "cli/steps.h"
+#include "cli/verify.h"
+#include "frontend/frontend.h"
+
+enum { MAX_STEPS = 9 };
+
+typedef struct stream_job {
+    verify_job whole, step;
+    const ir_module *imported;
+    cli_list streams, dims;
+    const char *passes, *skip;
+} stream_job;
+
+static bool compile(stream_job *s, verify_job *j, bool step, const char *name) {
+    cli *c = j->c;
+    ir_module *m = ir_module_clone(s->imported, c->arena);
+    pass_options o = {.skip = s->skip, .command_line = "tlbc verify --stream"};
+    o.streams = s->streams.items;
+    o.n_streams = step ? s->streams.n : 0;
+    if (!pass_options_add_environment(&o, &c->ctx) || !pass_run(m, s->passes, &o)) return false;
+    j->model = verify_build(j, m, name);
+    return j->model && model_session(c, j->model, j->threads, &j->session);
+}
+
+static const char *list_states(cli *c, const tlbc_model *m) {
+    tl_str s;
+    tl_str_init(&s, c->arena);
+    for (uint32_t i = 0; i < m->n_states; i++)
+        tl_str_printf(&s, "%s%s %s", i ? ", " : "", m->states[i].tensor.name,
+                      model_type_text(c->arena, &m->states[i].tensor));
+    return m->n_states ? s.data : "none";
+}
+
+/* ---- one sequence --------------------------------------------------------------------------------------------- */
+
+/* How many steps fit the whole model: as many as it says, or a random number. */
+static int64_t choose_steps(const stream_job *s, uint64_t seed, int32_t *symbol) {
+    *symbol = -1;
+    for (uint32_t i = 0; i < s->step.model->n_inputs; i++) {
+        const tlbc_tensor_info *part = &s->step.model->inputs[i];
+        if (!part->sequence) continue;
+        const tlbc_dim *whole = &s->whole.model->inputs[i].dims[part->sequence - 1];
+        if (whole->value >= 0) return whole->value / part->dims[part->sequence - 1].value;
+        *symbol = whole->bind;
+        return 1 + (int64_t)(seed * 2654435761u >> 7) % MAX_STEPS;
+    }
+    return 1;
+}
+
+/* The length of the sequence beside the sizes that --dim gives. */
+static cli_list add_length(cli *c, const stream_job *s, int32_t symbol, int64_t steps) {
+    const char **items = TL_NEW_ARRAY(c->arena, const char *, s->dims.n + 1);
+    cli_list list = {items, 0};
+    for (uint32_t i = 0; i < s->dims.n; i++)
+        items[list.n++] = s->dims.items[i];
+    if (symbol >= 0)
+        items[list.n++] = tl_arena_printf(c->arena, "%s=%lld", s->whole.model->symbols[symbol],
+                                          (long long)(steps * s->step.model->chunk));
+    return list;
+}
+
+static bool compare(stream_job *s, int64_t run, uint32_t i, const tlbc_tensor *got,
+                    const tlbc_tensor *want) {
+    cli *c = s->whole.c;
+    const char *name = s->whole.model->outputs[i].name;
+    if (got->bytes == want->bytes && !memcmp(got->data, want->data, got->bytes)) return true;
+    const verify_tolerance exact = {0};
+    verify_result r = verify_compare(c->arena, &exact, data_to_ir(c, got), data_to_ir(c, want));
+    return diag_error(c->diag, NULL, "run %lld: output %u '%s' of the step function: %s",
+                      (long long)run, i, name, r.text ? r.text : "bits differ");
+}
+
+static bool verify_sequence(stream_job *s, int64_t run, uint64_t seed) {
+    cli *c = s->whole.c;
+    int32_t symbol;
+    int64_t steps = choose_steps(s, seed, &symbol);
+    model_tensors whole, streamed;
+    step_plan plan;
+    model_tensors_init(c, s->whole.model, &whole);
+    model_tensors_init(c, s->step.model, &streamed);
+    if (!model_random_inputs(c, &whole, add_length(c, s, symbol, steps), seed) ||
+        !model_alloc_outputs(c, s->whole.session, &whole))
+        return false;
+    tlbc_status status = tlbc_run(s->whole.session, whole.in, whole.out);
+    if (status) {
+        model_report(c, s->whole.session, status, "the whole sequence");
+        return false;
+    }
+    streamed.in = whole.in;
+    tlbc_reset(s->step.session, TLBC_ALL_STREAMS);
+    if (!steps_plan(c, &streamed, &plan) || !steps_run(c, s->step.session, &plan, &streamed))
+        return false;
+    bool same = true;
+    for (uint32_t i = 0; i < whole.model->n_outputs; i++)
+        same &= compare(s, run, i, &streamed.out[i], &whole.out[i]);
+    printf("run %lld: %lld steps%s\n", (long long)run, (long long)plan.steps,
+           same ? ", all bits equal" : "");
+    return same;
+}
+
+/* ---- the command ---------------------------------------------------------------------------------------------- */
+
+static const ir_module *read_module(cli *c, const char *path) {
+    tl_sv text;
+    if (strcmp(file_extension(path), ".tl")) return fe_import_file(&c->ctx, c->arena, path, NULL);
+    if (!file_read(c->diag, c->arena, path, &text)) return NULL;
+    return ir_module_parse(&c->ctx, c->arena, path, text.data, text.len);
+}
+
+bool verify_stream(const verify_job *j, const char *path, const verify_stream_options *o) {
+    stream_job s = {.whole = *j,
+                    .step = *j,
+                    .streams = o->streams,
+                    .dims = o->dims,
+                    .passes = o->passes ? o->passes : "default",
+                    .skip = o->skip};
+    s.imported = read_module(j->c, path);
+    bool ok = s.imported && compile(&s, &s.whole, false, "whole") &&
+              compile(&s, &s.step, true, "step");
+    if (ok) printf("states: %s\n", list_states(j->c, s.step.model));
+    for (int64_t run = 0; ok && run < o->runs; run++)
+        ok = verify_sequence(&s, run, (uint64_t)(o->seed + run));
+    tlbc_session_free(s.whole.session);
+    tlbc_session_free(s.step.session);
+    return ok;
+}

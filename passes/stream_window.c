@@ -1,0 +1,260 @@
+/* What sees a limited piece of the past, or a summary of it, in a stream: running sums, reductions over all positions so far, causal
+ * convolutions.
+ *
+ *   %c = CumSum(%x, @1)               ->  %j = Concat(%sum, %x)  %k = CumSum(%j, @1)  %c = Slice(%k, 1 ...); the last row is the state
+ *   %m = ReduceMean(%x, @1)           ->  %r = ReduceSum(Concat(%sum, %x), @1)  %m = Div(%r, positions so far); %r is the state
+ *   %y = Conv<pads=[2,0]>(%x, @w3)    ->  %j = Concat(%tail, %x)  %y = Conv(%j, @w3); the last 2 columns of %j are the state
+ *
+ * The state stands in front of the step's positions, so that everything is added in the order in which the whole sequence is. */
+#include "passes/stream.h"
+
+#include "ir/limits.h"
+#include "passes/util.h"
+
+#include <math.h>
+
+/* ---- a state in front of the step's positions ------------------------------------------------------------------- */
+
+typedef struct joined {
+    ir_value *value; /* state, then the step's positions */
+    uint32_t state;  /* its index, for ir_graph_set_next */
+    int64_t before;  /* elements of the state */
+} joined;
+
+/* x's type with `n` elements along its axis. */
+static const ir_type *part_type(streamer *s, const ir_type *t, int32_t axis, int64_t n) {
+    const ir_dim **dims = TL_NEW_ARRAY(s->ctx->scratch, const ir_dim *, t->rank);
+    memcpy(dims, t->dims, (size_t)t->rank * sizeof *dims);
+    dims[axis] = ir_dim_const(s->ctx->c, n);
+    return ir_type_tensor(s->ctx->c, t->dtype, t->rank, dims);
+}
+
+static joined join_state(streamer *s, ir_node *n, const char *what, ir_value *initial,
+                         int64_t before) {
+    ir_value *x = n->in[0].value;
+    int32_t axis = stream_get(s, x)->axis;
+    joined j = {.before = before};
+    ir_value *state = stream_state(s, n, what, initial, part_type(s, x->type, axis, before),
+                                   &j.state);
+    ir_builder b = ir_build_before(n);
+    j.value = build_op2_int(&b, OP_Concat, state, x, "axis", axis);
+    return j;
+}
+
+static ir_value *slice(ir_builder *b, ir_value *x, int32_t axis, int64_t from, int64_t to) {
+    int64_t at = axis;
+    ir_value *in[] = {x, build_i64s(b, &from, 1), build_i64s(b, &to, 1), build_i64s(b, &at, 1)};
+    return build_node(b, OP_Slice, in, 4, 1, NULL, 0)->out;
+}
+
+/* The node goes; its readers read `with`. */
+static void replace(streamer *s, ir_node *n, ir_value *with, stream_value info) {
+    info.whole = n->out[0].type;
+    if (!with->name) {
+        with->name = n->out[0].name;
+        n->out[0].name = NULL;
+    }
+    ir_value_replace_uses(&n->out[0], with);
+    stream_set(s, with, info);
+    ir_node_remove(n);
+}
+
+static bool is_summable(streamer *s, const ir_node *n, const stream_value *v) {
+    if (v->outer == 1 && !v->lead && !v->tail) return true;
+    return stream_refuse(s, n, "the positions of a step are not one piece of its axis");
+}
+
+/* ---- running sums ----------------------------------------------------------------------------------------------- */
+
+bool stream_cumsum(streamer *s, ir_node *n) {
+    const stream_value *v = stream_get(s, n->in[0].value);
+    int64_t axis;
+    if (v->kind != STREAM_PART || !ir_value_const_i64(n->in[1].value, &axis))
+        return stream_refuse(s, n, "its axis is not known");
+    if (normal_axis(axis, v->whole->rank) != v->axis) {
+        stream_follow(s, n, 0, v, v->axis);
+        return stream_retype(s, n);
+    }
+    if (ir_attr_int(n, "reverse", 0))
+        return stream_refuse(s, n, "it looks ahead: it sums from the end of the sequence");
+    if (!is_summable(s, n, v)) return false;
+    stream_value info = *v;
+    bool exclusive = ir_attr_int(n, "exclusive", 0);
+    ir_builder b = ir_build_before(n);
+    ir_value *zero = build_scalar(&b, n->in[0].value->type->dtype, 0);
+    joined j = join_state(s, n, "sum", zero, 1);
+    ir_value *sums = build_op2(&b, OP_CumSum, j.value, n->in[1].value);
+    ir_graph_set_next(s->g, j.state, slice(&b, sums, info.axis, info.step, info.step + 1));
+    replace(s, n, slice(&b, sums, info.axis, !exclusive, info.step + !exclusive), info);
+    return true;
+}
+
+/* ---- reductions over the positions ------------------------------------------------------------------------------- */
+
+/* What a reduction begins with; false where there is none for this operator. */
+static bool neutral(const ir_node *n, double *x) {
+    ir_dtype t = n->in[0].value->type->dtype;
+    switch (n->op) {
+    case OP_ReduceSum:
+    case OP_ReduceMean:
+        *x = 0;
+        return true;
+    case OP_ReduceProd:
+        *x = 1;
+        return true;
+    case OP_ReduceMax:
+        *x = -(double)INFINITY;
+        return ir_dtype_is_float(t);
+    case OP_ReduceMin:
+        *x = (double)INFINITY;
+        return ir_dtype_is_float(t);
+    default:
+        return false;
+    }
+}
+
+/* Divided by the number of positions so far. */
+static ir_value *average(streamer *s, ir_builder *b, ir_value *sum, int64_t step) {
+    ir_value *count = build_op2(b, OP_Add, stream_base(s, b, step),
+                                build_scalar(b, DT_i64, (double)step));
+    return build_op2(b, OP_Div, sum, build_cast(b, count, sum->type->dtype));
+}
+
+bool stream_reduce(streamer *s, ir_node *n) {
+    const stream_value v = *stream_get(s, n->in[0].value);
+    double start;
+    int64_t axis = v.axis, given[2];
+    bool one = ir_in(n, 1) ? ir_value_const_ints(n->in[1].value, given, 2) == 1
+                           : v.whole->rank == 1;
+    if (!one || !neutral(n, &start))
+        return stream_refuse(s, n, "it looks ahead: it needs all positions");
+    if (!is_summable(s, n, &v)) return false;
+    bool mean = n->op == OP_ReduceMean, keep = ir_attr_int(n, "keepdims", 1);
+    ir_builder b = ir_build_before(n);
+    ir_value *initial = build_scalar(&b, n->in[0].value->type->dtype, start);
+    joined j = join_state(s, n, "reduced", initial, 1);
+    ir_value *axes = build_i64s(&b, &axis, 1);
+    ir_value *r = build_op2(&b, mean ? OP_ReduceSum : n->op, j.value, axes);
+    ir_graph_set_next(s->g, j.state, r);
+    if (mean) r = average(s, &b, r, v.step);
+    if (!keep) r = build_op2(&b, OP_Squeeze, r, axes);
+    replace(s, n, r, (stream_value){.kind = STREAM_FINAL});
+    return true;
+}
+
+/* ---- padding ------------------------------------------------------------------------------------------------------ */
+
+/* The number in pads for the beginning of `axis`; the end's is `count` further. -1: the axis is not padded. */
+static int32_t find_pad(const ir_node *n, int32_t rank, int32_t axis, int32_t count) {
+    int64_t axes[IR_MAX_RANK];
+    if (!ir_in(n, 3)) return axis;
+    if (ir_value_const_ints(n->in[3].value, axes, IR_MAX_RANK) != count) return -1;
+    for (int32_t i = 0; i < count; i++)
+        if (normal_axis(axes[i], rank) == axis) return i;
+    return -1;
+}
+
+bool stream_pad(streamer *s, ir_node *n) {
+    const stream_value *v = stream_get(s, n->in[0].value);
+    int64_t pads[2 * IR_MAX_RANK];
+    int32_t count = v->kind == STREAM_PART
+                        ? ir_value_const_ints(n->in[1].value, pads, 2 * IR_MAX_RANK) / 2
+                        : -1;
+    if (count < 0) return stream_refuse(s, n, "how much it pads is not known");
+    int32_t at = find_pad(n, v->whole->rank, v->axis, count);
+    int64_t front = at < 0 ? 0 : pads[at], behind = at < 0 ? 0 : pads[at + count];
+    if (front < 0 || behind < 0 || v->tail || (v->lead && (front || behind)) || v->outer != 1)
+        return stream_refuse(s, n, "it cuts positions off the sequence, or pads it twice");
+    if ((front || behind) && strcmp(ir_attr_string(n, "mode", "constant"), "constant"))
+        return stream_refuse(s, n, "it repeats positions of the sequence at its ends");
+    ir_builder b = ir_build_before(n);
+    stream_value out = *v;
+    if (front || behind) out.pad = ir_in(n, 2);
+    out.lead += front;
+    out.tail += behind;
+    if (at >= 0) pads[at] = pads[at + count] = 0;
+    ir_node_set_operand(n, 1, build_i64s(&b, pads, (uint32_t)count * 2));
+    stream_follow(s, n, 0, &out, v->axis);
+    return stream_retype(s, n);
+}
+
+/* ---- convolutions --------------------------------------------------------------------------------------------------- */
+
+static int64_t window_int(const ir_node *n, const char *list, int32_t i, int64_t otherwise) {
+    uint32_t count;
+    const int64_t *v = ir_attr_ints(n, list, &count);
+    return v && (uint32_t)i < count ? v[i] : otherwise;
+}
+
+typedef struct window {
+    int64_t past;          /* positions before its own that a window sees */
+    int64_t stride;        /* positions between two windows */
+    int64_t front, behind; /* padding */
+} window;
+
+static window window_of(const ir_node *n, const stream_value *v) {
+    int32_t i = v->axis - 2, spatial = v->whole->rank - 2;
+    int64_t size = 1;
+    ir_dim_is_const(n->in[1].value->type->dims[v->axis], &size);
+    return (window){
+        .past = (size - 1) * window_int(n, "dilations", i, 1),
+        .stride = window_int(n, "strides", i, 1),
+        .front = v->lead + window_int(n, "pads", i, 0),
+        .behind = v->tail + window_int(n, "pads", i + spatial, 0),
+    };
+}
+
+/* The padding of the streamed axis is the state's now. */
+static void drop_pads(streamer *s, ir_node *n, int32_t i, int32_t spatial) {
+    uint32_t count;
+    const int64_t *old = ir_attr_ints(n, "pads", &count);
+    int64_t pads[2 * IR_MAX_RANK];
+    if (!old) return;
+    memcpy(pads, old, count * sizeof *pads);
+    pads[i] = pads[i + spatial] = 0;
+    ir_attr_set_ints(s->ctx->m, n, "pads", pads, count);
+}
+
+static bool check_window(streamer *s, const ir_node *n, const stream_value *v, const window *w) {
+    const char *pad = ir_attr_string(n, "auto_pad", "NOTSET");
+    if (stream_get(s, n->in[1].value)->kind != STREAM_FIXED || v->axis < 2 || v->outer != 1)
+        return stream_refuse(s, n, "it brings together different positions of the sequence");
+    if (strcmp(pad, "NOTSET") && strcmp(pad, "VALID"))
+        return stream_refuse(s, n, "it looks ahead: auto_pad centres its window");
+    if (w->front < w->past)
+        return stream_refuse(s, n, "it looks ahead: a position needs the %lld behind it",
+                             (long long)(w->past - w->front));
+    if (w->front > w->past || (v->pad && window_int(n, "pads", v->axis - 2, 0)))
+        return stream_refuse(s, n, "it is padded by more than its window sees");
+    if (v->step % w->stride)
+        return stream_refuse(s, n,
+                             "it takes every %lldth position, of which a step of %lld has "
+                             "not a whole number",
+                             (long long)w->stride, (long long)v->step);
+    return true;
+}
+
+bool stream_conv(streamer *s, ir_node *n) {
+    const stream_value v = *stream_get(s, n->in[0].value);
+    if (v.kind == STREAM_PART && v.axis == 0 && !v.lead && !v.tail) {
+        stream_follow(s, n, 0, &v, 0); /* a batch */
+        return stream_retype(s, n);
+    }
+    window w = v.kind == STREAM_PART && v.axis >= 2 ? window_of(n, &v) : (window){.stride = 1};
+    if (!check_window(s, n, &v, &w)) return false;
+    stream_value out = v;
+    out.step /= w.stride;
+    out.lead = 0;
+    out.pad = NULL;
+    out.tail = w.behind;
+    if (w.past) {
+        ir_builder b = ir_build_before(n);
+        ir_dtype t = n->in[0].value->type->dtype;
+        joined j = join_state(s, n, "past", v.pad ? v.pad : build_scalar(&b, t, 0), w.past);
+        ir_graph_set_next(s->g, j.state, slice(&b, j.value, v.axis, v.step, v.step + w.past));
+        ir_node_set_operand(n, 0, j.value);
+    }
+    drop_pads(s, n, v.axis - 2, v.whole->rank - 2);
+    stream_follow(s, n, 0, &out, v.axis);
+    return stream_retype(s, n);
+}

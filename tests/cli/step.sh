@@ -1,0 +1,41 @@
+#!/bin/bash
+# Step functions from the command line: made by --stream, run over a whole sequence, inspected; what is wrong is said.
+. "$(dirname "$0")/lib.sh"
+model=$SOURCE/tests/models/tlb_test_scan_logits/model.onnx
+data=$SOURCE/tests/models/tlb_test_scan_logits/test_data_set_0/input_0.pb
+
+expect 0 "a step function" "$TLBC" compile "$model" --stream x:1:4 -o step.so --emit=so,header
+contains step.h "static inline tlbc_status step_step("
+expect 0 "the whole" "$TLBC" compile "$model" -o whole.so
+expect 0 "run in steps" "$TLBC" run step.so --input x="$data" --output-dir step
+contains out "5 steps"
+expect 0 "run at once" "$TLBC" run whole.so --input x="$data" --output-dir whole
+check "same bits" cmp -s step/logits.npy whole/logits.npy
+expect 0 "run in memory" "$TLBC" run "$model" --stream x:1:4 --input x="$data" --output-dir memory
+check "same bits in memory" cmp -s memory/logits.npy whole/logits.npy
+
+expect 0 "inspect" "$TLBC" inspect step.so
+contains out "options     --cpu=native --stream x:1:4"
+contains out "states      128 bytes for each stream"
+contains out "step        4 positions of the sequence"
+contains out "delay       3 positions at most"
+expect 0 "inspect as JSON" "$TLBC" inspect step.so --json
+contains out '"chunk": 4'
+
+expect 0 "verify" "$TLBC" verify "$model" --stream x:1:4 --runs 2
+contains out "run 1: 5 steps, all bits equal"
+
+expect 1 "a chunk that does not divide" "$TLBC" compile "$model" --stream x:1:3 -o no.so
+contains err "the model takes 20 positions, which are no multiple of 3"
+expect 1 "less than the model's chunk" "$TLBC" compile "$model" --stream x:1:2 -o no.so
+contains err "it takes positions in groups, which a step of 2 does not fill"
+expect 1 "no such axis" "$TLBC" compile "$model" --stream x:2:4 -o no.so
+contains err "--stream x: it has no axis 2"
+expect 1 "no such input" "$TLBC" compile "$model" --stream tokens:1:4 -o no.so
+contains err "the model has no input 'tokens'"
+expect 1 "no such pair" "$TLBC" compile "$model" --state x=y -o no.so
+contains err "--state x=y: the model has no output 'y'; its outputs: logits"
+expect 1 "a pair of two types" "$TLBC" compile "$model" --state x=logits -o no.so
+contains err "--state x=logits: the input is i64[1,20], the output f32[1,3]"
+check "no file of a failure" [ ! -e no.so ]
+finish
