@@ -5,7 +5,7 @@
  *                                                          %s = %p[T:]
  *   %y = RotaryEmbedding(%x, %cos, %sin, %positions)  ->   rows of the caches gathered, then RotaryEmbedding without positions
  *
- * A few taps are products of views, one nest after fuse_elementwise; many are a Conv with a group for each channel. */
+ * A few taps are products of views, one nest after fuse_elementwise; more have a kernel (codegen/lower/causal_conv.c). */
 #include "passes/decompose.h"
 
 #include "passes/util.h"
@@ -56,30 +56,41 @@ static ir_value *sum_of_taps(causal_conv *v, int64_t taps) {
     return sum;
 }
 
-static ir_value *grouped_conv(causal_conv *v, int64_t channels) {
-    ir_value *in[3] = {build_cast(v->b, v->padded, v->type),
-                       build_cast(v->b, v->n->in[1].value, v->type)};
-    if (ir_in(v->n, 2)) in[2] = build_cast(v->b, v->n->in[2].value, v->type);
-    ir_attr group = {.name = "group", .kind = ATTR_INT, .v.i = channels};
-    return &build_node(v->b, OP_Conv, in, in[2] ? 3 : 2, 1, &group, 1)->out[0];
+/* Many taps: the operator itself, from a past that is given; zeros where there is none. */
+static ir_value *through_kernel(causal_conv *v) {
+    ir_builder *b = v->b;
+    ir_node *n = v->n;
+    ir_value *in[4] = {n->in[0].value, n->in[1].value, ir_in(n, 2), ir_in(n, 3)};
+    const ir_type *x = in[0]->type;
+    const ir_dim *dims[] = {x->dims[0], x->dims[1], v->before};
+    if (!in[3])
+        in[3] = build_op2(b, OP_Expand, build_scalar(b, x->dtype, 0), build_dims(b, dims, 3));
+    ir_node *y = build_node(b, OP_CausalConvWithState, in, 4, 2, NULL, 0);
+    if (n->n_out > 1) decompose_give(n, 1, &y->out[1]);
+    return &y->out[0];
+}
+
+static ir_value *through_products(causal_conv *v, int64_t taps) {
+    ir_ctx *c = v->b->m->ctx;
+    v->padded = pad_front(v);
+    if (v->n->n_out > 1)
+        decompose_give(v->n, 1,
+                       slice(v->b, v->padded, 2, v->length, ir_dim_add(c, v->length, v->before)));
+    return sum_of_taps(v, taps);
 }
 
 bool decompose_causal_conv(ir_builder *b, ir_node *n) {
     const ir_type *x = n->in[0].value->type, *w = n->in[1].value->type;
     const ir_graph *g = b->region->graph;
-    ir_ctx *c = b->m->ctx;
-    int64_t taps = 0, channels = 0;
+    int64_t taps = 0;
     if (!type_is_computable(g, x) || !type_is_computable(g, w)) return false;
     bool few = ir_dim_is_const(w->dims[2], &taps) && taps <= MAX_TAPS;
-    if (!few && !ir_dim_is_const(w->dims[0], &channels)) return false;
+    bool plain = strcmp(ir_attr_string(n, "activation", "none"), "none") == 0;
+    if (!few && plain && ir_in(n, 3)) return false;
     causal_conv v = {b, n, x->dims[2], w->dims[2], .type = ir_dtype_compute(x->dtype)};
-    v.before = ir_dim_sub(c, v.taps, ir_dim_const(c, 1));
-    v.padded = pad_front(&v);
-    if (n->n_out > 1)
-        decompose_give(n, 1, slice(b, v.padded, 2, v.length, ir_dim_add(c, v.length, v.before)));
-    ir_value *y = few ? sum_of_taps(&v, taps) : grouped_conv(&v, channels);
-    if (strcmp(ir_attr_string(n, "activation", "none"), "none") != 0)
-        y = build_op2(b, OP_Mul, y, build_op1(b, OP_Sigmoid, y));
+    v.before = ir_dim_sub(b->m->ctx, v.taps, ir_dim_const(b->m->ctx, 1));
+    ir_value *y = few ? through_products(&v, taps) : build_cast(b, through_kernel(&v), v.type);
+    if (!plain) y = build_op2(b, OP_Mul, y, build_op1(b, OP_Sigmoid, y));
     return decompose_give(n, 0, build_cast(b, y, x->dtype));
 }
 
