@@ -93,7 +93,7 @@ static const ir_dim *conv_flops(ir_ctx *c, const ir_node *n) {
     return multiply_adds(c, elements_of(c, ir_out(n, 0)), depth);
 }
 
-static const ir_dim *node_flops(ir_ctx *c, const ir_node *n) {
+const ir_dim *ir_node_flops(ir_ctx *c, const ir_node *n) {
     switch (n->op) {
     case OP_MatMul:
         return multiply_adds(c, elements_of(c, ir_out(n, 0)), dim_of(c, ir_in(n, 0), -1));
@@ -123,7 +123,7 @@ static const ir_dim *node_flops(ir_ctx *c, const ir_node *n) {
 static const ir_dim *region_flops(ir_ctx *c, const ir_region *r) {
     const ir_dim *sum = ir_dim_const(c, 0);
     ir_for_each_node (n, r) {
-        const ir_dim *f = node_flops(c, n);
+        const ir_dim *f = ir_node_flops(c, n);
         if (!ir_dim_is(f, 0)) sum = ir_dim_add(c, sum, f);
     }
     return sum;

@@ -10,6 +10,8 @@
 
 #include "ir/ir.h"
 
+/* Of one node, regions included. */
+const ir_dim *ir_node_flops(ir_ctx *c, const ir_node *n);
 const ir_dim *ir_graph_flops(ir_ctx *c, const ir_graph *g);
 /* The same as a plain number; 0 where it depends on symbols or is not known. */
 double ir_graph_flops_const(ir_ctx *c, const ir_graph *g);

@@ -4,6 +4,9 @@
 const char pipeline_default[] =
     /* what the importer could not know: types and the contents of shape tensors */
     "infer_shapes,"
+    /* a step that an exporter has written out many times is one step: all that follows has less to do then. Before folding, which makes the
+     * first step another one where its state is a constant; but sizes must not tell the steps apart */
+    "fold_shapes, dce, cse, reroll,"
     /* fewer operators to know: Gemm, batch normalisation, variadic sums... in simpler terms */
     "decompose,"
     /* constants computed, shape arithmetic reduced to expressions over the model's dimensions, noise gone */
@@ -12,6 +15,8 @@ const char pipeline_default[] =
     "loop_count, loop_ragged, loop_lists, recur_from_scan, recur_from_loop, recur_from_rnn,"
     "recur_slices, recur_buffers,"
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce),"
+    /* steps that have become alike only now */
+    "reroll,"
     /* what exporters spelled out is one operator: normalisation, activation functions, attention */
     "fuse_normalization, fuse_activation, fuse_attention, decompose,"
     /* where that is asked for (--stream), one step of it */

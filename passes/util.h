@@ -22,6 +22,8 @@ int32_t normal_axis(int64_t axis, int32_t rank);
 bool get_perm(const ir_node *transpose, int64_t *perm, uint32_t *rank);
 /* The operand's integers: as ir_value_const_ints, with an omitted operand giving none (0). */
 int32_t optional_ints(const ir_value *v, int64_t *out, uint32_t max);
+/* fold_shapes.c: results of n whose contents inference knows become constants or Dims nodes; true where one did. */
+bool fold_known(pass_ctx *ctx, ir_node *n);
 /* Moves all regions of one node to another of the same kind, which must have none. */
 void move_regions(ir_node *from, ir_node *to);
 
