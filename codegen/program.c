@@ -284,6 +284,7 @@ bool cg_reads_data(const ir_node *n, uint32_t i) {
     case OP_Size:
     case OP_EyeLike:
     case OP_ConstantOfShape:
+    case OP_Mt19937:
         return false;
     case OP_Reshape:
     case OP_Expand:

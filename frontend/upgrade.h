@@ -28,7 +28,7 @@ enum { FE_ALWAYS = INT32_MAX }; /* below: whatever the opset */
 /* One table per family of rules; rows of one operator in ascending order of `below`. */
 extern const fe_rule fe_rules_basic[], fe_rules_shape[], fe_rules_norm[], fe_rules_other[],
     fe_rules_sequence[], fe_rules_microsoft[], fe_rules_flex[], fe_rules_training[],
-    fe_rules_gradient[];
+    fe_rules_gradient[], fe_rules_random[];
 
 /* ---- the draft -------------------------------------------------------------------------------- */
 static inline ir_value *fe_in(const fe_node *n, uint32_t i) {
@@ -48,6 +48,8 @@ float fe_attr_float(const fe_node *n, const char *name, float fallback);
 bool fe_attr_is(const fe_node *n, const char *name, const char *text);
 /* Attribute (INT, INTS or FLOATS) `name`, where present, becomes operand i. */
 bool fe_attr_to_input(fe_node *n, const char *name, uint32_t i);
+/* For an operator without attribute `seed`: a number made of its first result's name. */
+uint64_t fe_seed(const fe_node *n);
 bool fe_error(fe_node *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- emitting --------------------------------------------------------------------------------- */

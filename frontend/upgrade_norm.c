@@ -27,8 +27,32 @@ static bool drops_nothing(const fe_node *n) {
     return fe_in(n, 1) && ir_value_const_f64(fe_in(n, 1), &ratio) && ratio == 0;
 }
 
+/* Where the flag is set, elements of which a random number in [0, 1) is below the ratio become 0, and the others are scaled so that the
+ * sum stays the same in the mean. */
+static bool drop_some(fe_node *n) {
+    ir_dtype t;
+    const fe_attr *seed = fe_find_attr(n, "seed");
+    ir_value *x = fe_in(n, 0), *ratio = fe_in(n, 1), *training = fe_in(n, 2),
+             *shape = fe_shape(n, x);
+    if (!shape || !fe_in_dtype(n, 0, &t)) return false;
+    ir_attr number = {.name = "seed", .kind = ATTR_INT};
+    number.v.i = seed ? seed->a.v.i : (int64_t)fe_seed(n);
+    ir_value *u = fe_build(n, OP_Mt19937, &shape, 1, &number, 1), *one = fe_scalar(n, DT_f64, 1);
+    ratio = ratio ? fe_build1_int(n, OP_Cast, ratio, "to", DT_f64) : fe_scalar(n, DT_f64, 0.5);
+    ir_value *keep = fe_build2(n, OP_Or, fe_build1(n, OP_Not, training),
+                               fe_build2(n, OP_GreaterOrEqual, u, ratio));
+    ir_value *scale = fe_build2(n, OP_Div, one, fe_build2(n, OP_Sub, one, ratio));
+    scale = fe_build(n, OP_Where, (ir_value *[]){training, scale, one}, 3, NULL, 0);
+    ir_dtype c = t == DT_f64 ? DT_f64 : DT_f32;
+    ir_value *y = fe_build2(n, OP_Mul, fe_build1_int(n, OP_Cast, x, "to", c),
+                            fe_build1_int(n, OP_Cast, scale, "to", c));
+    y = fe_build(n, OP_Where, (ir_value *[]){keep, y, fe_scalar(n, c, 0)}, 3, NULL, 0);
+    if (fe_wants(n, 1)) n->out[1] = keep;
+    return fe_finish(n, fe_build1_int(n, OP_Cast, y, "to", t));
+}
+
 static bool dropout(fe_node *n) {
-    if (!drops_nothing(n)) return fe_error(n, "training mode is not supported");
+    if (!drops_nothing(n)) return drop_some(n);
     if (fe_wants(n, 1) && !(n->out[1] = full_mask(n, fe_in(n, 0)))) return false;
     return fe_finish(n, fe_in(n, 0));
 }

@@ -162,6 +162,45 @@ case("sequence_map", [node("SequenceConstruct", ["one", "two"], ["s"]), node("Se
      {"one": one, "two": two, "three": outer, "outer": b}, {"y": np.concatenate([(one + two) * outer + b] * 2), "z": np.stack([-one, -two])})
 
 
+# ---- random numbers: the models test the distributions themselves; every output must be true (or the shape) --------------
+def near(x, expected, within, out):
+    """|mean of x - expected| < within"""
+    pre = out + "_"
+    return [node("Cast", [x], [pre + "c"], to=TensorProto.DOUBLE), node("ReduceMean", [pre + "c"], [pre + "m"], keepdims=0), node("Sub", [pre + "m", expected], [pre + "d"]), node("Abs", [pre + "d"], [pre + "a"]),
+            node("Less", [pre + "a", within], [out])]
+
+
+def f64s(**kw):
+    return {k: np.array(v, dtype=np.float64) for k, v in kw.items()}
+
+
+yes = np.array(True)
+for tag, t in (("", F32), ("_f64", TensorProto.DOUBLE), ("_f16", TensorProto.FLOAT16), ("_bf16", TensorProto.BFLOAT16)):
+    like, as_double = np.zeros((200, 300), dtype=np.int32), [node("Cast", ["r"], ["rd"], to=TensorProto.DOUBLE)]
+    # uniform on [-1, 3]: mean 1, mean of squares 1 + 16/12
+    case("random_uniform" + tag, [node("RandomUniform", [], ["r"], shape=[200, 300], low=-1.0, high=3.0, seed=5.0, dtype=t), *as_double, node("Shape", ["r"], ["shape"]), node("Mul", ["rd", "rd"], ["sq"]), *near("r", "one", "tol", "mean"),
+         *near("sq", "var", "tol", "spread"), node("ReduceMin", ["rd"], ["lo"], keepdims=0), node("ReduceMax", ["rd"], ["hi"], keepdims=0), node("GreaterOrEqual", ["lo", "low"], ["above"]), node("LessOrEqual", ["hi", "high"], ["below"])],
+         {}, {"shape": np.array([200, 300]), "mean": yes, "spread": yes, "above": yes, "below": yes}, constants=f64s(one=1, var=1 + 16 / 12, tol=0.03, low=-1, high=3))
+    # normal with mean 2 and deviation 3: mean 2, mean of squares 13; 95 % within 1.96 deviations
+    case("random_normal" + tag, [node("RandomNormalLike", ["x"], ["r"], mean=2.0, scale=3.0, seed=5.0, dtype=t), *as_double, node("Shape", ["r"], ["shape"]), node("Mul", ["rd", "rd"], ["sq"]), *near("r", "two", "tol", "mean"),
+         *near("sq", "thirteen", "tol_sq", "spread"), node("Sub", ["rd", "two"], ["off"]), node("Abs", ["off"], ["far"]), node("Less", ["far", "limit"], ["inside"]), *near("inside", "share", "tol_share", "shares")],
+         {"x": like}, {"shape": np.array([200, 300]), "mean": yes, "spread": yes, "shares": yes}, constants=f64s(two=2, thirteen=13, tol=0.06, tol_sq=0.3, limit=1.959964 * 3, share=0.95, tol_share=0.006))
+
+same = ["RandomNormal", "RandomUniform"]
+case("random_seeds", [n for i, op in enumerate(same) for n in (node(op, [], [f"a{i}"], shape=[64], seed=1.0), node(op, [], [f"b{i}"], shape=[64], seed=1.0), node(op, [], [f"c{i}"], shape=[64], seed=2.0), node(op, [], [f"d{i}"], shape=[64]), node(op, [], [f"e{i}"], shape=[64]),
+     node("Equal", [f"a{i}", f"b{i}"], [f"same{i}"]), node("Equal", [f"a{i}", f"c{i}"], [f"other{i}"]), node("Equal", [f"d{i}", f"e{i}"], [f"free{i}"]))],
+     {}, {**{f"same{i}": np.ones(64, dtype=bool) for i in range(2)}, **{f"other{i}": np.zeros(64, dtype=bool) for i in range(2)}, **{f"free{i}": np.zeros(64, dtype=bool) for i in range(2)}})
+share = np.repeat(np.array([[0.0], [0.2], [0.7], [1.0]], dtype=np.float32), 40000, 1)
+case("bernoulli", [node("Bernoulli", ["p"], ["r"], dtype=TensorProto.DOUBLE), node("ReduceMean", ["r", "axis"], ["m"], keepdims=0), node("Sub", ["m", "expected"], ["d"]), node("Abs", ["d"], ["a"]), node("Less", ["a", "tol"], ["y"]), node("Shape", ["r"], ["shape"])],
+     {"p": share}, {"y": np.ones(4, dtype=bool), "shape": np.array([4, 40000])}, constants={"axis": np.array([1]), "expected": np.array([0, 0.2, 0.7, 1.0]), "tol": np.array([1e-9, 0.01, 0.01, 1e-9])})
+chances = np.array([[0.5, 0.2, 0.3], [0.0, 1.0, 0.0]])
+with np.errstate(divide="ignore"):
+    logs = np.log(chances).astype(np.float32) + 3
+case("multinomial", [node("Multinomial", ["x"], ["r"], sample_size=40000, dtype=I64), node("OneHot", ["r", "three", "zero_one"], ["hot"]), node("ReduceMean", ["hot", "axis"], ["m"], keepdims=0), node("Sub", ["m", "expected"], ["d"]), node("Abs", ["d"], ["a"]),
+     node("Less", ["a", "tol"], ["y"]), node("Shape", ["r"], ["shape"])], {"x": logs}, {"y": np.ones((2, 3), dtype=bool), "shape": np.array([2, 40000])},
+     constants={"three": np.array(3), "zero_one": np.array([0.0, 1.0]), "axis": np.array([1]), "expected": chances, "tol": np.array(0.01)})
+
+
 def write(path, message):
     with open(path, "wb") as f:
         f.write(message.SerializeToString())

@@ -110,9 +110,8 @@ bool infer_range(ir_ctx *c, ir_node *n) {
     return infer_set_shape(c, n, 0, dtype, &(ir_shape){1, {length}});
 }
 
-bool infer_constant_of_shape(ir_ctx *c, ir_node *n) {
-    const ir_attr *value = ir_attr_find(n, "value");
-    ir_dtype dtype = value && value->kind == ATTR_TENSOR ? value->v.t->type->dtype : DT_f32;
+/* A tensor whose shape operand 0 says. */
+static bool shaped(ir_ctx *c, ir_node *n, ir_dtype dtype) {
     const ir_dim *dims[IR_MAX_KNOWN];
     int32_t rank = infer_in_dims(c, n, 0, dims);
     int64_t length = infer_in_length(n, 0);
@@ -121,6 +120,16 @@ bool infer_constant_of_shape(ir_ctx *c, ir_node *n) {
     if (length < 0) return infer_set_unranked(c, n, 0, dtype);
     return rank < 0 ? infer_set_rank(c, n, 0, dtype, length)
                     : infer_set(c, n, 0, ir_type_tensor(c, dtype, rank, dims));
+}
+
+bool infer_constant_of_shape(ir_ctx *c, ir_node *n) {
+    const ir_attr *value = ir_attr_find(n, "value");
+    bool given = value && value->kind == ATTR_TENSOR;
+    return shaped(c, n, given ? value->v.t->type->dtype : DT_f32);
+}
+
+bool infer_mt19937(ir_ctx *c, ir_node *n) {
+    return shaped(c, n, DT_f64);
 }
 
 bool infer_eye_like(ir_ctx *c, ir_node *n) {
