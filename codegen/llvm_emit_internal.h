@@ -54,6 +54,8 @@ LLVMValueRef emit_unary(emitter *e, lp_op op, lp_type t, LLVMValueRef x);
 LLVMValueRef emit_binary(emitter *e, lp_op op, lp_type t, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef emit_vector(emitter *e, const lp_instr *i);
 LLVMValueRef emit_memory(emitter *e, const lp_instr *i);
+LLVMValueRef emit_dot4(emitter *e, unsigned lanes, LLVMValueRef x, LLVMValueRef w,
+                       LLVMValueRef sum);
 LLVMValueRef emit_cast(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes);
 LLVMValueRef emit_bitcast(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes);
 

@@ -176,6 +176,7 @@ lp_value *lp_un(lp_builder *b, lp_op op, lp_value *x); /* result type = x's */
 lp_value *lp_bin(lp_builder *b, lp_op op, lp_value *x,
                  lp_value *y); /* comparisons give bool lanes; folds i64 constants */
 lp_value *lp_fma(lp_builder *b, lp_value *x, lp_value *y, lp_value *z);
+lp_value *lp_dot4(lp_builder *b, lp_value *x, lp_value *y, lp_value *z); /* i32: see loop_ops.def */
 lp_value *lp_select(lp_builder *b, lp_value *c, lp_value *x, lp_value *y);
 lp_value *lp_cast(lp_builder *b, lp_value *x, int elem); /* value conversion, lanes kept */
 lp_value *lp_bitcast(lp_builder *b, lp_value *x, int elem);
@@ -187,6 +188,8 @@ lp_value *lp_shuffle(lp_builder *b, lp_value *x, lp_value *y, const int32_t *mas
 lp_value *lp_reduce(lp_builder *b, lp_op op,
                     lp_value *x); /* reduce_add, reduce_max, … to a scalar */
 lp_value *lp_load(lp_builder *b, lp_type t, lp_value *ptr, lp_value *index);
+/* align: bytes, where it is not that of an element */
+lp_value *lp_load_aligned(lp_builder *b, lp_type t, lp_value *ptr, lp_value *index, int64_t align);
 void lp_store(lp_builder *b, lp_value *ptr, lp_value *index, lp_value *x);
 /* Lanes [0, n) only; the others read as zero. n: i64 value. */
 lp_value *lp_load_masked(lp_builder *b, lp_type t, lp_value *ptr, lp_value *index, lp_value *n);

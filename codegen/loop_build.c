@@ -217,6 +217,12 @@ lp_value *lp_fma(lp_builder *b, lp_value *x, lp_value *y, lp_value *z) {
     return emit1(b, LP_fma, x->type, (lp_value *[]){x, y, z}, 3);
 }
 
+lp_value *lp_dot4(lp_builder *b, lp_value *x, lp_value *y, lp_value *z) {
+    TL_ASSERT(z->type.elem == DT_i32);
+    TL_ASSERT(lp_type_equal(x->type, z->type) && lp_type_equal(y->type, z->type));
+    return emit1(b, LP_dot4, z->type, (lp_value *[]){x, y, z}, 3);
+}
+
 lp_value *lp_select(lp_builder *b, lp_value *c, lp_value *x, lp_value *y) {
     TL_ASSERT(lp_type_equal(x->type, y->type) && c->type.elem == DT_bool);
     TL_ASSERT(c->type.lanes == x->type.lanes);
@@ -282,6 +288,12 @@ lp_value *lp_reduce(lp_builder *b, lp_op op, lp_value *x) {
 lp_value *lp_load(lp_builder *b, lp_type t, lp_value *ptr, lp_value *index) {
     TL_ASSERT(ptr->type.elem == LP_PTR && lp_type_equal(index->type, LP_I64));
     return emit1(b, LP_load, t, (lp_value *[]){ptr, index}, 2);
+}
+
+lp_value *lp_load_aligned(lp_builder *b, lp_type t, lp_value *ptr, lp_value *index, int64_t align) {
+    lp_value *v = lp_load(b, t, ptr, index);
+    v->def->imm = align;
+    return v;
 }
 
 void lp_store(lp_builder *b, lp_value *ptr, lp_value *index, lp_value *x) {

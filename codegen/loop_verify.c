@@ -131,6 +131,11 @@ static void verify_arithmetic(verifier *s, unsigned kinds) {
         expect_arg(s, k, s->i->type);
 }
 
+static void verify_dot4(verifier *s) {
+    verify_arithmetic(s, KIND_INT);
+    if (s->i->type.elem != DT_i32) fail(s, "not for %s", type_text(s, s->i->type));
+}
+
 static void verify_select(verifier *s) {
     expect_kind(s, s->i->type, KIND_ANY);
     expect_arg(s, 0, with_elem(s->i->type, DT_bool));
@@ -400,6 +405,8 @@ static void verify_kind(verifier *s) {
         verify_arithmetic(s, kinds_of_unary(op));
     else if (op == LP_fma)
         verify_arithmetic(s, KIND_FLOAT);
+    else if (op == LP_dot4)
+        verify_dot4(s);
     else if (op == LP_select)
         verify_select(s);
     else if (op == LP_cast)

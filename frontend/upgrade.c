@@ -4,6 +4,8 @@
  *   upgrade_norm.c       normalisations, dropout
  *   upgrade_sequence.c   operators on sequences that are loops
  *   upgrade_other.c      the rest, also operators that ops.def may get later
+ *   upgrade_quantize.c   quantised products, dynamic quantisation, with those of com.microsoft
+ *   upgrade_ms_attention.c  attention and rotary embeddings of com.microsoft
  *   upgrade_microsoft.c  operators of com.microsoft that ONNX can say too
  *   flex_attention.c, training.c, gradient.c, random.c  operators that are short for several others
  * Versions that only allow more element types, or that only add attributes whose default is the old
@@ -15,8 +17,9 @@
 #include <stdarg.h>
 
 static const fe_rule *const families[] = {
-    fe_rules_basic,     fe_rules_shape, fe_rules_norm,     fe_rules_other,    fe_rules_sequence,
-    fe_rules_microsoft, fe_rules_flex,  fe_rules_training, fe_rules_gradient, fe_rules_random};
+    fe_rules_basic,    fe_rules_shape,    fe_rules_norm,      fe_rules_other,
+    fe_rules_sequence, fe_rules_quantize, fe_rules_microsoft, fe_rules_ms_attention,
+    fe_rules_flex,     fe_rules_training, fe_rules_gradient,  fe_rules_random};
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 static bool is_for(const fe_rule *r, const char *domain, const char *op) {
@@ -146,18 +149,42 @@ bool fe_attr_to_input(fe_node *n, const char *name, uint32_t i) {
 
 /* ---- emitting --------------------------------------------------------------------------------- */
 
-ir_value *fe_build(fe_node *n, op_id op, ir_value *const *in, uint32_t n_in, const ir_attr *attrs,
-                   uint32_t n_attrs) {
+ir_node *fe_build_node(fe_node *n, op_id op, ir_value *const *in, uint32_t n_in, uint32_t n_out,
+                       const ir_attr *attrs, uint32_t n_attrs) {
     for (uint32_t i = 0; i < n_in; i++)
         if (!in[i]) return NULL;
-    ir_node *node = ir_node_create(n->im->m, op, in, n_in, 1);
+    ir_node *node = ir_node_create(n->im->m, op, in, n_in, n_out);
+    for (uint32_t i = 0; i < n_in; i++)
+        if (in[i] == &fe_omitted) ir_node_set_operand(node, i, NULL);
     for (uint32_t i = 0; i < n_attrs; i++)
         ir_attr_set(n->im->m, node, &attrs[i]);
     node->loc = n->loc;
     ir_node_append(n->region, node);
     const char *base = n->n_out ? n->out_names[0] : "";
-    node->out[0].name = fe_derived_name(n->im, n->scope, base, op_get(op)->name);
-    return ir_infer_node(n->im->c, node) ? &node->out[0] : NULL;
+    for (uint32_t i = 0; i < n_out; i++)
+        node->out[i].name = fe_derived_name(n->im, n->scope, base, op_get(op)->name);
+    return ir_infer_node(n->im->c, node) ? node : NULL;
+}
+
+ir_value *fe_build(fe_node *n, op_id op, ir_value *const *in, uint32_t n_in, const ir_attr *attrs,
+                   uint32_t n_attrs) {
+    ir_node *node = fe_build_node(n, op, in, n_in, 1, attrs, n_attrs);
+    return node ? &node->out[0] : NULL;
+}
+
+ir_value *fe_cast(fe_node *n, ir_value *x, ir_dtype to) {
+    return x && x->type->dtype == to ? x : fe_build1_int(n, OP_Cast, x, "to", to);
+}
+
+ir_value *fe_transpose(fe_node *n, ir_value *x, const int64_t *perm, uint32_t count) {
+    ir_attr a = {.name = "perm", .kind = ATTR_INTS, .n = count, .v.ints = perm};
+    return fe_build(n, OP_Transpose, &x, 1, &a, 1);
+}
+
+bool fe_need(fe_node *n, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        if (!fe_in(n, i)) return fe_error(n, "input %u is missing", i);
+    return n->n_out >= 1 || fe_error(n, "there is no output");
 }
 
 ir_value *fe_build1(fe_node *n, op_id op, ir_value *x) {

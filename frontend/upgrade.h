@@ -27,8 +27,8 @@ enum { FE_ALWAYS = INT32_MAX }; /* below: whatever the opset */
 
 /* One table per family of rules; rows of one operator in ascending order of `below`. */
 extern const fe_rule fe_rules_basic[], fe_rules_shape[], fe_rules_norm[], fe_rules_other[],
-    fe_rules_sequence[], fe_rules_microsoft[], fe_rules_flex[], fe_rules_training[],
-    fe_rules_gradient[], fe_rules_random[];
+    fe_rules_sequence[], fe_rules_quantize[], fe_rules_microsoft[], fe_rules_ms_attention[],
+    fe_rules_flex[], fe_rules_training[], fe_rules_gradient[], fe_rules_random[];
 
 /* ---- the draft -------------------------------------------------------------------------------- */
 static inline ir_value *fe_in(const fe_node *n, uint32_t i) {
@@ -36,6 +36,7 @@ static inline ir_value *fe_in(const fe_node *n, uint32_t i) {
 }
 /* The element type of operand i; false after reporting where it is not a tensor of numbers or booleans. */
 bool fe_in_dtype(fe_node *n, uint32_t i, ir_dtype *out);
+bool fe_need(fe_node *n, uint32_t count); /* the first so many operands and a result are there */
 bool fe_wants(const fe_node *n, uint32_t output);    /* somebody reads that result */
 void fe_set_in(fe_node *n, uint32_t i, ir_value *v); /* with omitted operands up to there */
 void fe_rename(fe_node *n, const char *op);          /* into domain ai.onnx */
@@ -55,11 +56,16 @@ bool fe_error(fe_node *n, const char *format, ...) __attribute__((format(printf,
 /* ---- emitting --------------------------------------------------------------------------------- */
 ir_value *fe_build(fe_node *n, op_id op, ir_value *const *in, uint32_t n_in, const ir_attr *attrs,
                    uint32_t n_attrs);
+/* The node itself, for several results; &fe_omitted among the operands is one that is left out. */
+ir_node *fe_build_node(fe_node *n, op_id op, ir_value *const *in, uint32_t n_in, uint32_t n_out,
+                       const ir_attr *attrs, uint32_t n_attrs);
 ir_value *fe_build1(fe_node *n, op_id op, ir_value *x);
 ir_value *fe_build2(fe_node *n, op_id op, ir_value *x, ir_value *y);
 ir_value *fe_build1_int(fe_node *n, op_id op, ir_value *x, const char *attr, int64_t v);
 ir_value *fe_i64s(fe_node *n, const int64_t *v, uint32_t count);
 ir_value *fe_scalar(fe_node *n, ir_dtype t, double x);
+ir_value *fe_cast(fe_node *n, ir_value *x, ir_dtype to);
+ir_value *fe_transpose(fe_node *n, ir_value *x, const int64_t *perm, uint32_t count);
 ir_value *fe_shape(fe_node *n, ir_value *x); /* its dimensions as a 1-D tensor */
 ir_value *fe_reshape_like(fe_node *n, ir_value *x, ir_value *like);
 ir_value *fe_unsqueeze(fe_node *n, ir_value *x, const int64_t *axes, uint32_t count);

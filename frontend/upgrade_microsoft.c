@@ -76,6 +76,172 @@ static bool skip_rms_norm(fe_node *n) {
     return fe_finish(n, fe_build(n, OP_RMSNormalization, in, 2, &epsilon, 1));
 }
 
+static bool rms_norm(fe_node *n) {
+    if (!need_inputs(n, 2, 2) || !one_output(n)) return false;
+    if (fe_wants(n, 1)) return fe_error(n, "the inverse deviation is not supported");
+    ir_attr attrs[] = {float_attr(n, "epsilon", 1e-5f),
+                       {.name = "axis", .kind = ATTR_INT, .v.i = fe_attr_int(n, "axis", -1)}};
+    return fe_finish(n, fe_build(n, OP_RMSNormalization, n->in.data, 2, attrs, 2));
+}
+
+/* ---- products with what surrounds them --------------------------------------------------------- */
+
+/* The last two axes exchanged. */
+static ir_value *turned(fe_node *n, ir_value *x, const char *attr) {
+    int64_t perm[IR_MAX_RANK];
+    int32_t rank = fe_rank(x);
+    if (!fe_attr_int(n, attr, 0) || rank == 1) return x;
+    if (rank < 0) return fe_error(n, "attribute '%s' needs a known rank", attr), NULL;
+    for (int32_t i = 0; i < rank; i++)
+        perm[i] = i < rank - 2 ? i : 2 * rank - 3 - i;
+    return fe_transpose(n, x, perm, (uint32_t)rank);
+}
+
+static bool fused_matmul(fe_node *n) {
+    if (!need_inputs(n, 2, 2) || !one_output(n)) return false;
+    if (fe_attr_int(n, "transBatchA", 0) || fe_attr_int(n, "transBatchB", 0))
+        return fe_error(n, "transposed batch axes are not supported");
+    ir_value *y = fe_build2(n, OP_MatMul, turned(n, fe_in(n, 0), "transA"),
+                            turned(n, fe_in(n, 1), "transB"));
+    float alpha = fe_attr_float(n, "alpha", 1);
+    if (y && alpha != 1) y = fe_build2(n, OP_Mul, y, fe_scalar(n, y->type->dtype, (double)alpha));
+    return fe_finish(n, y);
+}
+
+/* Parameter i of the activation, by its own attribute (FusedGemm) or in the list (FusedConv). */
+static float activation_param(const fe_node *n, const char *name, uint32_t i, float fallback) {
+    const fe_attr *list = fe_find_attr(n, "activation_params");
+    if (list && list->a.kind == ATTR_FLOATS && i < list->a.n) return list->a.v.floats[i];
+    return fe_attr_float(n, name, fallback);
+}
+
+static ir_value *activate(fe_node *n, ir_value *x) {
+    static const struct {
+        const char *name;
+        op_id op;
+    } plain[] = {{"Relu", OP_Relu},
+                 {"Tanh", OP_Tanh},
+                 {"Sigmoid", OP_Sigmoid},
+                 {"Softplus", OP_Softplus},
+                 {"Softsign", OP_Softsign}};
+    if (!x || !fe_find_attr(n, "activation") || fe_attr_is(n, "activation", "")) return x;
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (fe_attr_is(n, "activation", plain[i].name)) return fe_build1(n, plain[i].op, x);
+    ir_attr alpha = {.name = "alpha", .kind = ATTR_FLOAT};
+    alpha.v.f = activation_param(n, "activation_alpha", 0, 0.01f);
+    if (fe_attr_is(n, "activation", "LeakyRelu"))
+        return fe_build(n, OP_LeakyRelu, &x, 1, &alpha, 1);
+    if (fe_attr_is(n, "activation", "HardSigmoid")) {
+        alpha.v.f = activation_param(n, "activation_alpha", 0, 0.2f);
+        ir_attr attrs[] = {alpha, {.name = "beta", .kind = ATTR_FLOAT}};
+        attrs[1].v.f = activation_param(n, "activation_beta", 1, 0.5f);
+        return fe_build(n, OP_HardSigmoid, &x, 1, attrs, 2);
+    }
+    if (fe_attr_is(n, "activation", "Clip")) {
+        ir_dtype t = x->type->dtype;
+        ir_value *low = fe_scalar(n, t,
+                                  (double)activation_param(n, "activation_alpha", 0, -3.4e38f));
+        ir_value *high = fe_scalar(n, t,
+                                   (double)activation_param(n, "activation_beta", 1, 3.4e38f));
+        return fe_build(n, OP_Clip, (ir_value *[]){x, low, high}, 3, NULL, 0);
+    }
+    return fe_error(n, "attribute 'activation' is not known"), NULL;
+}
+
+/* The attributes that the plain operator has too. */
+static const ir_attr *plain_attrs(fe_node *n, uint32_t *count) {
+    ir_attr *attrs = TL_NEW_ARRAY(n->im->scratch, ir_attr, n->attrs.len + 1);
+    *count = 0;
+    for (uint32_t i = 0; i < n->attrs.len; i++)
+        if (strncmp(n->attrs.data[i].a.name, "activation", 10) != 0)
+            attrs[(*count)++] = n->attrs.data[i].a;
+    return attrs;
+}
+
+static bool fused_gemm(fe_node *n) {
+    uint32_t count;
+    if (!need_inputs(n, 2, 3) || !one_output(n)) return false;
+    const ir_attr *attrs = plain_attrs(n, &count);
+    ir_value *y = fe_build(n, OP_Gemm, n->in.data, fe_in(n, 2) ? 3 : 2, attrs, count);
+    return fe_finish(n, activate(n, y));
+}
+
+/* (x, w, bias?, z?): z is added before the activation. */
+static bool fused_conv(fe_node *n) {
+    uint32_t count;
+    if (!need_inputs(n, 2, 4) || !one_output(n)) return false;
+    const ir_attr *attrs = plain_attrs(n, &count);
+    ir_value *y = fe_build(n, OP_Conv, n->in.data, fe_in(n, 2) ? 3 : 2, attrs, count);
+    return fe_finish(n, activate(n, sum(n, y, fe_in(n, 3))));
+}
+
+/* ---- other forms of ONNX's operators ------------------------------------------------------------ */
+
+static bool trilu(fe_node *n) {
+    fe_rename(n, "Trilu");
+    return true;
+}
+
+static bool expand_dims(fe_node *n) {
+    int64_t axis;
+    if (!need_inputs(n, 2, 2) || !one_output(n)) return false;
+    if (ir_value_const_ints(fe_in(n, 1), &axis, 1) != 1)
+        return fe_error(n, "input 1 is not a constant");
+    return fe_finish(n, fe_unsqueeze(n, fe_in(n, 0), &axis, 1));
+}
+
+/* The amounts may be a matrix of one row. */
+static bool pad(fe_node *n) {
+    if (!need_inputs(n, 2, 3) || !one_output(n)) return false;
+    if (fe_rank(fe_in(n, 1)) != 1) {
+        ir_value *flat = fe_build2(n, OP_Reshape, fe_in(n, 1), fe_i64s(n, (int64_t[]){-1}, 1));
+        if (!flat) return false;
+        fe_set_in(n, 1, flat);
+    }
+    fe_rename(n, "Pad");
+    return true;
+}
+
+/* ---- EmbedLayerNormalization -------------------------------------------------------------------- */
+
+/* Rows of the positions: those given, else 0 ... length - 1. */
+static ir_value *positions(fe_node *n) {
+    if (fe_in(n, 8)) return fe_build2(n, OP_Gather, fe_in(n, 3), fe_in(n, 8));
+    ir_value *shape = fe_shape(n, fe_in(n, 0)), *one = fe_i64s(n, (int64_t[]){1}, 1);
+    ir_value *length = fe_build2(n, OP_Gather, shape, one);
+    ir_value *in[] = {fe_in(n, 3), fe_i64s(n, (int64_t[]){0}, 1), length,
+                      fe_i64s(n, (int64_t[]){0}, 1)};
+    return fe_build(n, OP_Slice, in, 4, NULL, 0);
+}
+
+/* Number of ones in each row of the mask; zeros without a mask. */
+static ir_value *mask_index(fe_node *n) {
+    ir_value *mask = fe_in(n, 7) ? fe_cast(n, fe_in(n, 7), DT_i32) : NULL;
+    if (!mask) {
+        ir_value *ids = fe_cast(n, fe_in(n, 0), DT_i32);
+        mask = fe_build2(n, OP_Sub, ids, ids);
+    }
+    ir_attr drop = {.name = "keepdims", .kind = ATTR_INT, .v.i = 0};
+    ir_value *in[] = {mask, fe_i64s(n, (int64_t[]){1}, 1)};
+    return fe_build(n, OP_ReduceSum, in, 2, &drop, 1);
+}
+
+/* (ids, segments?, words, positions, segments' rows?, gamma, beta, mask?, position ids?) -> (normalised, mask index, sum) */
+static bool embed_layer_norm(fe_node *n) {
+    if (!need_inputs(n, 1, 9) || !one_output(n)) return false;
+    for (uint32_t i = 2; i < 7; i++)
+        if (i != 4 && !fe_in(n, i)) return fe_error(n, "input %u is missing", i);
+    ir_value *x = fe_build2(n, OP_Add, fe_build2(n, OP_Gather, fe_in(n, 2), fe_in(n, 0)),
+                            positions(n));
+    if (fe_in(n, 1) && fe_in(n, 4))
+        x = fe_build2(n, OP_Add, x, fe_build2(n, OP_Gather, fe_in(n, 4), fe_in(n, 1)));
+    ir_value *in[] = {x, fe_in(n, 5), fe_in(n, 6)};
+    if (fe_wants(n, 1) && !(n->out[1] = mask_index(n))) return false;
+    if (fe_wants(n, 2)) n->out[2] = x;
+    ir_attr epsilon = float_attr(n, "epsilon", 1e-12f);
+    return fe_finish(n, fe_build(n, OP_LayerNormalization, in, 3, &epsilon, 1));
+}
+
 /* clang-format off */
 const fe_rule fe_rules_microsoft[] = {
     {"com.microsoft", "Gelu", FE_ALWAYS, gelu, "Gelu"},
@@ -84,6 +250,15 @@ const fe_rule fe_rules_microsoft[] = {
     {"com.microsoft", "QuickGelu", FE_ALWAYS, quick_gelu, "Sigmoid"},
     {"com.microsoft", "SkipLayerNormalization", FE_ALWAYS, skip_layer_norm, "LayerNormalization"},
     {"com.microsoft", "SkipSimplifiedLayerNormalization", FE_ALWAYS, skip_rms_norm, "RMSNormalization"},
+    {"com.microsoft", "SimplifiedLayerNormalization", FE_ALWAYS, rms_norm, "RMSNormalization"},
+    {"", "SimplifiedLayerNormalization", FE_ALWAYS, rms_norm, "RMSNormalization"},
+    {"com.microsoft", "EmbedLayerNormalization", FE_ALWAYS, embed_layer_norm, "LayerNormalization"},
+    {"com.microsoft", "FusedMatMul", FE_ALWAYS, fused_matmul, "MatMul"},
+    {"com.microsoft", "FusedGemm", FE_ALWAYS, fused_gemm, "Gemm"},
+    {"com.microsoft", "FusedConv", FE_ALWAYS, fused_conv, "Conv"},
+    {"com.microsoft", "Trilu", FE_ALWAYS, trilu, "Trilu"},
+    {"com.microsoft", "ExpandDims", FE_ALWAYS, expand_dims, "Unsqueeze"},
+    {"com.microsoft", "Pad", FE_ALWAYS, pad, "Pad"},
     {0},
 };
 /* clang-format on */

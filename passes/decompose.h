@@ -29,5 +29,9 @@ bool decompose_deform_conv(ir_builder *b, ir_node *n);
 bool decompose_causal_conv(ir_builder *b, ir_node *n); /* decompose_state.c */
 bool decompose_rotary(ir_builder *b, ir_node *n);
 bool decompose_linear_attention(ir_builder *b, ir_node *n); /* decompose_linear_attention.c */
+bool decompose_quantize(ir_builder *b, ir_node *n);         /* decompose_quantize.c */
+bool decompose_dequantize(ir_builder *b, ir_node *n);
+bool decompose_matmul_integer(ir_builder *b, ir_node *n);
+bool decompose_conv_integer(ir_builder *b, ir_node *n);
 
 #endif

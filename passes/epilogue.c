@@ -2,6 +2,7 @@
 #include "passes/epilogue.h"
 
 #include "passes/match.h"
+#include "passes/util.h"
 
 bool chain_spans(const ir_type *v, const ir_type *t, int32_t from, int32_t to) {
     for (int32_t i = 0; i < t->rank; i++) {
@@ -13,10 +14,21 @@ bool chain_spans(const ir_type *v, const ir_type *t, int32_t from, int32_t to) {
     return true;
 }
 
+static bool is_of_integers(const chain *k) {
+    return k->product->op == OP_MatMulInteger;
+}
+
+/* Behind a product of floats the type stays; behind one of integers it may be any number's. */
+static bool is_possible_result(const chain *k, const ir_type *t) {
+    const ir_type *product = k->product->out[0].type;
+    if (!is_of_integers(k)) return t == product;
+    return same_dims(t, product) && (ir_dtype_is_float(t->dtype) || ir_dtype_is_int(t->dtype));
+}
+
 static bool can_read(const chain *k, const ir_value *v, const ir_type *t) {
     if (cluster_is_scalar_const(v)) return true;
-    if (!ir_type_is_known(v->type) || v->type->rank > t->rank || v->type->dtype != t->dtype)
-        return false;
+    if (!ir_type_is_known(v->type) || v->type->rank > t->rank) return false;
+    if (!is_of_integers(k) && v->type->dtype != t->dtype) return false;
     return chain_spans(v->type, t, 0, 0) || k->is_easy(v, t);
 }
 
@@ -24,7 +36,7 @@ static bool can_read(const chain *k, const ir_value *v, const ir_type *t) {
 static bool can_follow(const chain *k, const ir_node *n, const ir_value *v) {
     const ir_type *t = k->product->out[0].type;
     if (!op_is(n->op, OP_SCALAR) || n->n_out != 1 || n->parent != k->product->parent ||
-        n->out[0].type != t)
+        !is_possible_result(k, n->out[0].type))
         return false;
     if (!n->out[0].uses || k->n_extras + n->n_in - 1 > CHAIN_MAX_EXTRAS) return false;
     for (uint32_t i = 0; i < n->n_in; i++)
@@ -52,7 +64,8 @@ cluster chain_begin(pass_ctx *ctx, const chain *k, op_id op) {
 }
 
 ir_node *chain_end(cluster *c, const chain *k) {
-    ir_value *replaced = &last_node(k)->out[0], *acc = cluster_add_param(c, replaced->type);
+    ir_value *replaced = &last_node(k)->out[0],
+             *acc = cluster_add_param(c, k->product->out[0].type);
     if (k->n) ir_value_replace_uses(&k->product->out[0], acc);
     for (uint32_t i = 0; i < k->n; i++)
         cluster_take(c, k->nodes[i]);

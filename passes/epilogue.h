@@ -2,6 +2,7 @@
  *
  *   chain k = {.product = n, .is_easy = may_be_read};
  *   chain_follow(&k);                                        // as long as each value has one reader and keeps the product's type
+ *                                                            // (products of integers: any number)
  *   cluster c = chain_begin(ctx, &k, OP_MatMulPacked);       // ... attributes, operands the region does not see ...
  *   chain_end(&c, &k);                                       // removes the product */
 #ifndef TLBC_PASSES_EPILOGUE_H

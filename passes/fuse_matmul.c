@@ -7,8 +7,12 @@
  * MatMulPacked(A, W, extras...): A[..., K] times W[K, N] (pack_weights changes W to the kernel's layout), then the region "epilogue" on
  * the product and the extras. The region takes the chain of elementwise operators behind the product as long as each value has one
  * reader and keeps the product's type. Other operands of the chain must be easy to read beside a tile of the product: one element, a
- * row [N], a column [..., M, 1] or all of [..., M, N]. The new node stands where the chain ended, so that all extras are there. */
+ * row [N], a column [..., M, 1] or all of [..., M, N]. The new node stands where the chain ended, so that all extras are there.
+ *
+ * MatMulPacked without a region (a weight that stays quantised, fuse_quantized) gets one in the same way. MatMulInteger of u8 by a constant
+ * of i8 without zero points is such a product too; the chain behind it may change the element type, to f32 and back to bytes. */
 #include "passes/epilogue.h"
+#include "passes/util.h"
 
 /* All of [..., M, N], a row [N], a column [..., M, 1]. */
 static bool is_easy_extra(const ir_value *v, const ir_type *t) {
@@ -24,7 +28,8 @@ static ir_value *find_weight(pass_ctx *ctx, const ir_node *n) {
     if (!ir_value_is_const(w) || w->tensor->opaque || !ir_type_is_ranked(a) || a->rank < 2 ||
         !ir_type_is_known(n->out[0].type))
         return NULL;
-    if (t->dtype != DT_f32 || t->rank < 2 || t->rank > a->rank) return NULL;
+    bool fits = n->op == OP_MatMulInteger ? has_quad_kernel(n) : t->dtype == DT_f32;
+    if (!fits || t->rank < 2 || t->rank > a->rank) return NULL;
     for (int32_t i = 0; i < t->rank - 2; i++)
         if (!ir_dim_is(t->dims[i], 1)) return NULL;
     if (t->rank == 2) return w;
@@ -35,9 +40,12 @@ static ir_value *find_weight(pass_ctx *ctx, const ir_node *n) {
 
 static void build(pass_ctx *ctx, const chain *c, ir_value *weight) {
     int64_t columns = 0;
-    ir_dim_is_const(weight->type->dims[1], &columns);
     cluster k = chain_begin(ctx, c, OP_MatMulPacked);
-    ir_attr_set_int(ctx->m, k.node, "n", columns);
+    if (c->product->op == OP_MatMulPacked)
+        for (uint32_t i = 0; i < c->product->n_attrs; i++)
+            ir_attr_set(ctx->m, k.node, &c->product->attrs[i]);
+    else if (ir_dim_is_const(weight->type->dims[1], &columns))
+        ir_attr_set_int(ctx->m, k.node, "n", columns);
     cluster_add_operand(&k, ir_in(c->product, 0));
     cluster_add_operand(&k, weight);
     chain_end(&k, c);
@@ -45,7 +53,9 @@ static void build(pass_ctx *ctx, const chain *c, ir_value *weight) {
 
 static bool fuse_product(pass_ctx *ctx, ir_node *n) {
     chain k = {.product = n, .is_easy = is_easy_extra};
-    ir_value *weight = n->op == OP_MatMul && n->out[0].uses ? find_weight(ctx, n) : NULL;
+    bool is_product = n->op == OP_MatMul || n->op == OP_MatMulInteger;
+    ir_value *weight = is_product && n->out[0].uses ? find_weight(ctx, n) : NULL;
+    if (n->op == OP_MatMulPacked && !n->n_regions) weight = ir_in(n, 1);
     if (!weight || !ctx_take(ctx, "products")) return false;
     chain_follow(&k);
     ctx_count(ctx, "epilogue nodes", k.n);

@@ -3,7 +3,8 @@
  *   before:  MatMulPacked<n=40>(%x, @w)      @w f32[K,40]          after:  MatMulPacked<n=40>(%x, @w.packed)      @w.packed f32[3,K,16]
  *
  * Panel p holds columns [16 p, 16 p + 16) of every row of the matrix, one row after the other, so that a kernel of that width reads its
- * weights as one stream. Columns beyond n are zero. A weight that several nodes share is packed once.
+ * weights as one stream. Columns beyond n are zero. Of a weight of i8 four rows go into one, an i32 of four bytes for each column: what a
+ * product of bytes multiplies in one step; rows beyond K are zero. A weight that several nodes share is packed once.
  *
  *   before:  ConvPacked<features=10>(%x, @w)  @w f32[10,C,3,3]     after:  ConvPacked<features=10>(%x, @w.packed)  @w.packed f32[2,9*C*6]
  *
@@ -31,16 +32,28 @@ static void copy_panel(ir_tensor *to, int64_t p, const ir_tensor *from, int64_t 
     }
 }
 
+/* Row r of the panel holds rows 4 r ... 4 r + 3 of the matrix. */
+static void copy_quads(ir_tensor *to, int64_t p, const ir_tensor *from, int64_t rows,
+                       int64_t columns, int64_t panel) {
+    int64_t first = p * panel, width = columns - first < panel ? columns - first : panel;
+    int8_t *panel_at = (int8_t *)ir_tensor_data(to) + p * ((rows + 3) / 4) * 4 * panel;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < width; c++)
+            panel_at[(r / 4 * panel + c) * 4 + r % 4] =
+                ((const int8_t *)from->data)[r * columns + first + c];
+}
+
 static ir_value *pack(packer *s, const ir_value *w) {
     int64_t rows = 0, columns = 0;
     ir_dim_is_const(w->type->dims[0], &rows);
     ir_dim_is_const(w->type->dims[1], &columns);
     int64_t panels = (columns + s->panel - 1) / s->panel;
-    const ir_type *t = ir_type_tensor_static(s->ctx->c, w->type->dtype, 3,
-                                             (int64_t[]){panels, rows, s->panel});
+    bool quads = w->type->dtype == DT_i8;
+    int64_t dims[3] = {panels, quads ? (rows + 3) / 4 : rows, s->panel};
+    const ir_type *t = ir_type_tensor_static(s->ctx->c, quads ? DT_i32 : w->type->dtype, 3, dims);
     ir_tensor *packed = ir_tensor_alloc(s->ctx->m->arena, t);
     for (int64_t p = 0; p < panels; p++)
-        copy_panel(packed, p, w->tensor, rows, columns, s->panel);
+        (quads ? copy_quads : copy_panel)(packed, p, w->tensor, rows, columns, s->panel);
     ir_tensor_seal(packed);
     return ir_module_const(s->ctx->m, packed, ir_name_derive(s->ctx->m, w, "packed"));
 }

@@ -7,6 +7,8 @@ const char pipeline_default[] =
     /* a step that an exporter has written out many times is one step: all that follows has less to do then. Before folding, which makes the
      * first step another one where its state is a constant; but sizes must not tell the steps apart */
     "fold_shapes, dce, cse, reroll,"
+    /* quantised products in integers, before their constants are folded to floats */
+    "fuse_quantized,"
     /* fewer operators to know: Gemm, batch normalisation, variadic sums... in simpler terms */
     "decompose,"
     /* constants computed, shape arithmetic reduced to expressions over the model's dimensions, noise gone */

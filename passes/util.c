@@ -95,3 +95,16 @@ void move_regions(ir_node *from, ir_node *to) {
     from->regions = NULL;
     from->n_regions = 0;
 }
+
+bool has_quad_kernel(const ir_node *n) {
+    int64_t depth;
+    if (n->op != OP_MatMulInteger || ir_in(n, 2) || ir_in(n, 3)) return false;
+    const ir_value *w = ir_in(n, 1);
+    const ir_type *a = ir_in(n, 0)->type, *t = w->type;
+    bool constant = ir_value_is_const(w) && !w->tensor->opaque && t->rank >= 2;
+    if (!constant || !ir_type_is_ranked(a) || a->rank < t->rank) return false;
+    for (int32_t i = 0; i < t->rank - 2; i++)
+        if (!ir_dim_is(t->dims[i], 1)) return false;
+    return a->dtype == DT_u8 && t->dtype == DT_i8 && ir_type_is_known(n->out[0].type) &&
+           ir_dim_is_const(a->dims[a->rank - 1], &depth) && depth > 0;
+}

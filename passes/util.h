@@ -24,6 +24,8 @@ bool get_perm(const ir_node *transpose, int64_t *perm, uint32_t *rank);
 int32_t optional_ints(const ir_value *v, int64_t *out, uint32_t max);
 /* fold_shapes.c: results of n whose contents inference knows become constants or Dims nodes; true where one did. */
 bool fold_known(pass_ctx *ctx, ir_node *n);
+/* MatMulInteger as the kernels have it: u8 by a constant of i8 that is one matrix, no zero points, sizes known. */
+bool has_quad_kernel(const ir_node *n);
 /* Moves all regions of one node to another of the same kind, which must have none. */
 void move_regions(ir_node *from, ir_node *to);
 

@@ -16,6 +16,9 @@ typedef struct matmul_state {
     unsigned lanes, vectors;  /* per panel */
     unsigned max_rows, group; /* group: panels done at once */
     bool by_panels;           /* threads share the panels instead of the rows */
+    bool staged;              /* results are not as wide as sums: a tile is made apart */
+    int64_t steps;            /* of k */
+    int64_t panel_bytes;      /* of the weight */
     lp_value *a, *w, *y, *lda, *ldy, *scratch;
     lp_value *extra[CG_MAX_NEST_VIEWS], *extra_row[CG_MAX_NEST_VIEWS],
         *extra_col[CG_MAX_NEST_VIEWS];
@@ -24,28 +27,56 @@ typedef struct matmul_state {
 
 /* ---- the register tile ------------------------------------------------------------------------------------------------ */
 
+static lp_type sum_type(const matmul_state *s, unsigned lanes) {
+    return lp_vec(s->mm->quads ? DT_i32 : DT_f32, lanes);
+}
+
+/* The last of k, of which there are fewer than four; the weight's are zeros behind them. */
+static lp_value *partial_quad(matmul_state *s, lp_value *at, int64_t count) {
+    lp_builder *b = &s->k.b;
+    lp_value *quad = lp_const_i(b, lp_scalar(DT_u32), 0);
+    for (int64_t i = 0; i < count; i++) {
+        lp_value *byte = lp_load(b, lp_scalar(DT_u8), s->a, lp_bin(b, LP_add, at, lp_index(b, i)));
+        byte = lp_cast(b, byte, DT_u32);
+        quad = lp_bin(b, LP_or, quad, lp_bin(b, LP_shl, byte, lp_const_i(b, quad->type, 8 * i)));
+    }
+    return lp_bitcast(b, quad, DT_i32);
+}
+
+/* What a row contributes to a step: an element of A, or four bytes as one i32. */
+static lp_value *row_operand(matmul_state *s, lp_value *row_at, lp_value *step, bool last) {
+    lp_builder *b = &s->k.b;
+    if (!s->mm->quads) return lp_load(b, lp_scalar(DT_f32), s->a, lp_bin(b, LP_add, row_at, step));
+    lp_value *at = lp_bin(b, LP_add, row_at, lp_bin(b, LP_mul, step, lp_index(b, 4)));
+    if (last && s->mm->k % 4) return partial_quad(s, at, s->mm->k % 4);
+    return lp_load_aligned(b, lp_scalar(DT_i32), lp_ptr_add(b, s->a, at), lp_index(b, 0), 1);
+}
+
 /* One step of k: vectors of W once, each row's element of A broadcast. */
 static void tile_step(matmul_state *s, unsigned rows, unsigned vectors, lp_value *const *row_at,
-                      lp_value *const *panel_at, lp_value *kk, int64_t offset, lp_value **acc) {
+                      lp_value *const *panel_at, lp_value *kk, int64_t offset, bool last,
+                      lp_value **acc) {
     lp_builder *b = &s->k.b;
     lp_value *at = lp_bin(b, LP_add, kk, lp_index(b, offset)), *w[MAX_TILE_VECTORS];
     for (unsigned v = 0; v < vectors; v++) {
         unsigned panel = v / s->vectors, column = v % s->vectors * s->lanes;
         lp_value *index = lp_bin(b, LP_add, lp_bin(b, LP_mul, at, lp_index(b, s->mm->panel)),
                                  lp_index(b, column));
-        w[v] = lp_load(b, lp_vec(DT_f32, s->lanes), panel_at[panel], index);
+        w[v] = lp_load(b, sum_type(s, s->lanes), panel_at[panel], index);
     }
     for (unsigned r = 0; r < rows; r++) {
-        lp_value *x = lp_broadcast(
-            b, lp_load(b, lp_scalar(DT_f32), s->a, lp_bin(b, LP_add, row_at[r], at)), s->lanes);
-        for (unsigned v = 0; v < vectors; v++)
-            acc[r * vectors + v] = lp_fma(b, x, w[v], acc[r * vectors + v]);
+        lp_value *x = lp_broadcast(b, row_operand(s, row_at[r], at, last), s->lanes);
+        for (unsigned v = 0; v < vectors; v++) {
+            lp_value **sum = &acc[r * vectors + v];
+            *sum = s->mm->quads ? lp_dot4(b, x, w[v], *sum) : lp_fma(b, x, w[v], *sum);
+        }
     }
 }
 
 static void tile_loop(matmul_state *s, unsigned rows, unsigned vectors, lp_value *const *row_at,
                       lp_value *const *panel_at, int64_t lo, int64_t hi, int64_t step,
                       lp_value **acc) {
+    bool last = hi == s->steps && step == 1;
     if (lo >= hi) return;
     lp_builder *b = &s->k.b;
     lp_loop l = lp_for_begin(b, lp_index(b, lo), lp_index(b, hi), lp_index(b, step), acc,
@@ -53,10 +84,132 @@ static void tile_loop(matmul_state *s, unsigned rows, unsigned vectors, lp_value
     lp_value *next[MAX_TILE_ROWS * MAX_TILE_VECTORS];
     memcpy(next, l.carried, rows * vectors * sizeof *next);
     for (int64_t u = 0; u < step; u++)
-        tile_step(s, rows, vectors, row_at, panel_at, l.counter, u, next);
+        tile_step(s, rows, vectors, row_at, panel_at, l.counter, u, last, next);
     lp_for_end(b, &l, next);
     memcpy(acc, l.results, rows * vectors * sizeof *acc);
 }
+
+/* ---- weights in blocks ------------------------------------------------------------------------------------------------- */
+
+/* A block under way: its parts of the panels at hand, scales and zero points in registers. */
+typedef struct code_block {
+    unsigned rows, vectors;
+    lp_value *const *row_at;
+    lp_value *panel_at[MAX_TILE_VECTORS];
+    lp_value *scale[MAX_TILE_VECTORS], *zero[MAX_TILE_VECTORS];
+    lp_value *first; /* of k */
+} code_block;
+
+static int64_t rows_per_byte(const matmul_state *s) {
+    return 8 / s->mm->bits;
+}
+
+static int64_t block_bytes(const matmul_state *s) {
+    return s->mm->panel * (5 + (s->mm->block * s->mm->bits + 7) / 8);
+}
+
+/* `lanes` bytes as i32. */
+static lp_value *load_bytes(matmul_state *s, lp_value *at, lp_value *index) {
+    lp_builder *b = &s->k.b;
+    return lp_cast(b, lp_load(b, lp_vec(DT_u8, s->lanes), at, index), DT_i32);
+}
+
+static void open_block(matmul_state *s, code_block *k, lp_value *const *panel_at,
+                       lp_value *number) {
+    lp_builder *b = &s->k.b;
+    lp_value *bytes = lp_bin(b, LP_mul, number, lp_index(b, block_bytes(s)));
+    k->first = lp_bin(b, LP_mul, number, lp_index(b, s->mm->block));
+    for (unsigned p = 0; p < k->vectors / s->vectors; p++)
+        k->panel_at[p] = lp_ptr_add(b, panel_at[p], bytes);
+    for (unsigned v = 0; v < k->vectors; v++) {
+        lp_value *at = k->panel_at[v / s->vectors];
+        int64_t column = v % s->vectors * s->lanes;
+        lp_value *zero = load_bytes(s, at, lp_index(b, 4 * s->mm->panel + column));
+        k->scale[v] = lp_load(b, lp_vec(DT_f32, s->lanes), at, lp_index(b, column));
+        k->zero[v] = lp_cast(b, zero, DT_f32);
+    }
+}
+
+/* Weights of row `j` of those in the bytes: (code - zero) * scale. */
+static lp_value *weights_of(matmul_state *s, const code_block *k, unsigned v, lp_value *bytes,
+                            int64_t j) {
+    lp_builder *b = &s->k.b;
+    lp_value *code = bytes;
+    if (j) code = lp_bin(b, LP_shr, code, lp_const_i(b, code->type, j * s->mm->bits));
+    if (s->mm->bits < 8)
+        code = lp_bin(b, LP_and, code, lp_const_i(b, code->type, (1 << s->mm->bits) - 1));
+    lp_value *x = lp_bin(b, LP_sub, lp_cast(b, code, DT_f32), k->zero[v]);
+    return lp_bin(b, LP_mul, x, k->scale[v]);
+}
+
+/* The `count` rows whose codes share a byte, the group-th of the block. */
+static void block_step(matmul_state *s, const code_block *k, lp_value *group, int64_t count,
+                       lp_value **acc) {
+    lp_builder *b = &s->k.b;
+    lp_value *bytes[MAX_TILE_VECTORS], *x[MAX_TILE_ROWS];
+    lp_value *first = lp_bin(b, LP_mul, group, lp_index(b, rows_per_byte(s)));
+    first = lp_bin(b, LP_add, k->first, first);
+    for (unsigned v = 0; v < k->vectors; v++) {
+        int64_t column = 5 * s->mm->panel + v % s->vectors * s->lanes;
+        lp_value *at = lp_bin(b, LP_mul, group, lp_index(b, s->mm->panel));
+        bytes[v] = load_bytes(s, k->panel_at[v / s->vectors],
+                              lp_bin(b, LP_add, at, lp_index(b, column)));
+    }
+    for (int64_t j = 0; j < count; j++) {
+        lp_value *at = lp_bin(b, LP_add, first, lp_index(b, j));
+        for (unsigned r = 0; r < k->rows; r++) {
+            x[r] = lp_load(b, lp_scalar(DT_f32), s->a, lp_bin(b, LP_add, k->row_at[r], at));
+            x[r] = lp_broadcast(b, x[r], s->lanes);
+        }
+        for (unsigned v = 0; v < k->vectors; v++) {
+            lp_value *w = weights_of(s, k, v, bytes[v], j);
+            for (unsigned r = 0; r < k->rows; r++)
+                acc[r * k->vectors + v] = lp_fma(b, x[r], w, acc[r * k->vectors + v]);
+        }
+    }
+}
+
+static void block_groups(matmul_state *s, const code_block *k, int64_t lo, int64_t hi, int64_t step,
+                         lp_value **acc) {
+    lp_builder *b = &s->k.b;
+    unsigned n = k->rows * k->vectors;
+    if (lo >= hi) return;
+    lp_loop l = lp_for_begin(b, lp_index(b, lo), lp_index(b, hi), lp_index(b, step), acc, n);
+    lp_value *next[MAX_TILE_ROWS * MAX_TILE_VECTORS];
+    memcpy(next, l.carried, n * sizeof *next);
+    for (int64_t u = 0; u < step; u++)
+        block_step(s, k, lp_bin(b, LP_add, l.counter, lp_index(b, u)), rows_per_byte(s), next);
+    lp_for_end(b, &l, next);
+    memcpy(acc, l.results, n * sizeof *acc);
+}
+
+/* The number-th block, `count` rows of it. */
+static void one_block(matmul_state *s, code_block *k, lp_value *const *panel_at, lp_value *number,
+                      int64_t count, lp_value **acc) {
+    int64_t groups = count / rows_per_byte(s), rest = count % rows_per_byte(s);
+    int64_t unroll = K_UNROLL / rows_per_byte(s), whole = groups / unroll * unroll;
+    open_block(s, k, panel_at, number);
+    block_groups(s, k, 0, whole, unroll, acc);
+    block_groups(s, k, whole, groups, 1, acc);
+    if (rest) block_step(s, k, lp_index(&s->k.b, groups), rest, acc);
+}
+
+static void tile_blocks(matmul_state *s, unsigned rows, unsigned vectors, lp_value *const *row_at,
+                        lp_value *const *panel_at, lp_value **acc) {
+    lp_builder *b = &s->k.b;
+    code_block k = {.rows = rows, .vectors = vectors, .row_at = row_at};
+    int64_t whole = s->mm->k / s->mm->block, rest = s->mm->k % s->mm->block;
+    lp_loop l = lp_for_begin(b, lp_index(b, 0), lp_index(b, whole), lp_index(b, 1), acc,
+                             rows * vectors);
+    lp_value *next[MAX_TILE_ROWS * MAX_TILE_VECTORS];
+    memcpy(next, l.carried, rows * vectors * sizeof *next);
+    one_block(s, &k, panel_at, l.counter, s->mm->block, next);
+    lp_for_end(b, &l, next);
+    memcpy(acc, l.results, rows * vectors * sizeof *acc);
+    if (rest) one_block(s, &k, panel_at, lp_index(b, whole), rest, acc);
+}
+
+/* ---- tiles --------------------------------------------------------------------------------------------------------------- */
 
 /* rows x (panels * panel) results to `to` with row stride `ld`. */
 static void emit_tile(matmul_state *s, unsigned rows, unsigned panels, lp_value *row,
@@ -65,18 +218,24 @@ static void emit_tile(matmul_state *s, unsigned rows, unsigned panels, lp_value 
     unsigned vectors = panels * s->vectors;
     lp_value *acc[MAX_TILE_ROWS * MAX_TILE_VECTORS], *row_at[MAX_TILE_ROWS],
         *panel_at[MAX_TILE_VECTORS];
-    int64_t k = s->mm->k, whole = k / K_UNROLL * K_UNROLL;
+    int64_t k = s->steps, end = s->mm->quads && s->mm->k % 4 ? k - 1 : k,
+            whole = end / K_UNROLL * K_UNROLL;
     for (unsigned i = 0; i < rows * vectors; i++)
-        acc[i] = lp_const_f(b, lp_vec(DT_f32, s->lanes), 0);
+        acc[i] = lp_const_i(b, sum_type(s, s->lanes), 0);
     for (unsigned r = 0; r < rows; r++)
         row_at[r] = lp_bin(b, LP_mul, lp_bin(b, LP_add, row, lp_index(b, r)), s->lda);
     for (unsigned p = 0; p < panels; p++) {
         lp_value *bytes = lp_bin(b, LP_mul, lp_bin(b, LP_add, panel, lp_index(b, p)),
-                                 lp_index(b, k * s->mm->panel * 4));
+                                 lp_index(b, s->panel_bytes));
         panel_at[p] = lp_ptr_add(b, s->w, bytes);
     }
-    tile_loop(s, rows, vectors, row_at, panel_at, 0, whole, K_UNROLL, acc);
-    tile_loop(s, rows, vectors, row_at, panel_at, whole, k, 1, acc);
+    if (s->mm->bits) {
+        tile_blocks(s, rows, vectors, row_at, panel_at, acc);
+    } else {
+        tile_loop(s, rows, vectors, row_at, panel_at, 0, whole, K_UNROLL, acc);
+        tile_loop(s, rows, vectors, row_at, panel_at, whole, end, 1, acc);
+        tile_loop(s, rows, vectors, row_at, panel_at, end, k, 1, acc);
+    }
     for (unsigned r = 0; r < rows; r++)
         for (unsigned v = 0; v < vectors; v++) {
             lp_value *at = lp_bin(b, LP_add, lp_bin(b, LP_mul, ld, lp_index(b, r)),
@@ -126,9 +285,10 @@ static void epilogue_row(matmul_state *s, lp_value *row, lp_value *first_column,
     for (int64_t c = 0; c < columns;) {
         unsigned lanes = columns - c >= s->lanes ? s->lanes : 1;
         lp_value *offset = lp_index(b, c), *column = lp_bin(b, LP_add, first_column, offset);
-        lp_value *x = lp_load(b, lp_vec(DT_f32, lanes), from, lp_bin(b, LP_add, from_at, offset));
+        lp_value *x = lp_load(b, sum_type(s, lanes), from, lp_bin(b, LP_add, from_at, offset));
         if (s->mm->epilogue) apply_epilogue(s, lanes, row, column, x, &x);
-        lp_store(b, s->y, lp_bin(b, LP_add, to_at, offset), x);
+        cg_store(b, s->mm->y->dtype, lanes, s->y, lp_bin(b, LP_add, to_at, offset), lp_index(b, 1),
+                 x);
         c += lanes;
     }
 }
@@ -149,6 +309,12 @@ static void full_tile(matmul_state *s, unsigned panels, lp_value *height, lp_val
                       lp_value *panel) {
     lp_builder *b = &s->k.b;
     lp_value *column = lp_bin(b, LP_mul, panel, lp_index(b, s->mm->panel));
+    if (s->staged) {
+        lp_value *ld = lp_index(b, s->mm->panel * panels);
+        emit_tile_of(s, s->max_rows, panels, height, row, panel, s->scratch, ld);
+        epilogue_tile(s, row, height, column, s->mm->panel * panels, s->scratch, ld);
+        return;
+    }
     lp_value *at = lp_bin(b, LP_add, lp_bin(b, LP_mul, row, s->ldy), column);
     lp_value *to = lp_ptr_add(b, s->y, lp_bin(b, LP_mul, at, lp_index(b, 4)));
     emit_tile_of(s, s->max_rows, panels, height, row, panel, to, s->ldy);
@@ -250,7 +416,11 @@ static void choose_tile(matmul_state *s) {
     while (s->lanes > s->mm->panel)
         s->lanes /= 2;
     s->vectors = (unsigned)(s->mm->panel / s->lanes);
-    unsigned accumulators = t->n_registers - s->vectors - 1;
+    /* without VNNI a step splits both operands in two */
+    unsigned work = s->mm->quads && !t->has_vnni ? 2 * s->vectors + 3
+                    : s->mm->bits                ? 3 * s->vectors + 1
+                                                 : s->vectors + 1;
+    unsigned accumulators = t->n_registers - work;
     s->max_rows = accumulators / s->vectors;
     if (s->max_rows > MAX_TILE_ROWS) s->max_rows = MAX_TILE_ROWS;
     if (s->max_rows < 1) s->max_rows = 1;
@@ -281,7 +451,8 @@ static void bind(matmul_state *s) {
         s->extra_row[i] = cg_kernel_dim(&s->k, e->strides[0]);
         s->extra_col[i] = cg_kernel_dim(&s->k, e->strides[1]);
     }
-    if (s->tail) s->scratch = lp_alloca(&s->k.b, (int64_t)s->max_rows * mm->panel * 4);
+    if (s->tail || s->staged)
+        s->scratch = lp_alloca(&s->k.b, (int64_t)s->max_rows * s->group * mm->panel * 4);
 }
 
 void cg_matmul_packed(cg_matmul *mm) {
@@ -289,6 +460,10 @@ void cg_matmul_packed(cg_matmul *mm) {
     s->mm = mm;
     s->n_panels = (mm->n + mm->panel - 1) / mm->panel;
     s->tail = mm->n % mm->panel;
+    s->steps = mm->quads ? (mm->k + 3) / 4 : mm->k;
+    s->panel_bytes = s->steps * mm->panel * 4;
+    if (mm->bits) s->panel_bytes = (mm->k + mm->block - 1) / mm->block * block_bytes(s);
+    s->staged = cg_elem_bytes(mm->y->dtype) != 4;
     choose_tile(s);
     s->k = cg_kernel_begin(mm->g, mm->node, s->by_panels ? cg_dc(mm->g, s->n_panels) : mm->m);
     bind(s);

@@ -3,6 +3,12 @@
  * each element of the result is one chain of fused multiply-adds in the order of k, whatever the tile, the number of threads or the
  * number of rows: that is what makes results the same bits in every arrangement.
  *
+ * Integers: rows of u8 times a weight of i8, stored as lanes of four (k .. k+3 of one column), [ceil(N/panel)][ceil(K/4)][panel] i32,
+ * zero padded; the sum is i32, exact, and a step takes four of k at once (`dot4`).
+ *
+ * Weights that stay quantised (passes/dequantized_weight.c): [ceil(N/panel)][ceil(K/block)] times scales f32[panel], zero points
+ * u8[panel], codes u8[.][panel] of 8 / bits rows each; multiplied out in registers, once for each tile.
+ *
  * Roofline on AVX2: 6 rows x 16 columns are 12 accumulators; a step of k takes 12 FMAs (6 cycles), 2 loads of W, 6 broadcasts of A. */
 #ifndef TLBC_CODEGEN_KERNELS_MATMUL_PACKED_H
 #define TLBC_CODEGEN_KERNELS_MATMUL_PACKED_H
@@ -14,6 +20,9 @@ typedef struct cg_matmul {
     ir_node *node;
     const ir_dim *m; /* rows */
     int64_t k, n, panel;
+    bool quads;    /* u8 by i8 */
+    int64_t bits;  /* of the codes of a quantised weight; 0: it is not */
+    int64_t block; /* rows that share a scale */
     const cg_view *a, *w,
         *y; /* 2-D: [m,k] and [m,n], contiguous along the last axis; w as packed */
     const ir_region *epilogue; /* parameters: the sum, then the extras; NULL = none */

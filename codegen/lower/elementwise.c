@@ -112,3 +112,27 @@ bool lower_scalar(cg *g, ir_node *n) {
 bool lower_fused(cg *g, ir_node *n) {
     return lower_nest(g, n, fused_point, "Fused");
 }
+
+/* ---- BitCast ---------------------------------------------------------------------------------------------------- */
+
+static void bit_cast_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value **out) {
+    (void)lanes;
+    out[0] = lp_bitcast(&s->k->b, in[0], s->out[0]->dtype);
+}
+
+bool lower_bit_cast(cg *g, ir_node *n) {
+    const ir_type *t = n->out[0].type;
+    cg_nest *s = TL_NEW(g->arena, cg_nest);
+    *s = (cg_nest){.g = g,
+                   .node = n,
+                   .rank = t->rank,
+                   .fn = bit_cast_point,
+                   .moves = true,
+                   .summary = "BitCast"};
+    for (int32_t i = 0; i < t->rank; i++)
+        s->dims[i] = t->dims[i];
+    s->in[s->n_in++] = cg_read(g, ir_in(n, 0));
+    s->out[s->n_out++] = cg_write(g, &n->out[0]);
+    cg_nest_run(s);
+    return true;
+}

@@ -24,17 +24,29 @@ static void add_extras(cg_matmul *mm, const ir_type *t) {
     }
 }
 
+/* k: for bytes the packed weight only tells it in steps of four. */
+static bool set_depth(cg_matmul *mm, const ir_dim *of_rows, const ir_dim *of_weight) {
+    if (mm->quads || mm->bits) return ir_dim_is_const(of_rows, &mm->k);
+    cg_check_equal(mm->g, of_rows, of_weight);
+    return ir_dim_is_const(of_weight, &mm->k);
+}
+
 bool lower_matmul_packed(cg *g, ir_node *n) {
     const ir_type *at = ir_in(n, 0)->type, *t = n->out[0].type;
     cg_matmul *mm = TL_NEW(g->arena, cg_matmul);
     const ir_type *wt = ir_in(n, 1)->type;
     if (wt->rank != 3) return cg_unsupported(g, n, "weight is not packed (pass pack_weights)");
-    if (wt->dtype != DT_f32) return cg_unsupported(g, n, "packed weight is not f32");
     *mm = (cg_matmul){.g = g, .node = n};
-    ir_dim_is_const(wt->dims[1], &mm->k);
-    cg_check_equal(g, at->dims[at->rank - 1], wt->dims[1]);
+    mm->quads = at->dtype == DT_u8 && wt->dtype == DT_i32;
+    mm->bits = ir_attr_int(n, "bits", 0);
+    mm->block = ir_attr_int(n, "block", 0);
+    if (!mm->quads && !mm->bits && wt->dtype != DT_f32)
+        return cg_unsupported(g, n, "packed weight is not f32");
+    if (!set_depth(mm, at->dims[at->rank - 1], wt->dims[1]))
+        return cg_unsupported(g, n, "length of the products is not known");
     ir_dim_is_const(t->dims[t->rank - 1], &mm->n);
     ir_dim_is_const(wt->dims[2], &mm->panel);
+    if (mm->bits) mm->panel = ir_attr_int(n, "panel", 16);
     const ir_region *epilogue = ir_node_find_region(n, "epilogue");
     if (epilogue && ir_region_result(epilogue, 0) != epilogue->params[0]) mm->epilogue = epilogue;
     const cg_view *a = cg_as_matrix(g, cg_read(g, ir_in(n, 0)));
@@ -47,11 +59,11 @@ bool lower_matmul_packed(cg *g, ir_node *n) {
     const cg_view *y = cg_view_reshape(g, dest, 2, dims);
     bool direct = y && (ir_dim_is(y->strides[1], 1) || mm->n == 1);
     const cg_view *temporary =
-        direct
-            ? NULL
-            : cg_view_dense(
-                  g, cg_buffer_create(g, ir_dim_mul(g->c, ir_type_elements(g->c, t), cg_dc(g, 4))),
-                  t);
+        direct ? NULL
+               : cg_view_dense(g,
+                               cg_buffer_create(g, ir_dim_mul(g->c, ir_type_elements(g->c, t),
+                                                              cg_dc(g, cg_elem_bytes(t->dtype)))),
+                               t);
     mm->y = direct ? y : cg_view_reshape(g, temporary, 2, dims);
     cg_matmul_packed(mm);
     if (!direct) cg_copy(g, temporary, dest);

@@ -56,7 +56,7 @@ static uint8_t to_e8m0(const char *mode, bool saturate, double v) {
     return power < -127 ? 0 : (uint8_t)(power + 127);
 }
 
-static void store_float(const ir_node *n, ir_dtype t, void *data, size_t at, double v) {
+void ev_store_float(const ir_node *n, ir_dtype t, void *data, size_t at, double v) {
     bool saturate = ir_attr_int(n, "saturate", 1) != 0;
     if (t == DT_f8e8m0) {
         ((uint8_t *)data)[at] = to_e8m0(ir_attr_string(n, "round_mode", "up"), saturate, v);
@@ -106,7 +106,7 @@ static bool string_to_number(ir_eval *e, const ir_node *n, tl_sv s, ir_tensor *y
     if (end == text || *end)
         return ev_error(e, n, "cannot convert '%s' to %s", text, ir_dtype_name(t));
     if (is_float)
-        store_float(n, t, ir_tensor_data(y), i, v);
+        ev_store_float(n, t, ir_tensor_data(y), i, v);
     else
         ir_tensor_set_i64(y, i, k);
     return true;
@@ -131,7 +131,7 @@ static void cast_number(const ir_node *n, const ir_tensor *x, ir_tensor *y, size
         v = to == DT_f32 ? (float)(uint64_t)k : (double)(uint64_t)k;
     else if (!from_float && wide && to == DT_f32)
         v = (float)k;
-    store_float(n, to, ir_tensor_data(y), i, v);
+    ev_store_float(n, to, ir_tensor_data(y), i, v);
 }
 
 bool ev_cast(ir_eval *e, const ir_node *n, const ir_tensor *x, ir_tensor *y) {

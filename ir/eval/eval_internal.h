@@ -101,6 +101,8 @@ double ev_round(ir_dtype t, double v);
 
 /* ---- between families ---------------------------------------------------------------------------------------- */
 /* cast.c: handles strings, narrow floats and every conversion that needs a single rounding. */
+/* The same for one number, with the attributes `saturate` and `round_mode` of n. */
+void ev_store_float(const ir_node *n, ir_dtype t, void *data, size_t at, double v);
 bool ev_cast(ir_eval *e, const ir_node *n, const ir_tensor *x, ir_tensor *y);
 
 /* matmul.c: the node's region, on a product and the operands from number 2 on, gives the results. */

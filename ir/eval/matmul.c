@@ -136,22 +136,69 @@ bool eval_gemm(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum
 /* x[..., k] times a weight of k rows and `n` (attribute) columns, stored as panels [ceil(n / width), k, width] (the last one
  * filled up) or, before pack_weights, as the matrix, which is one panel; then the node's region, whose parameters are the product
  * and the operands after the weight. */
+/* Panels of lanes of four bytes, [panels, ceil(k / 4), width] i32, as [panels, 4 ceil(k / 4), width] numbers. */
+static const int64_t *spread_quads(ir_eval *e, const ir_tensor *w, const ev_shape *s) {
+    size_t count;
+    const int64_t *quads = ev_i64s(e, w, &count);
+    int64_t *bytes = TL_NEW_ARRAY(e->arena, int64_t, 4 * count + 1), width = s->dims[2];
+    for (int64_t i = 0; i < (int64_t)count; i++)
+        for (int64_t j = 0; j < 4; j++)
+            bytes[(i / width * 4 + j) * width + i % width] = (int8_t)((uint64_t)quads[i] >> 8 * j);
+    return bytes;
+}
+
+/* A weight in blocks of codes (docs/IR.md) as floats [k, columns]; NULL after reporting sizes that do not fit. */
+static const double *spread_blocks(ir_eval *e, const ir_node *n, const ir_tensor *w, int64_t k,
+                                   int64_t columns) {
+    int64_t bits = ir_attr_int(n, "bits", 0), block = ir_attr_int(n, "block", 0),
+            panel = ir_attr_int(n, "panel", 0);
+    ev_shape s = ev_shape_of(w);
+    bool known = (bits == 2 || bits == 4 || bits == 8) && block > 0 && panel > 0 && s.rank == 3;
+    if (!known || panel > INT32_MAX || block > INT32_MAX || s.dims[0] * panel < columns ||
+        s.dims[1] * block < k || s.dims[2] != panel * (5 + (block * bits + 7) / 8))
+        return ev_error(e, n, "blocks %s do not fit", ev_shape_text(e, &s)), NULL;
+    double *out = TL_NEW_ARRAY(e->arena, double, (size_t)(k * columns) + 1);
+    for (int64_t r = 0; r < k; r++)
+        for (int64_t c = 0; c < columns; c++) {
+            int64_t at = (c / panel * s.dims[1] + r / block) * s.dims[2], row = r % block;
+            const uint8_t *p = (const uint8_t *)w->data + at;
+            uint8_t zero = p[4 * panel + c % panel],
+                    byte = p[5 * panel + row * bits / 8 * panel + c % panel];
+            int code = byte >> row * bits % 8 & ((1 << bits) - 1);
+            float scale;
+            memcpy(&scale, p + 4 * (c % panel), sizeof scale);
+            out[r * columns + c] = (double)((float)(code - zero) * scale);
+        }
+    return out;
+}
+
 bool eval_matmul_packed(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
     const ir_tensor *x = ev_need(e, n, in, 0), *w = ev_need(e, n, in, 1);
     if (!x || !w) return false;
     ev_shape s = ev_shape_of(x), panels = ev_shape_of(w);
     int64_t columns = ir_attr_int(n, "n", -1);
     if (panels.rank == 2) panels = (ev_shape){3, {1, panels.dims[0], panels.dims[1]}};
-    bool fits = panels.rank == 3 && s.rank > 0 && panels.dims[1] == s.dims[s.rank - 1] &&
-                columns >= 0 && columns <= panels.dims[0] * panels.dims[2];
+    bool whole = x->type->dtype == DT_u8 && !ir_attr_find(n, "bits"),
+         quads = whole && w->type->dtype == DT_i32;
+    int64_t depth = s.rank > 0 ? s.dims[s.rank - 1] : 0;
+    bool blocks = ir_attr_find(n, "bits") != NULL;
+    if (blocks) panels = (ev_shape){3, {1, depth, columns}};
+    bool fits = panels.rank == 3 && s.rank > 0 &&
+                panels.dims[1] == (quads ? (depth + 3) / 4 : depth) && columns >= 0 &&
+                columns <= panels.dims[0] * panels.dims[2];
     if (!fits) return ev_error(e, n, "panels %s do not fit", ev_shape_text(e, &panels));
-    int64_t k = panels.dims[1], width = panels.dims[2], rows = ev_product(&s, 0, s.rank - 1);
+    int64_t k = depth, width = panels.dims[2], rows = ev_product(&s, 0, s.rank - 1);
     s.dims[s.rank - 1] = columns;
-    ir_tensor *y = ev_alloc(e, n, x->type->dtype, &s);
+    ir_tensor *y = ev_alloc(e, n, whole ? DT_i32 : x->type->dtype, &s);
     if (!y) return false;
-    matrix a = {read_all(e, x), 0, k, 1}, b = {read_all(e, w), 0, width, 1};
+    int64_t panel = quads ? 4 * panels.dims[1] * width : k * width;
+    matrix a = {read_all(e, x), 0, k, 1}, b = {NULL, 0, width, 1};
+    b.values = blocks  ? spread_blocks(e, n, w, k, columns)
+               : quads ? spread_quads(e, w, &panels)
+                       : read_all(e, w);
+    if (!b.values) return false;
     for (int64_t j = 0; j < columns; j++) {
-        b.at = j / width * k * width + j % width;
+        b.at = j / width * panel + j % width;
         for (int64_t i = 0; i < rows; i++) {
             size_t at = (size_t)(i * columns + j);
             if (ir_dtype_is_float(y->type->dtype))
@@ -167,6 +214,10 @@ bool ev_epilogue(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_ten
                  ir_datum *out) {
     ir_datum *result = TL_NEW(e->arena, ir_datum);
     result->tensor = product;
+    if (n->n_regions == 0) {
+        out[0].tensor = product;
+        return true;
+    }
     if (n->n_regions != 1) return ev_error(e, n, "%u regions, expected 1", n->n_regions);
     const ir_region *epilogue = n->regions[0];
     const ir_datum **params = TL_NEW_ARRAY(e->arena, const ir_datum *, n->n_in);

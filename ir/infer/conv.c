@@ -13,12 +13,12 @@ static bool check_channels(ir_ctx *c, const ir_node *n, const ir_shape *w, uint3
                            (long long)m, (long long)group);
     const ir_dim *channels = ir_dim_mul(c, w->dims[1], ir_dim_const(c, group));
     if (!infer_expect_dim(c, n, 0, 1, channels)) return false;
-    if (!infer_is_ranked(n, bias)) return true;
+    if (n->op == OP_ConvInteger || !infer_is_ranked(n, bias)) return true; /* its zero point */
     return infer_expect_rank(c, n, bias, 1) && infer_expect_dim(c, n, bias, 0, w->dims[0]);
 }
 
 bool infer_conv(ir_ctx *c, ir_node *n) {
-    ir_dtype dtype = infer_in(n, 0)->dtype;
+    ir_dtype dtype = infer_result_dtype(n, 0);
     if (!infer_is_ranked(n, 0)) return infer_set_unranked(c, n, 0, dtype);
     ir_shape x = infer_in_shape(n, 0), out = x;
     if (x.rank < 3) return infer_error(c, n, 0, "rank is %d, expected 3 or more", x.rank);

@@ -44,19 +44,21 @@ bool infer_fused(ir_ctx *c, ir_node *n) {
     return infer_through_region(c, n, ir_node_find_region(n, "body"), types, n->n_in);
 }
 
-/* [...,M,K] x [K,N], N being attribute n; NULL after reporting. */
+/* [...,M,K] x [K,N], N being attribute n; NULL after reporting. Weights of i8 are packed four of k to a lane of i32. */
 static const ir_type *packed_product(ir_ctx *c, const ir_node *n) {
     int64_t columns = ir_attr_int(n, "n", -1);
     const ir_type *a = infer_in(n, 0);
     if (columns < 0) return diag_error(&c->diag, n->loc, "attribute 'n' is missing"), NULL;
-    if (!ir_type_is_ranked(a)) return ir_type_unranked(c, a->dtype);
+    if (!ir_type_is_ranked(a)) return ir_type_unranked(c, a->dtype == DT_u8 ? DT_i32 : a->dtype);
     if (a->rank == 0) return infer_error(c, n, 0, "rank is 0, expected 1 at least"), NULL;
     ir_shape s = infer_in_shape(n, 0);
     const ir_type *w = infer_in(n, 1);
-    if (ir_type_is_ranked(w) && !infer_expect_dim(c, n, 1, w->rank - 2, s.dims[s.rank - 1]))
-        return NULL;
+    const ir_dim *rows = s.dims[s.rank - 1];
     s.dims[s.rank - 1] = ir_dim_const(c, columns);
-    return ir_type_tensor(c, a->dtype, s.rank, s.dims);
+    if (ir_attr_find(n, "bits")) return ir_type_tensor(c, a->dtype, s.rank, s.dims);
+    if (w->dtype == DT_i32 && a->dtype == DT_u8) rows = ir_dim_ceildiv(c, rows, ir_dim_const(c, 4));
+    if (ir_type_is_ranked(w) && !infer_expect_dim(c, n, 1, w->rank - 2, rows)) return NULL;
+    return ir_type_tensor(c, a->dtype == DT_u8 ? DT_i32 : a->dtype, s.rank, s.dims);
 }
 
 /* What the epilogue makes of the product and the operands from 2 on; without one the product is the result. */

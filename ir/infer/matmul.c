@@ -10,7 +10,7 @@ static ir_shape batch_dims(const ir_shape *s) {
 
 /* Numpy's rule: a 1-D operand is a row (left) or a column (right) whose dimension of 1 disappears again. */
 bool infer_matmul(ir_ctx *c, ir_node *n) {
-    ir_dtype dtype = infer_in(n, 0)->dtype;
+    ir_dtype dtype = infer_result_dtype(n, 0);
     for (uint32_t i = 0; i < 2; i++) {
         if (!infer_is_ranked(n, i)) return infer_set_unranked(c, n, 0, dtype);
         if (infer_in(n, i)->rank == 0)

@@ -1,5 +1,6 @@
 /* codegen/llvm_emit_narrow.c: every code of every float of a byte or less to f32 and back; f32 and f64 to them around every rounding
- * border, with the largest numbers, infinities and NaN; integers narrower than a byte. Expected: ir/float_formats.c. */
+ * border, with the largest numbers, infinities and NaN; integers narrower than a byte. Expected: ir/float_formats.c. Also the products of
+ * bytes of codegen/llvm_emit_dot.c. */
 #include "ir/tensor.h"
 #include "tests/support/jit_fixture.h"
 
@@ -130,6 +131,48 @@ static void test_integers(const cg_target *target) {
     teardown(&x);
 }
 
+/* ---- products of bytes ----------------------------------------------------------------------------------------- */
+
+static int32_t dot4(uint32_t x, uint32_t w, int32_t sum) {
+    uint32_t s = (uint32_t)sum;
+    for (int j = 0; j < 4; j++)
+        s += (uint32_t)((int32_t)(uint8_t)(x >> 8 * j) * (int8_t)(w >> 8 * j));
+    return (int32_t)s;
+}
+
+/* The extreme bytes together, where an intermediate result of 16 bits would saturate, and all others in turn. */
+static void test_dot4(const cg_target *target) {
+    static const int lanes[] = {1, 4, 8, 16};
+    static uint32_t x[256], w[256];
+    static int32_t z[256], r[256];
+    fixture f;
+    setup(&f, target);
+    for (int k = 0; k < 4; k++) {
+        char type[16] = "i32";
+        if (lanes[k] > 1) snprintf(type, sizeof type, "i32x%d", lanes[k]);
+        tl_str_printf(&f.text,
+                      "func @dot%d(ptr %%x, ptr %%y, ptr %%z, ptr %%r, i64 %%n) external {\n"
+                      "  for %%i = 0 to %%n step %d {\n    %%a = load %s %%x[%%i]\n"
+                      "    %%b = load %s %%y[%%i]\n    %%c = load %s %%z[%%i]\n"
+                      "    %%d = dot4 %s %%a, %%b, %%c\n    store %s %%r[%%i], %%d\n  }\n}\n",
+                      lanes[k], lanes[k], type, type, type, type, type);
+    }
+    if (!compile_checked(&f)) return;
+    for (uint32_t i = 0; i < 256; i++) {
+        x[i] = i < 4 ? UINT32_MAX : i * 2654435761u;
+        w[i] = i < 2 ? 0x80808080u : i < 4 ? 0x7f7f7f7fu : i * 40503u * 65537u;
+        z[i] = i % 2 ? INT32_MAX - (int32_t)i : (int32_t)i;
+    }
+    for (int k = 0; k < 4; k++) {
+        int wrong = 0;
+        find(&f, tl_arena_printf(&f.ctx.arena, "dot%d", lanes[k]))(x, w, z, r, 256);
+        for (int i = 0; i < 256; i++)
+            wrong += r[i] != dot4(x[i], w[i], z[i]);
+        CHECK_EQ(wrong, 0);
+    }
+    teardown(&f);
+}
+
 int main(void) {
-    return run_on_each_cpu((cpu_test *const[]){test_floats, test_integers, NULL});
+    return run_on_each_cpu((cpu_test *const[]){test_floats, test_integers, test_dot4, NULL});
 }

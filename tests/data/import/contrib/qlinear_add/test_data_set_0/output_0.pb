@@ -1,0 +1,1 @@
+Jmåz;pzJûÅidzcU Z{`Çqm
