@@ -215,3 +215,34 @@ void cg_kernel_end(cg_kernel *k, const char *summary, ...) {
     note_accesses(g, k);
     if (g->alone) g->epoch++; /* the order of calls is the order of lifetimes */
 }
+
+/* ---- parts of kernels ----------------------------------------------------------------------------------------- */
+
+const lp_func *cg_kernel_end_part(cg_kernel *part, const char *summary) {
+    part->b.func->summary = summary;
+    return lp_module_merge(part->g->lp, part->b.func);
+}
+
+void cg_kernel_call_part(cg_kernel *k, const lp_func *f, const cg_kernel *part,
+                         lp_value *const *values) {
+    lp_value *args[CG_MAX_KERNEL_ARGS + 2] = {values[0], values[1]};
+    uint32_t next = 2;
+    for (uint32_t i = 0; i < part->n_args; i++) {
+        switch (part->args[i].kind) {
+        case CG_ARG_VIEW:
+            if (part->args[i].read) args[i + 2] = cg_kernel_in(k, part->args[i].view, false);
+            if (part->args[i].write) args[i + 2] = cg_kernel_out(k, part->args[i].view, false);
+            break;
+        case CG_ARG_DIM:
+            args[i + 2] = cg_kernel_dim(k, part->args[i].dim);
+            break;
+        case CG_ARG_VALUE:
+            args[i + 2] = values[next++];
+            break;
+        case CG_ARG_FRAME:
+            args[i + 2] = cg_kernel_frame(k);
+            break;
+        }
+    }
+    lp_call(&k->b, f->name, lp_scalar(LP_VOID), args, part->n_args + 2);
+}

@@ -226,6 +226,12 @@ void cg_kernel_require(cg_kernel *k, const ir_dim *n, const ir_dim *work, int64_
 /* First and last unit of this thread: [units*tid/n, units*(tid+1)/n), computed once per scope. */
 void cg_thread_share(cg *g, const ir_dim *units, lp_value *out[2]);
 void cg_kernel_end(cg_kernel *k, const char *summary, ...) __attribute__((format(printf, 2, 3)));
+/* A part of a kernel as a function of its own, so that what it keeps in registers ends with it: built between cg_kernel_begin and this
+ * instead of cg_kernel_end, before the kernel itself is begun. What it was handed by cg_kernel_value is a placeholder: the call gives
+ * begin, end and those values, in this order. */
+const lp_func *cg_kernel_end_part(cg_kernel *part, const char *summary);
+void cg_kernel_call_part(cg_kernel *k, const lp_func *f, const cg_kernel *part,
+                         lp_value *const *values);
 
 /* ---- scalar code on vectors (codegen/scalar.c, codegen/vmath.c) -------------------------------------------------- */
 typedef struct cg_scalar {

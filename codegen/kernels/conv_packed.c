@@ -11,6 +11,9 @@ typedef struct conv_state {
     cg_kernel k;
     unsigned lanes, tiles;       /* tiles: rows of the weight done at once */
     int64_t depth, rows, blocks; /* k's, rows of the weight per group, shares of them */
+    cg_kernel part;              /* makes the patches */
+    const lp_func *patches;
+    const cg_view *patch_view;
     lp_value *patch, *scratch, *w, *y;
     /* of the unit: */
     lp_value *group, *positions, *first; /* positions: of the panel, first: the first one */
@@ -179,16 +182,8 @@ static void emit_unit(conv_state *s, lp_value *unit, const ir_dim *panels) {
     lp_value *sample, *share, *one = lp_index(b, 1), *blocks = lp_index(b, s->blocks),
                               *rows = lp_index(b, s->rows);
     set_unit(s, unit, panels, &sample, &share);
-    cg_conv_patch p = {.c = s->c,
-                       .k = &s->k,
-                       .lanes = s->lanes,
-                       .panel = panel_of(s),
-                       .sample = sample,
-                       .group = s->group,
-                       .first = s->first,
-                       .positions = s->positions,
-                       .to = s->patch};
-    cg_conv_pack_patch(&p);
+    lp_value *values[] = {s->first, s->positions, sample, s->group};
+    cg_kernel_call_part(&s->k, s->patches, &s->part, values);
     lp_value *lo = quotient(b, mul(b, rows, share), blocks),
              *hi = quotient(b, mul(b, rows, add(b, share, one)), blocks);
     lp_value *full = lp_bin(b, LP_eq, s->positions, lp_index(b, panel_of(s)));
@@ -217,19 +212,38 @@ static int64_t choose_blocks(const conv_state *s, const ir_dim *panels) {
     return most < 1 ? 1 : n < most ? n : most;
 }
 
-static lp_value *make_patch(conv_state *s) {
+static const cg_view *make_patch(conv_state *s) {
     cg *g = s->c->g;
     const ir_dim *n = cg_dc(g, (s->depth * panel_of(s) + 15) / 16 * 16 + 16);
     cg_buffer *b = cg_buffer_create(g, ir_dim_mul(g->c, n, cg_dc(g, 4)));
     b->per_thread = true;
-    return cg_kernel_out(&s->k, cg_view_dense(g, b, ir_type_tensor(g->c, DT_f32, 1, &n)), false);
+    return cg_view_dense(g, b, ir_type_tensor(g->c, DT_f32, 1, &n));
+}
+
+/* The patches are made by a function of their own: the masks it keeps would take registers from the tiles. */
+static void build_patches(conv_state *s) {
+    cg *g = s->c->g;
+    s->patch_view = make_patch(s);
+    s->part = cg_kernel_begin(g, s->c->node, cg_dc(g, 1));
+    lp_value *any = lp_index(&s->part.b, 0);
+    cg_conv_patch p = {.c = s->c,
+                       .k = &s->part,
+                       .lanes = s->lanes,
+                       .panel = panel_of(s),
+                       .first = s->part.begin,
+                       .positions = s->part.end,
+                       .sample = cg_kernel_value(&s->part, any),
+                       .group = cg_kernel_value(&s->part, any),
+                       .to = cg_kernel_out(&s->part, s->patch_view, false)};
+    cg_conv_pack_patch(&p);
+    s->patches = cg_kernel_end_part(&s->part, "ConvPacked patches");
 }
 
 static void bind(conv_state *s) {
     cg_conv *c = s->c;
     s->w = cg_kernel_in(&s->k, c->w, false);
     s->y = cg_kernel_out(&s->k, c->y, false);
-    s->patch = make_patch(s);
+    s->patch = cg_kernel_out(&s->k, s->patch_view, false);
     s->scratch = lp_alloca(&s->k.b, s->tiles * ROWS * panel_of(s) * 4);
     cg_epilogue_bind(&c->epilogue, &s->k);
 }
@@ -245,6 +259,7 @@ void cg_conv_packed(cg_conv *c) {
     const ir_dim *panels = ir_dim_ceildiv(g->c, c->y->dims[2], cg_dc(g, panel_of(s)));
     s->blocks = choose_blocks(s, panels);
     const ir_dim *dims[] = {c->y->dims[0], cg_dc(g, c->groups * s->blocks), panels};
+    build_patches(s);
     s->k = cg_kernel_begin(g, c->node, cg_dims_product(g, dims, 3));
     bind(s);
     lp_builder *b = &s->k.b;

@@ -6,7 +6,7 @@
  *     for tiles of 6 features               acc[6][2] += w[k][6] * patch[k][2], k over taps, then channels
  *       epilogue, in registers where it is short
  *
- * The patches are in the second-level cache at most: a panel is read by all features before the next one is made. Each element of the
+ * Packing is a function of its own: what it keeps in registers must not spill sums. The patches are in the second-level cache at most: a panel is read by all features before the next one is made. Each element of the
  * result is one chain of fused multiply-adds in the order of k, whatever the tile and the number of threads.
  *
  * Roofline on AVX2: a step of k takes 12 FMAs (6 cycles), 2 loads of the patch, 6 broadcasts of the weight. */
