@@ -43,6 +43,8 @@ typedef struct inspect_facts {
     int64_t parameters, parameter_bytes, weight_bytes;
     const char *flops; /* an expression where it depends on sizes */
     double flops_number;
+    const char *serial;  /* of them inside of recurrences, one round after the other; NULL: none */
+    double serial_share; /* below 0: depends on sizes */
     int64_t static_bytes, unshared_bytes,
         n_buffers; /* memory plan: the block, and the sum of what is in it */
     inspect_slot *slots;

@@ -61,6 +61,16 @@ static void gather_costs(cli *c, const ir_module *m, inspect_facts *f) {
     f->flops_number = ir_graph_flops_const(&c->ctx, m->graphs);
 }
 
+/* After the passes: how much of the products still waits for a carried value. */
+static void gather_serial(cli *c, const ir_graph *g, inspect_facts *f) {
+    const ir_dim *serial = ir_graph_serial_flops(&c->ctx, g), *all = ir_graph_flops(&c->ctx, g);
+    int64_t s, a;
+    if (ir_dim_is(serial, 0) || ir_dim_is_unknown(serial)) return;
+    f->serial = dim_text(c->arena, serial);
+    bool fixed = ir_dim_is_const(serial, &s) && ir_dim_is_const(all, &a) && a > 0;
+    f->serial_share = fixed ? (double)s / (double)a : -1;
+}
+
 /* ---- operators ------------------------------------------------------------------------------------------------ */
 
 static void count_ops(const ir_region *r, uint32_t *counts) {
@@ -150,5 +160,6 @@ bool inspect_onnx(cli *c, const inspect_args *args, inspect_facts *f) {
                           pass_run(optimised, "default", &passes)))
         return false;
     gather_ops(c, m->graphs, optimised->graphs, f);
+    if (!args->quick) gather_serial(c, optimised->graphs, f);
     return args->quick || gather_compiled(c, optimised, f);
 }

@@ -31,6 +31,10 @@ static void print_flops(const inspect_facts *f) {
         printf("  products    %.6g MFLOP\n", f->flops_number * 1e-6);
     else if (!f->compiled)
         printf("  products    %s FLOP\n", f->flops ? f->flops : "unknown");
+    if (f->serial && f->serial_share >= 0)
+        printf("  serial      %.1f %% of them, one round after the other\n", 100 * f->serial_share);
+    else if (f->serial)
+        printf("  serial      %s of them, one round after the other\n", f->serial);
 }
 
 static void print_plan(const inspect_facts *f) {
@@ -148,6 +152,7 @@ static void put_costs(json_writer *w, const inspect_facts *f) {
         json_number(w, "flops", f->flops_number);
     else
         put_string(w, "flops", f->flops);
+    put_string(w, "serial_flops", f->serial);
     put_number(w, "kernels", f->n_kernels);
     put_number(w, "code_bytes", f->code_bytes);
     put_number(w, "file_bytes", f->file_bytes);

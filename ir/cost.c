@@ -133,6 +133,17 @@ const ir_dim *ir_graph_flops(ir_ctx *c, const ir_graph *g) {
     return region_flops(c, g->body);
 }
 
+static bool is_serial(const ir_node *n) {
+    return n->op == OP_Loop || (n->op == OP_Recur && ir_attr_int(n, "carries", 0) > 0);
+}
+
+const ir_dim *ir_graph_serial_flops(ir_ctx *c, const ir_graph *g) {
+    const ir_dim *sum = ir_dim_const(c, 0);
+    ir_for_each_node (n, g->body)
+        if (is_serial(n)) sum = ir_dim_add(c, sum, ir_node_flops(c, n));
+    return sum;
+}
+
 double ir_graph_flops_const(ir_ctx *c, const ir_graph *g) {
     int64_t v;
     return ir_dim_is_const(ir_graph_flops(c, g), &v) ? (double)v : 0;

@@ -140,9 +140,13 @@ static void filter_list(pass_ctx *ctx, ir_node *n, const char *name, const bool 
     const int64_t *old = ir_attr_ints(n, name, &count);
     if (!old) return;
     int64_t *list = TL_NEW_ARRAY(ctx->scratch, int64_t, count);
-    for (uint32_t i = 0; i < count; i++)
-        if (keep[i]) list[left++] = old[i];
-    if (left)
+    bool zeros = true; /* the default */
+    for (uint32_t i = 0; i < count; i++) {
+        if (!keep[i]) continue;
+        zeros &= old[i] == 0;
+        list[left++] = old[i];
+    }
+    if (!zeros)
         ir_attr_set_ints(ctx->m, n, name, list, left);
     else
         ir_attr_remove(n, name);

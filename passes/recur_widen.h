@@ -1,0 +1,36 @@
+/* One node of a Recur's body for all rounds at once: its operands, which have one value for each round, come stacked along a new
+ * leading axis, and so do the results.
+ *
+ *   body:     %y = MatMul(%x, @w)        x: f32[4,16]            %s = Softmax<axis=1>(%y)
+ *   widened:  %Y = MatMul(%X, @w)        X: f32[n,4,16]          %S = Softmax<axis=-1>(%Y)
+ *
+ * Every element is computed as before, from the same operands in the same order: not a bit changes. What has no rule here stays in
+ * the body. */
+#ifndef TLBC_PASSES_RECUR_WIDEN_H
+#define TLBC_PASSES_RECUR_WIDEN_H
+
+#include "passes/recur.h"
+
+typedef struct widening {
+    pass_ctx *ctx;
+    const loop_like *loop;
+    const ir_dim *trips;
+    bool reverse;    /* position p along the new axis is round trips - 1 - p */
+    tl_map values;   /* ir_value * of the body -> ir_value *: stacked */
+    uint32_t varies; /* mark of the values that may differ from round to round */
+} widening;
+
+void widening_init(widening *w, pass_ctx *ctx, const loop_like *l);
+/* v has one value for all rounds. */
+bool widening_is_fixed(const widening *w, const ir_value *v);
+/* There is a rule, if all operands that vary come stacked. */
+bool widening_has_rule(const widening *w, const ir_node *n);
+/* Builds the widened node at b; its results are noted in `values`. */
+void widening_apply(widening *w, ir_builder *b, ir_node *n);
+/* The stacked form of v: a result of widening_apply, or a view of what is sliced, made at b, or the counters of all rounds; NULL
+ * for others. */
+ir_value *widening_get(widening *w, ir_builder *b, ir_value *v);
+/* Whether widening_get will find or make one. */
+bool widening_can_get(const widening *w, const ir_value *v);
+
+#endif
