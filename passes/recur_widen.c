@@ -36,7 +36,10 @@ static bool is_counter(const widening *w, const ir_value *v) {
 bool widening_can_get(const widening *w, const ir_value *v) {
     if (is_slice(w, v)) {
         uint32_t i = v->index - w->loop->first_param - w->loop->n_carried;
-        return ir_type_is_known(loop_sliced(w->loop, i)->type);
+        const ir_type *t = loop_sliced(w->loop, i)->type;
+        if (!ir_type_is_known(t)) return false;
+        int32_t axis = normal_axis(recur_list_at(w->loop->node, "input_axes", i), t->rank);
+        return ir_dim_equal(t->dims[axis], w->trips);
     }
     return is_counter(w, v) || tl_map_get_ptr(&w->values, v);
 }
