@@ -29,7 +29,8 @@ typedef struct split {
     pass_ctx *ctx;
     loop_like l;
     widening w;
-    uint32_t movable; /* mark of nodes that have a rule and operands that come stacked; then of those that move */
+    uint32_t
+        movable; /* mark of nodes that have a rule and operands that come stacked; then of those that move */
 } split;
 
 /* ---- what depends on what ------------------------------------------------------------------------------------------ */
