@@ -25,7 +25,7 @@ const char pipeline_default[] =
     "stream,"
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads),"
     /* recurrences: what does not need the carried values runs for all rounds at once */
-    "recur_invariant, recur_split,"
+    "recur_invariant, recur_split, schedule,"
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads),"
     /* products in the form of their kernels, with what happens before and after them; one nest for what is elementwise */
     "merge_matmul, fuse_matmul, fuse_conv, pack_weights, fuse_elementwise, dce";

@@ -21,6 +21,20 @@ void widening_init(widening *w, pass_ctx *ctx, const loop_like *l) {
     tl_map_init(&w->values, ctx->scratch);
 }
 
+void widening_init_part(widening *w, pass_ctx *ctx, const loop_like *l, const ir_dim *rounds) {
+    widening_init(w, ctx, l);
+    w->trips = rounds;
+}
+
+void widening_mark(widening *w, ir_value *v) {
+    v->mark = w->varies;
+}
+
+void widening_set(widening *w, ir_value *v, ir_value *stacked) {
+    tl_map_set_ptr(&w->values, v, stacked);
+    widening_mark(w, v);
+}
+
 bool widening_is_fixed(const widening *w, const ir_value *v) {
     return !v || v->mark != w->varies;
 }
@@ -34,6 +48,7 @@ static bool is_counter(const widening *w, const ir_value *v) {
 }
 
 bool widening_can_get(const widening *w, const ir_value *v) {
+    if (tl_map_get_ptr(&w->values, v)) return true;
     if (is_slice(w, v)) {
         uint32_t i = v->index - w->loop->first_param - w->loop->n_carried;
         const ir_type *t = loop_sliced(w->loop, i)->type;
@@ -41,7 +56,7 @@ bool widening_can_get(const widening *w, const ir_value *v) {
         int32_t axis = normal_axis(recur_list_at(w->loop->node, "input_axes", i), t->rank);
         return ir_dim_equal(t->dims[axis], w->trips);
     }
-    return is_counter(w, v) || tl_map_get_ptr(&w->values, v);
+    return is_counter(w, v);
 }
 
 /* The axis of the rounds in front, in the common order. */

@@ -21,6 +21,11 @@ typedef struct widening {
 } widening;
 
 void widening_init(widening *w, pass_ctx *ctx, const loop_like *l);
+/* For `rounds` of them only: what stands for the body's parameters is given by widening_set. */
+void widening_init_part(widening *w, pass_ctx *ctx, const loop_like *l, const ir_dim *rounds);
+void widening_set(widening *w, ir_value *v, ir_value *stacked);
+/* Marks v as different in every round, and so what nodes make of it; widening_set does it for parameters. */
+void widening_mark(widening *w, ir_value *v);
 /* v has one value for all rounds. */
 bool widening_is_fixed(const widening *w, const ir_value *v);
 /* There is a rule, if all operands that vary come stacked. */

@@ -13,9 +13,8 @@
  * through the whole body before the next one begins. Turns are also the units that threads share (codegen/lower/control.c), so there
  * should be some: at least MIN_TURNS. Linear. */
 #include "ir/limits.h"
-#include "passes/recur.h"
+#include "passes/recur_widen.h"
 #include "passes/util.h"
-#include "passes/widen.h"
 
 enum { TURN_ROWS = 96, MIN_TURNS = 4 };
 
@@ -93,38 +92,63 @@ static ir_node *start_wide(pass_ctx *ctx, const loop_like *l, int64_t span) {
 }
 
 /* Numbers of the rounds: the first one's and those behind it. */
-static ir_value *round_numbers(widen *w, ir_value *first) {
-    ir_builder *b = &w->b;
-    ir_value *none = build_dim_scalar(b, ir_dim_const(w->ctx->c, 0)),
-             *one = build_dim_scalar(b, ir_dim_const(w->ctx->c, 1));
-    ir_value *count = build_op3(b, OP_Range, none, build_dim_scalar(b, w->rounds), one);
+static ir_value *round_numbers(widening *w, ir_builder *b, ir_value *first) {
+    ir_value *none = build_scalar(b, DT_i64, 0), *one = build_scalar(b, DT_i64, 1);
+    ir_value *count = build_op3(b, OP_Range, none, build_dim_scalar(b, w->trips), one);
     return build_op2(b, OP_Add, first, count);
 }
 
-static bool fill_wide(pass_ctx *ctx, const loop_like *l, ir_node *wide, const ir_node **obstacle) {
-    ir_region *body = wide->regions[0];
-    ir_builder b = ir_build_at_end(body, wide->loc);
-    if (!ir_infer_node(ctx->c, wide)) return false; /* types of the parameters */
-    const ir_type *t = body->params[1]->type;
-    int32_t axis = normal_axis(recur_list_at(wide, "input_axes", 0), t->rank);
-    widen w;
-    widen_init(&w, ctx, b, t->dims[axis]);
+/* What stands for the parameters: the wide node's, with the axis of the rounds in front. */
+static void bind_params(widening *w, ir_builder *b, const loop_like *l, const ir_node *wide) {
+    const ir_region *body = wide->regions[0];
     if (l->body->params[0]->uses)
-        widen_set(&w, l->body->params[0], round_numbers(&w, body->params[0]));
+        widening_set(w, l->body->params[0], round_numbers(w, b, body->params[0]));
     for (uint32_t i = 1; i < body->n_params; i++) {
-        axis = normal_axis(recur_list_at(wide, "input_axes", i - 1), body->params[i]->type->rank);
-        widen_set(&w, l->body->params[i], move_axis(&w.b, body->params[i], axis, 0));
+        ir_value *v = body->params[i];
+        int32_t axis = normal_axis(recur_list_at(wide, "input_axes", i - 1), v->type->rank);
+        widening_set(w, l->body->params[i], move_axis(b, v, axis, 0));
     }
-    if (!widen_region(&w, l->body, obstacle)) return false;
+}
+
+static bool varies(const widening *w, const ir_node *n) {
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (ir_in(n, i) && !widening_is_fixed(w, ir_in(n, i))) return true;
+    return false;
+}
+
+/* Every node has a rule and differs from round to round (recur_invariant has moved the others out); NULL, or the first that does not. */
+static const ir_node *find_obstacle(widening *w, const ir_region *body) {
+    ir_for_each_node (n, body) {
+        if (!varies(w, n) || !widening_has_rule(w, n)) return n;
+        for (uint32_t i = 0; i < n->n_out; i++)
+            widening_mark(w, &n->out[i]);
+    }
+    return NULL;
+}
+
+static ir_value *stacked_result(widening *w, ir_builder *b, ir_value *v) {
+    const ir_dim *dims[IR_MAX_RANK] = {w->trips};
+    if (!widening_is_fixed(w, v)) return widening_get(w, b, v);
+    for (int32_t i = 0; i < v->type->rank; i++)
+        dims[i + 1] = v->type->dims[i];
+    return build_op2(b, OP_Expand, v, build_dims(b, dims, (uint32_t)v->type->rank + 1));
+}
+
+static bool fill_wide(widening *w, ir_builder *b, const loop_like *l, ir_node *wide) {
+    ir_region *body = wide->regions[0];
+    ir_for_each_node (n, l->body) {
+        b->loc = n->loc;
+        widening_apply(w, b, n);
+    }
     for (uint32_t i = 0; i < l->n_stacked; i++) {
-        ir_value *v = widen_get(&w, loop_stacked(l, i));
-        axis = normal_axis(recur_list_at(l->node, "output_axes", i), v->type->rank);
-        ir_region_add_result(body, move_axis(&w.b, v, 0, axis));
+        ir_value *v = stacked_result(w, b, loop_stacked(l, i));
+        int32_t axis = normal_axis(recur_list_at(l->node, "output_axes", i), v->type->rank);
+        ir_region_add_result(body, move_axis(b, v, 0, axis));
     }
-    ir_node_set_n_out(ctx->m, wide, l->n_stacked);
+    ir_node_set_n_out(w->ctx->m, wide, l->n_stacked);
     const ir_attr *axes = ir_attr_find(l->node, "output_axes");
-    if (axes) ir_attr_set(ctx->m, wide, axes);
-    return ir_infer_node(ctx->c, wide);
+    if (axes) ir_attr_set(w->ctx->m, wide, axes);
+    return ir_infer_node(w->ctx->c, wide);
 }
 
 /* ---- the pass ---------------------------------------------------------------------------------------------------------- */
@@ -138,19 +162,31 @@ static bool fits(const loop_like *l) {
     return true;
 }
 
+/* The extent of the slices, once their types are inferred. */
+static const ir_dim *rounds_at_once(const ir_node *wide) {
+    const ir_type *t = wide->regions[0]->params[1]->type;
+    return t->dims[normal_axis(recur_list_at(wide, "input_axes", 0), t->rank)];
+}
+
 static pass_result visit(pass_ctx *ctx, ir_node *n) {
     loop_like l;
+    widening w;
     if (n->op != OP_Recur || !loop_like_get(n, &l) || !fits(&l)) return PASS_SAME;
     int64_t span = choose_span(ctx->c, &l);
-    if (span < 2 || !ctx_take(ctx, "spans")) return PASS_SAME;
-    diag saved = ctx->c->diag;
-    const ir_node *obstacle = NULL;
+    if (span < 2 || !ctx_may(ctx, "spans")) return PASS_SAME;
     ir_node *wide = start_wide(ctx, &l, span);
-    if (!fill_wide(ctx, &l, wide, &obstacle)) {
-        ctx->c->diag = saved; /* not a mistake: an operator without a rule */
+    if (!ir_infer_node(ctx->c, wide)) return PASS_FAILED;
+    ir_builder b = ir_build_at_end(wide->regions[0], n->loc);
+    widening_init_part(&w, ctx, &l, rounds_at_once(wide));
+    bind_params(&w, &b, &l, wide);
+    const ir_node *obstacle = find_obstacle(&w, l.body);
+    if (obstacle || !ctx_take(ctx, "spans")) {
+        if (obstacle) ctx_remark(ctx, "%s has no rule", node_name(obstacle));
         ir_node_remove(wide);
         return PASS_SAME;
     }
+    if (!fill_wide(&w, &b, &l, wide)) return PASS_FAILED;
+    ctx_remark(ctx, "%s: %lld rounds at once", node_name(n), (long long)span);
     for (uint32_t i = 0; i < n->n_out; i++)
         pass_replace(ctx, &n->out[i], &wide->out[i]);
     ir_node_remove(n);
