@@ -10,9 +10,9 @@
 typedef struct bench_args {
     cli_list inputs, dims, states, streams;
     const char *cpu, *passes, *skip;
-    int64_t threads, runs;
+    int64_t threads, runs, n_streams;
     double seconds;
-    bool json;
+    bool json, step;
 } bench_args;
 
 static const bench_args bench_defaults = {.threads = 1, .seconds = 1};
@@ -24,6 +24,8 @@ static const cli_option bench_options[] = {
     CLI_NUMBER(bench_args, seconds, "seconds", "S", "time to spend where --runs is not given (1)"),
     CLI_LIST(bench_args, inputs, "input", "NAME=FILE", "value of an input; the others are made up"),
     CLI_LIST(bench_args, dims, "dim", "NAME=SIZE", "size of a symbolic dimension (1)"),
+    CLI_FLAG(bench_args, step, "step", "steps of a step function; others are refused"),
+    CLI_INT(bench_args, n_streams, "streams", "N", "streams in a step (1); needs a symbolic batch"),
     CLI_FLAG(bench_args, json, "json", "one JSON object on standard output"),
     CLI_STRING(bench_args, cpu, "cpu", "CPU", "compile for this processor (.onnx only; native)"),
     CLI_STRING(bench_args, passes, "passes", "LIST", "pass pipeline (.onnx only; default)"),
@@ -49,7 +51,8 @@ static int compare_doubles(const void *a, const void *b) {
 
 static bool timed_run(cli *c, tlbc_session *s, model_tensors *t, double *seconds) {
     double start = cli_seconds();
-    tlbc_status status = tlbc_run(s, t->in, t->out);
+    tlbc_status status = t->model->n_states ? tlbc_step(s, t->in, t->out)
+                                            : tlbc_run(s, t->in, t->out);
     *seconds = cli_seconds() - start;
     if (status) model_report(c, s, status, t->model->name);
     return status == TLBC_OK;
@@ -152,15 +155,34 @@ static void print_text(cli *c, const bench_args *args, const model_tensors *t,
            (double)r->rss_bytes * 1e-6);
 }
 
+/* The sizes that --dim gives, and the number of streams. */
+static bool step_dims(cli *c, const bench_args *args, const tlbc_model *m, cli_list *dims) {
+    const char *symbol = model_stream_symbol(m);
+    *dims = args->dims;
+    if (args->step && !model_is_step(m))
+        return diag_error(c->diag, NULL, "%s is no step function: it has no states", m->name);
+    if (!args->n_streams) return true;
+    if (!symbol)
+        return diag_error(c->diag, NULL,
+                          "--streams: the states of %s have no dimension that counts streams",
+                          m->name);
+    const char **items = TL_NEW_ARRAY(c->arena, const char *, dims->n + 1);
+    if (dims->n) memcpy(items, dims->items, dims->n * sizeof *items);
+    items[dims->n] = tl_arena_printf(c->arena, "%s=%lld", symbol, (long long)args->n_streams);
+    *dims = (cli_list){items, dims->n + 1};
+    return true;
+}
+
 static bool bench_model(cli *c, const bench_args *args, const model_handle *h) {
     model_tensors t;
+    cli_list dims;
     tlbc_session *s;
     bench_result r = {.open = h->open_seconds};
     model_tensors_init(c, h->model, &t);
     if (!model_bind_inputs(c, &t, args->inputs)) return false;
-    if (!model_random_inputs(c, &t, args->dims, 1)) return false;
+    if (!step_dims(c, args, h->model, &dims) || !model_random_inputs(c, &t, dims, 1)) return false;
     double start = cli_seconds();
-    if (!model_session(c, h->model, args->threads, &s)) return false;
+    if (!model_session_for(c, &t, args->threads, &s)) return false;
     r.session = cli_seconds() - start;
     bool ok = bench_session(c, args, s, &t, &r);
     tlbc_session_free(s);
@@ -197,8 +219,11 @@ const cli_command command_bench = {
         "The peak is that of fp32 multiply-adds on one core, measured before and after the runs.\n"
         "GFLOP/s count the model's arithmetic as written, at the fastest run; 0 where the amount\n"
         "depends on symbolic dimensions (pin them when compiling). For .onnx the time to open is\n"
-        "that of compiling.\n\n"
+        "that of compiling. "
+        "A step function is timed step by step; with --streams N as many streams advance in "
+        "one.\n\n"
         "  tlbc bench model.so --threads 2\n"
+        "  tlbc bench step.so --step --streams 8 --runs 100000\n"
         "  tlbc bench model.onnx --dim batch=4 --runs 200 --json\n",
     .options = bench_options,
     .n_options = sizeof bench_options / sizeof bench_options[0],

@@ -74,11 +74,39 @@ bool model_is_step(const tlbc_model *m) {
     return step;
 }
 
-bool model_session(cli *c, const tlbc_model *m, int64_t threads, tlbc_session **out) {
-    tlbc_session_options o = {.struct_size = sizeof o, .threads = (uint32_t)threads};
+static bool create_session(cli *c, const tlbc_model *m, int64_t threads, uint32_t streams,
+                           tlbc_session **out) {
+    tlbc_session_options o = {
+        .struct_size = sizeof o, .threads = (uint32_t)threads, .streams = streams};
     tlbc_status status = tlbc_session_create(m, &o, out);
     if (!status) return true;
     return diag_error(c->diag, NULL, "cannot create a session: %s", tlbc_status_text(status));
+}
+
+bool model_session(cli *c, const tlbc_model *m, int64_t threads, tlbc_session **out) {
+    return create_session(c, m, threads, 1, out);
+}
+
+const char *model_stream_symbol(const tlbc_model *m) {
+    for (uint32_t i = 0; i < m->n_states; i++)
+        if (m->states[i].stream_axis >= 0)
+            return m->states[i].tensor.dims[m->states[i].stream_axis].symbol;
+    return NULL;
+}
+
+bool model_session_for(cli *c, const model_tensors *t, int64_t threads, tlbc_session **out) {
+    const char *symbol = model_stream_symbol(t->model);
+    int64_t streams = 1;
+    for (uint32_t i = 0; symbol && i < t->model->n_inputs; i++) {
+        const tlbc_tensor_info *info = &t->model->inputs[i];
+        uint32_t stacked = t->in[i].rank == info->rank + 1; /* an axis in front counts steps */
+        for (uint32_t d = 0; d < info->rank && d + stacked < t->in[i].rank; d++)
+            if (info->dims[d].symbol && !strcmp(info->dims[d].symbol, symbol))
+                streams = t->in[i].dims[d + stacked];
+    }
+    if (streams < 1 || streams > INT32_MAX)
+        return diag_error(c->diag, NULL, "the inputs hold %lld streams", (long long)streams);
+    return create_session(c, t->model, threads, (uint32_t)streams, out);
 }
 
 void model_report(cli *c, const tlbc_session *s, tlbc_status status, const char *what) {

@@ -52,6 +52,10 @@ void model_report(cli *c, const tlbc_session *s, tlbc_status status, const char 
 /* Made to be called once for each part of a sequence. */
 bool model_is_step(const tlbc_model *m);
 bool model_session(cli *c, const tlbc_model *m, int64_t threads, tlbc_session **out);
+/* The same for a step function whose inputs are these, or several steps of them: with as many streams as they hold. */
+bool model_session_for(cli *c, const model_tensors *t, int64_t threads, tlbc_session **out);
+/* The name of the symbol that counts streams; NULL where none does. */
+const char *model_stream_symbol(const tlbc_model *m);
 
 double cli_seconds(void); /* monotonic clock */
 /* "f32[batch,64]" */

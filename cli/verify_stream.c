@@ -22,7 +22,7 @@ static bool compile(stream_job *s, verify_job *j, bool step, const char *name) {
     o.n_streams = step ? s->streams.n : 0;
     if (!pass_options_add_environment(&o, &c->ctx) || !pass_run(m, s->passes, &o)) return false;
     j->model = verify_build(j, m, name);
-    return j->model && model_session(c, j->model, j->threads, &j->session);
+    return j->model != NULL;
 }
 
 static const char *list_states(cli *c, const tlbc_model *m) {
@@ -73,31 +73,47 @@ static bool compare(stream_job *s, int64_t run, uint32_t i, const tlbc_tensor *g
                       (long long)run, i, name, r.text ? r.text : "bits differ");
 }
 
+/* The whole sequence at once. */
+static bool run_whole(stream_job *s, model_tensors *t) {
+    verify_job *j = &s->whole;
+    if (!model_session(j->c, j->model, j->threads, &j->session) ||
+        !model_alloc_outputs(j->c, j->session, t))
+        return false;
+    tlbc_status status = tlbc_run(j->session, t->in, t->out);
+    if (status) model_report(j->c, j->session, status, "the whole sequence");
+    return status == TLBC_OK;
+}
+
+static bool run_steps(stream_job *s, model_tensors *t, int64_t *steps) {
+    verify_job *j = &s->step;
+    step_plan plan;
+    bool ok = steps_plan(j->c, t, &plan) && model_session_for(j->c, t, j->threads, &j->session) &&
+              steps_run(j->c, j->session, &plan, t);
+    *steps = plan.steps;
+    return ok;
+}
+
+static void free_sessions(stream_job *s) {
+    tlbc_session_free(s->whole.session);
+    tlbc_session_free(s->step.session);
+    s->whole.session = s->step.session = NULL;
+}
+
 static bool verify_sequence(stream_job *s, int64_t run, uint64_t seed) {
     cli *c = s->whole.c;
     int32_t symbol;
     int64_t steps = choose_steps(s, seed, &symbol);
     model_tensors whole, streamed;
-    step_plan plan;
     model_tensors_init(c, s->whole.model, &whole);
     model_tensors_init(c, s->step.model, &streamed);
-    if (!model_random_inputs(c, &whole, add_length(c, s, symbol, steps), seed) ||
-        !model_alloc_outputs(c, s->whole.session, &whole))
-        return false;
-    tlbc_status status = tlbc_run(s->whole.session, whole.in, whole.out);
-    if (status) {
-        model_report(c, s->whole.session, status, "the whole sequence");
-        return false;
-    }
+    if (!model_random_inputs(c, &whole, add_length(c, s, symbol, steps), seed)) return false;
     streamed.in = whole.in;
-    tlbc_reset(s->step.session, TLBC_ALL_STREAMS);
-    if (!steps_plan(c, &streamed, &plan) || !steps_run(c, s->step.session, &plan, &streamed))
-        return false;
-    bool same = true;
-    for (uint32_t i = 0; i < whole.model->n_outputs; i++)
-        same &= compare(s, run, i, &streamed.out[i], &whole.out[i]);
-    printf("run %lld: %lld steps%s\n", (long long)run, (long long)plan.steps,
+    bool same = run_whole(s, &whole) && run_steps(s, &streamed, &steps);
+    for (uint32_t i = 0; same && i < whole.model->n_outputs; i++)
+        same = compare(s, run, i, &streamed.out[i], &whole.out[i]);
+    printf("run %lld: %lld steps%s\n", (long long)run, (long long)steps,
            same ? ", all bits equal" : "");
+    free_sessions(s);
     return same;
 }
 
@@ -123,7 +139,5 @@ bool verify_stream(const verify_job *j, const char *path, const verify_stream_op
     if (ok) printf("states: %s\n", list_states(j->c, s.step.model));
     for (int64_t run = 0; ok && run < o->runs; run++)
         ok = verify_sequence(&s, run, (uint64_t)(o->seed + run));
-    tlbc_session_free(s.whole.session);
-    tlbc_session_free(s.step.session);
     return ok;
 }

@@ -214,6 +214,7 @@ static void copy_graph(cloner *c, const ir_graph *g) {
         copy->outputs[i] = g->outputs[i];
     fill_region(c, copy->body, g->body, copy);
     copy->n_states = g->n_states;
+    copy->steps = g->steps;
     for (uint32_t i = 0; i < g->n_along; i++)
         ir_graph_set_along(copy, g->along[i].name, g->along[i].output, g->along[i].axis);
     if (g->initial) copy->initial = copy_yield(c, copy->body, g->initial);

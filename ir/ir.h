@@ -132,6 +132,8 @@ struct ir_graph {
         initial; /* op OP_Yield, in no list: a constant for each state, which broadcasts to its shape; NULL without states */
     ir_along *along;
     uint32_t n_along, along_cap;
+    const char *
+        steps; /* symbol: how many steps the sequence is, while a stream is being made; not in text */
     ir_graph *next;
 };
 

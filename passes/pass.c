@@ -383,8 +383,8 @@ static void print_stats(const pass_manager *pm) {
 
 /* What the options ask for whichever passes follow. */
 static bool run_first(pass_manager *pm, bool *changed) {
-    if (!pm->options.n_states) return true;
-    return run_list(pm, tl_sv_from("infer_shapes, pair_states"), changed);
+    if (!pm->options.n_states && !pm->options.n_streams) return true;
+    return run_list(pm, tl_sv_from("infer_shapes, pair_states, stream_lengths"), changed);
 }
 
 /* A list of passes of one's own may lack the one that the option is for. */

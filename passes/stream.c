@@ -145,11 +145,12 @@ ir_value *stream_state(streamer *s, ir_node *n, const char *what, ir_value *init
 
 /* ---- the length of the sequence ------------------------------------------------------------------------------- */
 
+/* The symbol in a length, and its value in a step: of 8*time.steps the steps, 1; of time itself 8. */
 static const ir_dim *replace_length(void *data, const char *symbol) {
     const streamer *s = data;
-    return ir_dim_is_symbol(s->length) && symbol == ir_dim_symbol_name(s->length)
-               ? ir_dim_const(s->ctx->c, s->chunk)
-               : NULL;
+    if (symbol == s->g->steps) return ir_dim_const(s->ctx->c, 1);
+    bool own = ir_dim_is_symbol(s->length) && symbol == ir_dim_symbol_name(s->length);
+    return own ? ir_dim_const(s->ctx->c, s->chunk) : NULL;
 }
 
 static const ir_dim *of_step(streamer *s, const ir_dim *d) {
@@ -214,7 +215,8 @@ static void set_all(streamer *s, ir_node *n, stream_kind kind) {
 
 /* Makes values for each position from their number. */
 static bool makes_part(const ir_node *n) {
-    return n->op == OP_Range || n->op == OP_Expand || n->op == OP_ConstantOfShape;
+    return n->op == OP_Range || n->op == OP_Expand || n->op == OP_ConstantOfShape ||
+           n->op == OP_Slice;
 }
 
 static bool visit(streamer *s, ir_node *n) {
@@ -242,12 +244,6 @@ static bool visit(streamer *s, ir_node *n) {
 
 /* ---- inputs and outputs --------------------------------------------------------------------------------------- */
 
-/* "x:1:4" up to the next comma; steps over it. */
-typedef struct stream_spec {
-    tl_sv name;
-    int64_t axis, chunk;
-} stream_spec;
-
 static bool parse_number(const char *text, size_t n, int64_t *out) {
     *out = 0;
     for (size_t i = 0; i < n; i++) {
@@ -258,7 +254,7 @@ static bool parse_number(const char *text, size_t n, int64_t *out) {
 }
 
 /* Names may hold colons: the numbers are looked for from the end. */
-static bool next_spec(streamer *s, const char **text, stream_spec *spec) {
+bool stream_next_spec(pass_ctx *ctx, const char **text, stream_spec *spec) {
     size_t n = strcspn(*text, ","), chunk = n, axis;
     while (chunk && (*text)[chunk - 1] != ':')
         chunk--;
@@ -268,7 +264,7 @@ static bool next_spec(streamer *s, const char **text, stream_spec *spec) {
     bool ok = axis > 1 && parse_number(*text + axis, chunk - 1 - axis, &spec->axis) &&
               parse_number(*text + chunk, n - chunk, &spec->chunk) && spec->chunk > 0;
     if (!ok)
-        return diag_error(&s->ctx->c->diag, NULL,
+        return diag_error(&ctx->c->diag, NULL,
                           "--stream '%.*s': expected INPUT:AXIS:CHUNK[,...], such as x:1:4", (int)n,
                           *text);
     spec->name = (tl_sv){*text, axis - 1};
@@ -276,16 +272,23 @@ static bool next_spec(streamer *s, const char **text, stream_spec *spec) {
     return true;
 }
 
-static ir_value *find_input(streamer *s, const stream_spec *spec) {
-    for (uint32_t i = 0; i < ir_graph_n_inputs(s->g); i++) {
-        const char *name = s->g->body->params[i]->name;
-        if (name && tl_sv_is(spec->name, name)) return s->g->body->params[i];
+ir_value *stream_find_input(pass_ctx *ctx, ir_graph *g, const stream_spec *spec) {
+    for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++) {
+        const char *name = g->body->params[i]->name;
+        if (name && tl_sv_is(spec->name, name)) return g->body->params[i];
     }
-    diag_error(&s->ctx->c->diag, NULL, "--stream: the model has no input '%.*s'",
-               (int)spec->name.len, spec->name.data);
-    for (uint32_t i = 0; i < ir_graph_n_inputs(s->g); i++)
-        diag_note(&s->ctx->c->diag, NULL, "input %u is '%s'", i, s->g->body->params[i]->name);
+    diag_error(&ctx->c->diag, NULL, "--stream: the model has no input '%.*s'", (int)spec->name.len,
+               spec->name.data);
+    for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++)
+        diag_note(&ctx->c->diag, NULL, "input %u is '%s'", i, g->body->params[i]->name);
     return NULL;
+}
+
+/* What stream_lengths made of a symbol. */
+static bool is_steps(streamer *s, const ir_dim *length, const stream_spec *spec) {
+    ir_ctx *c = s->ctx->c;
+    return s->g->steps && ir_dim_equal(length, ir_dim_mul(c, ir_dim_const(c, spec->chunk),
+                                                          ir_dim_symbol(c, s->g->steps)));
 }
 
 /* The inputs that are streamed agree on the length of the sequence and of a step. */
@@ -301,7 +304,7 @@ static bool check_spec(streamer *s, const ir_value *v, const stream_spec *spec) 
                           "--stream %s: the model takes %lld positions, which are no multiple of "
                           "%lld",
                           v->name, (long long)n, (long long)spec->chunk);
-    if (!ir_dim_is_const(length, NULL) && !ir_dim_is_symbol(length))
+    if (!ir_dim_is_const(length, NULL) && !ir_dim_is_symbol(length) && !is_steps(s, length, spec))
         return diag_error(d, NULL, "--stream %s: axis %lld has no length of its own", v->name,
                           (long long)spec->axis);
     if (s->length && (!ir_dim_equal(s->length, length) || s->chunk != spec->chunk))
@@ -311,7 +314,7 @@ static bool check_spec(streamer *s, const ir_value *v, const stream_spec *spec) 
 }
 
 static bool stream_input(streamer *s, const stream_spec *spec) {
-    ir_value *v = find_input(s, spec);
+    ir_value *v = stream_find_input(s->ctx, s->g, spec);
     if (!v || !check_spec(s, v, spec)) return false;
     if (stream_is_part(s, v))
         return diag_error(&s->ctx->c->diag, NULL, "--stream names '%s' twice", v->name);
@@ -351,7 +354,7 @@ static bool stream_inputs(streamer *s) {
         const char *text = s->ctx->options->streams[i];
         while (*text) {
             stream_spec spec;
-            if (!next_spec(s, &text, &spec) || !stream_input(s, &spec)) return false;
+            if (!stream_next_spec(s->ctx, &text, &spec) || !stream_input(s, &spec)) return false;
         }
     }
     return check_other_inputs(s);
@@ -378,6 +381,7 @@ static bool stream_graph(streamer *s) {
         if (!visit(s, n)) return false;
     for (uint32_t i = 0; i < ir_graph_n_outputs(s->g); i++)
         if (!stream_output(s, i)) return false;
+    s->g->steps = NULL;
     return true;
 }
 

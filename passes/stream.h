@@ -36,6 +36,15 @@ typedef struct streamer {
     uint32_t position_state;
 } streamer;
 
+/* One part of --stream INPUT:AXIS:CHUNK[,...]. */
+typedef struct stream_spec {
+    tl_sv name;
+    int64_t axis, chunk;
+} stream_spec;
+/* Steps over the next one; names may hold colons: the numbers are looked for from the end. false after reporting. */
+bool stream_next_spec(pass_ctx *ctx, const char **text, stream_spec *spec);
+ir_value *stream_find_input(pass_ctx *ctx, ir_graph *g, const stream_spec *spec);
+
 typedef bool stream_rule(streamer *s, ir_node *n);
 
 /* ---- values (stream.c) ------------------------------------------------------------------------------------------ */

@@ -320,8 +320,31 @@ static bool cuts_tail(const stream_value *v, int64_t start, int64_t end, int64_t
     return v->tail && !v->lead && start == 0 && (end == -v->tail || end == length - v->tail);
 }
 
+/* As many rows of a constant as the sequence has positions: in each step the next ones. */
+static bool slice_positions(streamer *s, ir_node *n) {
+    int64_t start, end, axis = 0, step = 1;
+    ir_value *data = n->in[0].value;
+    bool simple = ir_value_const_ints(n->in[1].value, &start, 1) == 1 && start == 0 &&
+                  ir_value_const_ints(n->in[2].value, &end, 1) == 1 && end > 0 &&
+                  read_list(n, 3, &axis, 1, true) && read_list(n, 4, &step, 1, false) && step == 1;
+    if (!simple || part(s, n, 0)->kind != STREAM_FIXED)
+        return stream_refuse(s, n, "it cuts something by the length of the sequence");
+    ir_builder b = ir_build_before(n);
+    int32_t at = normal_axis(axis, data->type->rank);
+    ir_value *rows = stream_take(s, &b, data, at, end);
+    stream_set(
+        s, rows,
+        (stream_value){
+            .kind = STREAM_PART, .axis = at, .step = end, .outer = 1, .whole = n->out[0].type});
+    ir_value_replace_uses(&n->out[0], rows);
+    ir_node_remove(n);
+    return true;
+}
+
 static bool rule_slice(streamer *s, ir_node *n) {
     stream_value copy = *part(s, n, 0), *v = &copy;
+    if (v->kind == STREAM_FIXED && part(s, n, 2)->kind == STREAM_LENGTH)
+        return slice_positions(s, n);
     int64_t starts[IR_MAX_RANK], ends[IR_MAX_RANK], axes[IR_MAX_RANK], steps[IR_MAX_RANK], length;
     if (v->kind != STREAM_PART) return alone(s, n);
     int32_t count = ir_value_const_ints(n->in[1].value, starts, IR_MAX_RANK);

@@ -27,6 +27,7 @@ static bool is_input_dim(const ir_graph *g, const char *symbol) {
         for (int32_t i = 0; i < t->rank; i++)
             if (ir_dim_is_symbol(t->dims[i]) && ir_dim_symbol_name(t->dims[i]) == symbol)
                 return true;
+        if (g->steps == symbol) return true; /* a constant soon */
     }
     return false;
 }
