@@ -11,7 +11,7 @@
  * w - zw becomes the weight where it fits in eight bits. What follows is elementwise and goes into the kernel's epilogue (fuse_matmul),
  * a QuantizeLinear of the result included. x of i8 is moved to u8. Costs one pass over each weight.
  *
- * Where only the weight is quantised, the product is one of floats: dequantized_weight.c. */
+ * Where only the weight is quantised, the product is one of floats: dequantized_weight.c. Convolutions: fuse_quantized_conv.c. */
 #include "ir/build.h"
 #include "ir/limits.h"
 #include "passes/match.h"
@@ -153,7 +153,7 @@ static bool give(ir_node *n, ir_value *y) {
     return true;
 }
 
-static bool fuse_integer(pass_ctx *ctx, ir_node *n) {
+bool fuse_integer_product(pass_ctx *ctx, ir_node *n) {
     ir_value *x = ir_in(n, 0), *w = ir_in(n, 1);
     if (has_quad_kernel(n) || !is_usable(w, ir_in(n, 3), false)) return false;
     bool fits = is_byte_matrix(x, w->type->rank) && is_single_element(ir_in(n, 2));
@@ -165,8 +165,7 @@ static bool fuse_integer(pass_ctx *ctx, ir_node *n) {
 
 /* ---- dequantised operands ------------------------------------------------------------------------------------------- */
 
-/* v comes from a DequantizeLinear to f32 without blocks. */
-static const ir_node *dequantised(const ir_value *v) {
+const ir_node *find_dequantized(const ir_value *v) {
     const ir_node *n = match_def(v, OP_DequantizeLinear);
     if (!n || v->type->dtype != DT_f32 || ir_in(n, 1)->type->dtype != DT_f32) return NULL;
     return ir_attr_int(n, "block_size", 0) == 0 ? n : NULL;
@@ -196,7 +195,7 @@ ir_value *finish_gemm(ir_builder *b, const ir_node *n, ir_value *y) {
 
 static bool fuse_dequantised(pass_ctx *ctx, ir_node *n) {
     bool is_gemm = n->op == OP_Gemm, transposed = is_gemm && ir_attr_int(n, "transB", 0);
-    const ir_node *x = dequantised(ir_in(n, 0)), *w = dequantised(ir_in(n, 1));
+    const ir_node *x = find_dequantized(ir_in(n, 0)), *w = find_dequantized(ir_in(n, 1));
     if (!x || !w || (is_gemm && ir_attr_int(n, "transA", 0))) return false;
     if (!is_single_element(ir_in(x, 1)) || !is_single_element(ir_in(x, 2)) ||
         !scales_columns(w, transposed))
@@ -215,9 +214,10 @@ static bool fuse_dequantised(pass_ctx *ctx, ir_node *n) {
 
 static pass_result visit(pass_ctx *ctx, ir_node *n) {
     bool changed = false;
-    if (n->op == OP_MatMulInteger) changed = fuse_integer(ctx, n);
+    if (n->op == OP_MatMulInteger) changed = fuse_integer_product(ctx, n);
     if (n->op == OP_MatMul || n->op == OP_Gemm)
         changed = fuse_dequantised(ctx, n) || fuse_dequantized_weight(ctx, n);
+    if (n->op == OP_Conv || n->op == OP_ConvInteger) changed = fuse_quantized_conv(ctx, n);
     return changed ? PASS_CHANGED : PASS_SAME;
 }
 
