@@ -5,6 +5,7 @@
 #include "codegen/program.h"
 #include "ir/base/assert.h"
 #include "ir/cost.h"
+#include "runtime/calls/call.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ static void begin_variant(cg *g, cg_model *model, uint32_t i, const cg_interface
     tl_map_init(&g->views, m->arena);
     tl_map_init(&g->dests, m->arena);
     tl_map_init(&g->trips, m->arena);
+    tl_map_init(&g->definers, m->arena);
     for (uint32_t s = 0; s < io->symbols.len; s++)
         tl_vec_push(m->arena, &g->symbol_names, io->symbols.data[s]);
 }
@@ -94,6 +96,7 @@ cg_model *cg_lower(ir_module *m, const cg_options *o) {
         else
             TL_ASSERT(same_weights(model, g));
     }
+    model->cells = g->cells;
     model->flops = ir_graph_flops_const(m->ctx, graph);
     cg_descriptor_build(model, graph, &io, g->failures.data, g->failures.len);
     return model;
@@ -141,6 +144,20 @@ const tlbc_model *cg_load_model(const cg_model *model) {
                                  {"tlbc_rt_api", &tlbc_rt_api},
                                  FUNCTION(tlbc_rt_barrier),
                                  FUNCTION(tlbc_rt_fail),
+                                 FUNCTION(tlbc_rt_invoke),
+                                 FUNCTION(tlbc_rt_grow),
+                                 FUNCTION(tlbc_rt_assign),
+                                 FUNCTION(tlbc_rt_copy_cell),
+                                 FUNCTION(tlbc_rt_append),
+                                 FUNCTION(tlbc_rt_exchange),
+                                 FUNCTION(tlbc_rt_stop),
+                                 FUNCTION(tlbc_rt_leave),
+#define CALL(name) FUNCTION(tlbc_rt_op_##name),
+#include "runtime/calls/calls.def"
+#undef CALL
+#define SHAPE(name) FUNCTION(tlbc_rt_shape_##name),
+#include "runtime/calls/shapes.def"
+#undef SHAPE
                                  FUNCTION(memcpy),
                                  FUNCTION(memset),
                                  FUNCTION(memmove),

@@ -39,6 +39,8 @@ typedef struct cg_variant {
     cg_memory_plan plan;
 } cg_variant;
 
+struct cg_cells;
+
 typedef struct cg_model {
     ir_module *m;
     const cg_options *options;
@@ -49,6 +51,7 @@ typedef struct cg_model {
     uint32_t n_weights;
     int64_t weight_bytes;
     uint64_t weights_hash;
+    const struct cg_cells *cells; /* codegen/dynamic.h; NULL = none */
     /* the descriptor, struct tlbc_model at its start */
     void *descriptor;
     size_t descriptor_bytes;

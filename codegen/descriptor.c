@@ -2,7 +2,10 @@
  * differ; pointers are zero in the bytes and listed as relocations to offsets in the same block. */
 #include "codegen/descriptor.h"
 
+#include "codegen/dynamic.h"
+
 #include "ir/base/assert.h"
+#include "ir/call.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,20 +26,6 @@ static int32_t find_expr(const cg_interface *io, const ir_dim *d) {
     return -1;
 }
 
-static void add_exprs(cg_interface *io, tl_arena *a, const ir_type *t) {
-    for (int32_t i = 0; i < t->rank; i++)
-        if (!ir_dim_is_const(t->dims[i], NULL) && find_expr(io, t->dims[i]) < 0)
-            tl_vec_push(a, &io->exprs, t->dims[i]);
-}
-
-static void add_symbols(cg_interface *io, tl_arena *a, const ir_type *t) {
-    for (int32_t i = 0; i < t->rank; i++) {
-        if (!ir_dim_is_symbol(t->dims[i])) continue;
-        const char *name = ir_dim_symbol_name(t->dims[i]);
-        if (find_symbol(io, name) < 0) tl_vec_push(a, &io->symbols, name);
-    }
-}
-
 typedef struct unbound_check {
     const cg_interface *io;
     const char *missing;
@@ -47,20 +36,40 @@ static void check_symbol(void *data, const char *symbol) {
     if (find_symbol(c->io, symbol) < 0) c->missing = symbol;
 }
 
+static bool is_bound(const cg_interface *io, const ir_dim *d) {
+    unbound_check c = {.io = io};
+    ir_dim_each_symbol(d, check_symbol, &c);
+    return !d->unknown && !c.missing;
+}
+
+/* What the run alone can tell is no expression: plan() could not compute it. */
+static void add_exprs(cg_interface *io, tl_arena *a, const ir_type *t) {
+    for (int32_t i = 0; ir_type_is_ranked(t) && i < t->rank; i++)
+        if (!ir_dim_is_const(t->dims[i], NULL) && is_bound(io, t->dims[i]) &&
+            find_expr(io, t->dims[i]) < 0)
+            tl_vec_push(a, &io->exprs, t->dims[i]);
+}
+
+static void add_symbols(cg_interface *io, tl_arena *a, const ir_type *t) {
+    for (int32_t i = 0; ir_type_is_ranked(t) && i < t->rank; i++) {
+        if (!ir_dim_is_symbol(t->dims[i])) continue;
+        const char *name = ir_dim_symbol_name(t->dims[i]);
+        if (find_symbol(io, name) < 0) tl_vec_push(a, &io->symbols, name);
+    }
+}
+
 /* The runtime's tensors hold so many dimensions and no more. */
 static bool check_tensor(ir_ctx *c, const char *kind, const char *name, const ir_type *t) {
-    if (!ir_type_is_known(t))
-        return diag_error(&c->diag, NULL, "%s '%s' is not a tensor of known rank", kind, name);
-    if (t->rank <= TLBC_MAX_RANK) return true;
+    if (!ir_type_is_ranked(t) || t->rank <= TLBC_MAX_RANK) return true;
     return diag_error(&c->diag, NULL, "%s '%s' has rank %d, the limit is %d", kind, name, t->rank,
                       TLBC_MAX_RANK);
 }
 
-/* Sizes of inputs and outputs are told before the run: by the dimensions of the inputs alone. */
+/* Sizes of inputs and states are told before the run: by the dimensions of the inputs alone. */
 static bool check_bound(ir_module *m, const cg_interface *io, const ir_type *t, const char *kind,
                         const char *name) {
     unbound_check c = {.io = io};
-    for (int32_t i = 0; i < t->rank; i++)
+    for (int32_t i = 0; ir_type_is_ranked(t) && i < t->rank; i++)
         ir_dim_each_symbol(t->dims[i], check_symbol, &c);
     if (!c.missing) return true;
     return diag_error(&m->ctx->diag, NULL,
@@ -71,6 +80,8 @@ static bool check_bound(ir_module *m, const cg_interface *io, const ir_type *t, 
 /* The states' memory is as large as the session has streams: their number is all that a state's shape may leave open. */
 static bool check_state(ir_module *m, cg_interface *io, const ir_value *v) {
     bool counted = false;
+    if (!ir_type_is_known(v->type))
+        return diag_error(&m->ctx->diag, NULL, "state '%s' is not a tensor of known rank", v->name);
     if (!check_tensor(m->ctx, "state", v->name, v->type)) return false;
     if (ir_dtype_bits(v->type->dtype) < 8 || v->type->dtype == DT_str)
         return diag_error(&m->ctx->diag, NULL, "state '%s': element type %s is not carried",
@@ -113,8 +124,6 @@ bool cg_interface_collect(ir_module *m, const ir_graph *g, tl_arena *a, cg_inter
     bool ok = true;
     for (uint32_t i = 0; i < n_in; i++)
         ok &= check_bound(m, out, g->body->params[i]->type, "input", g->body->params[i]->name);
-    for (uint32_t i = 0; i < n_out; i++)
-        ok &= check_bound(m, out, ir_region_result(g->body, i)->type, "output", g->outputs[i]);
     for (uint32_t i = 0; i < g->n_states; i++)
         ok &= check_state(m, out, ir_graph_state(g, i));
     return ok;
@@ -157,6 +166,16 @@ static void put_string(block *b, size_t at, const char *s) {
     size_t n = strlen(s) + 1, to = reserve(b, n);
     memcpy(b->data + to, s, n);
     point_inside(b, at, to);
+}
+
+/* A string of the runtime: pointer and length. */
+static void put_text(block *b, size_t at, tl_sv s) {
+    tlbc_string text = {NULL, s.len};
+    memcpy(b->data + at, &text, sizeof text);
+    if (!s.len) return;
+    size_t to = reserve(b, s.len);
+    memcpy(b->data + to, s.data, s.len);
+    point_inside(b, at + offsetof(tlbc_string, data), to);
 }
 
 static void put_strings(block *b, size_t at, const char *const *s, uint32_t n) {
@@ -202,15 +221,47 @@ static void put_dims(block *b, size_t at, const ir_type *t, binding *bind) {
     }
 }
 
+/* A value that is no tensor: its kind, and what is inside. A list has one dimension, which the run tells. */
+static tlbc_tensor_info list_info(const ir_type *t) {
+    unsigned kind = t->kind == IR_TYPE_SEQUENCE   ? TLBC_SEQUENCE
+                    : t->kind == IR_TYPE_OPTIONAL ? TLBC_OPTIONAL
+                                                  : TLBC_MAP;
+    return (tlbc_tensor_info){.dtype = (tlbc_dtype)kind, .rank = 1};
+}
+
+static void put_tensor(block *b, size_t at, const char *name, const ir_type *t, int32_t along,
+                       binding *bind);
+
+static void put_list(block *b, size_t at, const ir_type *t, binding *bind) {
+    tlbc_dim open = {.value = -1, .expr = -1, .bind = -1};
+    size_t dims = reserve(b, sizeof open), n = t->kind == IR_TYPE_MAP ? 2 : 1;
+    memcpy(b->data + dims, &open, sizeof open);
+    point_inside(b, at + offsetof(tlbc_tensor_info, dims), dims);
+    size_t inside = reserve(b, n * sizeof(tlbc_tensor_info));
+    point_inside(b, at + offsetof(tlbc_tensor_info, element), inside);
+    bool inputs = bind->inputs;
+    bind->inputs = false; /* sizes of elements bind nothing */
+    if (n == 2) {
+        tlbc_tensor_info key = {.dtype = (tlbc_dtype)t->dtype, .rank = TLBC_ANY_RANK};
+        memcpy(b->data + inside, &key, sizeof key);
+        inside += sizeof key;
+    }
+    put_tensor(b, inside, NULL, t->element, -1, bind);
+    bind->inputs = inputs;
+}
+
 /* along: the axis of a sequence, or -1. */
 static void put_tensor(block *b, size_t at, const char *name, const ir_type *t, int32_t along,
                        binding *bind) {
+    bool tensor = ir_type_is_tensor(t), ranked = ir_type_is_ranked(t);
     tlbc_tensor_info info = {.dtype = (tlbc_dtype)t->dtype,
-                             .rank = (uint32_t)t->rank,
+                             .rank = ranked ? (uint32_t)t->rank : TLBC_ANY_RANK,
                              .sequence = (uint32_t)(along + 1)};
+    if (!tensor) info = list_info(t);
     memcpy(b->data + at, &info, sizeof info);
     put_string(b, at + offsetof(tlbc_tensor_info, name), name);
-    put_dims(b, at + offsetof(tlbc_tensor_info, dims), t, bind);
+    if (ranked) put_dims(b, at + offsetof(tlbc_tensor_info, dims), t, bind);
+    if (!tensor) put_list(b, at, t, bind);
 }
 
 /* A state's shape for one stream. */
@@ -318,8 +369,112 @@ static void put_variants(block *b, size_t at, const cg_model *model) {
     }
 }
 
+/* ---- values only the run knows ----------------------------------------------------------------------------------------- */
+
+/* A tensor as the runtime reads it, into place. */
+static void put_tensor_value(block *b, size_t at, const tlbc_tensor *t) {
+    tlbc_tensor v = *t;
+    bool strings = t->dtype == TLBC_STRING;
+    size_t n = 1;
+    for (uint32_t i = 0; i < t->rank; i++)
+        n *= (size_t)t->dims[i];
+    v.data = NULL;
+    memcpy(b->data + at, &v, sizeof v);
+    size_t data = reserve(b, t->bytes);
+    point_inside(b, at + offsetof(tlbc_tensor, data), data);
+    if (!strings && t->bytes) memcpy(b->data + data, t->data, t->bytes);
+    for (size_t i = 0; strings && i < n; i++)
+        put_text(b, data + i * sizeof(tlbc_string), ((const tl_sv *)t->data)[i]);
+}
+
+static size_t put_constant(block *b, const ir_tensor *t) {
+    tlbc_tensor v = {.data = (void *)(uintptr_t)t->data, .bytes = t->bytes};
+    v.dtype = (tlbc_dtype)t->type->dtype;
+    v.rank = (uint32_t)t->type->rank;
+    for (int32_t i = 0; i < t->type->rank; i++)
+        ir_dim_is_const(t->type->dims[i], &v.dims[i]);
+    size_t at = reserve(b, sizeof v);
+    put_tensor_value(b, at, &v);
+    return at;
+}
+
+static void put_cells(block *b, size_t at, const cg_cells *c) {
+    size_t list = reserve(b, c->cells.len * sizeof(tlbc_cell_info));
+    point_inside(b, at, list);
+    for (uint32_t i = 0; i < c->cells.len; i++) {
+        const cg_cell *cell = &c->cells.data[i];
+        tlbc_cell_info info = {cell->dtype, cell->rank, cell->input, cell->borrowed, NULL};
+        size_t to = list + i * sizeof info;
+        memcpy(b->data + to, &info, sizeof info);
+        if (cell->constant)
+            point_inside(b, to + offsetof(tlbc_cell_info, constant),
+                         put_constant(b, cell->constant));
+    }
+}
+
+/* Bytes of an attribute's payload: numbers as they are, strings and tensors with their pointers. */
+static void put_payload(block *b, size_t at, const tlbc_rt_attr *a) {
+    static const size_t sizes[] = {[TLBC_RT_INTS] = sizeof(int64_t),
+                                   [TLBC_RT_FLOATS] = sizeof(float),
+                                   [TLBC_RT_STRINGS] = sizeof(tlbc_string),
+                                   [TLBC_RT_TENSORS] = sizeof(tlbc_tensor)};
+    size_t to = reserve(b, a->n * sizes[a->kind]);
+    point_inside(b, at, to);
+    if (a->kind == TLBC_RT_INTS || a->kind == TLBC_RT_FLOATS) {
+        if (a->n) memcpy(b->data + to, a->data, a->n * sizes[a->kind]);
+        return;
+    }
+    for (uint32_t i = 0; a->kind == TLBC_RT_STRINGS && i < a->n; i++)
+        put_text(b, to + i * sizeof(tlbc_string), ((const tl_sv *)a->data)[i]);
+    for (uint32_t i = 0; a->kind == TLBC_RT_TENSORS && i < a->n; i++)
+        put_tensor_value(b, to + i * sizeof(tlbc_tensor), &((const tlbc_tensor *)a->data)[i]);
+}
+
+static void put_attrs(block *b, size_t at, const tlbc_rt_attr *attrs, uint32_t n) {
+    size_t list = reserve(b, n * sizeof *attrs);
+    point_inside(b, at, list);
+    for (uint32_t i = 0; i < n; i++) {
+        tlbc_rt_attr a = {.kind = attrs[i].kind, .n = attrs[i].n};
+        size_t to = list + i * sizeof a;
+        memcpy(b->data + to, &a, sizeof a);
+        put_string(b, to + offsetof(tlbc_rt_attr, name), attrs[i].name);
+        put_payload(b, to + offsetof(tlbc_rt_attr, data), &attrs[i]);
+    }
+}
+
+static void put_numbers(block *b, size_t at, const int32_t *v, uint32_t n) {
+    size_t list = reserve(b, n * sizeof *v);
+    point_inside(b, at, list);
+    if (n) memcpy(b->data + list, v, n * sizeof *v);
+}
+
+static void put_calls(block *b, size_t at, const cg_cells *c) {
+    size_t list = reserve(b, c->calls.len * sizeof(tlbc_call_info));
+    point_inside(b, at, list);
+    for (uint32_t i = 0; i < c->calls.len; i++) {
+        const cg_call *call = &c->calls.data[i];
+        tlbc_call_info info = {.n_in = call->n_in, .n_out = call->n_out, .keeps = call->keeps};
+        const tlbc_rt_attr *attrs = ir_call_attrs(b->arena, call->node, &info.n_attrs);
+        size_t to = list + i * sizeof info;
+        memcpy(b->data + to, &info, sizeof info);
+        point_to(b, to + offsetof(tlbc_call_info, fn), call->function, 0);
+        put_string(b, to + offsetof(tlbc_call_info, where), call->where);
+        put_attrs(b, to + offsetof(tlbc_call_info, attrs), attrs, info.n_attrs);
+        put_numbers(b, to + offsetof(tlbc_call_info, cells), call->cells, call->n_in + call->n_out);
+    }
+}
+
+static void put_dynamic(block *b, size_t at, const cg_cells *c, uint32_t n_outputs) {
+    uint32_t counts[2] = {c->cells.len, c->calls.len};
+    memcpy(b->data + at + offsetof(tlbc_program, n_cells), counts, sizeof counts);
+    put_cells(b, at + offsetof(tlbc_program, cells), c);
+    put_calls(b, at + offsetof(tlbc_program, calls), c);
+    if (c->outputs)
+        put_numbers(b, at + offsetof(tlbc_program, output_cells), c->outputs, n_outputs);
+}
+
 static void put_program(block *b, const cg_model *model, const cg_interface *io,
-                        const char *const *failures, uint32_t n_failures) {
+                        const char *const *failures, uint32_t n_failures, uint32_t n_outputs) {
     size_t at = reserve(b, sizeof(tlbc_program));
     point_inside(b, offsetof(tlbc_model, program), at);
     uint32_t n_slots = 0;
@@ -338,6 +493,7 @@ static void put_program(block *b, const cg_model *model, const cg_interface *io,
     else if (model->weight_bytes)
         point_to(b, at + offsetof(tlbc_program, weights), model->weights_symbol, 0);
     put_strings(b, at + offsetof(tlbc_program, failures), failures, n_failures);
+    if (model->cells) put_dynamic(b, at, model->cells, n_outputs);
 }
 
 static const char *target_names(const cg_model *model, tl_arena *a) {
@@ -391,7 +547,7 @@ void cg_descriptor_build(cg_model *model, const ir_graph *g, const cg_interface 
     put_strings(&b, offsetof(tlbc_model, symbols), io->symbols.data, io->symbols.len);
     point_to(&b, offsetof(tlbc_model, api), "tlbc_rt_api", 0);
     put_interface(&b, g, io);
-    put_program(&b, model, io, failures, n_failures);
+    put_program(&b, model, io, failures, n_failures, d.n_outputs);
     qsort(b.relocs.data, b.relocs.len, sizeof *b.relocs.data, by_offset);
     model->descriptor = b.data;
     model->descriptor_bytes = b.len;

@@ -24,13 +24,15 @@
 #include "ir/scalar.h"
 
 /* CG_STATE and CG_NEXT: a step function's states, as they are before the step and behind it; never the same memory. */
+/* CG_CELL: memory that the run asks for, `number` is the cell that holds it (codegen/dynamic.h). */
 typedef enum cg_buffer_kind {
     CG_WORKSPACE,
     CG_INPUT,
     CG_OUTPUT,
     CG_WEIGHT,
     CG_STATE,
-    CG_NEXT
+    CG_NEXT,
+    CG_CELL
 } cg_buffer_kind;
 /* Nothing in a run writes it. */
 static inline bool cg_is_read_only(cg_buffer_kind k) {
@@ -74,6 +76,7 @@ typedef struct cg_shape_check {
     int64_t failure;
 } cg_shape_check;
 
+typedef struct cg_cells cg_cells; /* codegen/dynamic.h */
 typedef struct cg_scope cg_scope;
 typedef struct cg_loop cg_loop;
 typedef struct cg cg;
@@ -105,7 +108,9 @@ struct cg {
     TL_VEC(cg_shape_check) checks;
     const ir_node *node; /* being lowered */
     const tl_map *lines; /* node -> line of the printed graph; NULL = no debug information */
+    tl_map definers;     /* symbol of a size that is data -> the ir_value * it is a size of */
     uint32_t demanded;   /* mark of the values that are needed at run time */
+    cg_cells *cells;
     bool failed;
     double flops;
 };
@@ -158,8 +163,9 @@ const ir_dim *cg_dims_product(cg *g, const ir_dim *const *d, int32_t n);
 
 /* ---- values (codegen/program.c) -------------------------------------------------------------------------------- */
 cg_buffer *cg_buffer_create(cg *g, const ir_dim *bytes);
-const cg_view *cg_read(cg *g, ir_value *v);       /* any strides */
-const cg_view *cg_read_dense(cg *g, ir_value *v); /* copied first where it is not dense */
+cg_buffer *cg_thread_buffer(cg *g, const ir_dim *bytes); /* so much for each thread */
+const cg_view *cg_read(cg *g, ir_value *v);              /* any strides */
+const cg_view *cg_read_dense(cg *g, ir_value *v);        /* copied first where it is not dense */
 /* Innermost dimension contiguous (stride 1, or extent 1); copied where it is not. */
 const cg_view *cg_read_rows(cg *g, ir_value *v);
 const cg_view *cg_materialise(cg *g, const cg_view *v); /* a dense copy */

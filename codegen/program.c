@@ -4,6 +4,8 @@
  * touches it; inside a loop everything made before the loop stays alive to the loop's end, because the next round reads it again. */
 #include "codegen/program.h"
 
+#include "codegen/dynamic.h"
+
 #include "ir/base/assert.h"
 #include "ir/limits.h"
 #include "runtime/abi.h"
@@ -24,12 +26,21 @@ bool cg_unsupported(cg *g, const ir_node *n, const char *format, ...) {
                       s.data);
 }
 
+/* Operators on tensors of any type that have a function for strings. */
+static bool is_on_strings(const ir_node *n) {
+    if (n->op != OP_Equal && n->op != OP_Cast) return false;
+    return ir_in(n, 0)->type->dtype == DT_str || n->out[0].type->dtype == DT_str;
+}
+
 /* What has no form in generated code is refused by name, before anything is built from it. */
 static bool check_type(cg *g, const ir_node *n, const ir_value *v) {
     const ir_type *t = v->type;
-    if (!ir_type_is_tensor(t))
-        return cg_unsupported(g, n, "'%s' is a sequence, optional or map: these are not compiled",
-                              v->name ? v->name : "");
+    if (cg_is_cell_value(v)) {
+        bool known = !n || n->op == OP_If || n->op == OP_Loop || n->op == OP_Identity ||
+                     is_on_strings(n) || cg_lower_get(n->op) == lower_call;
+        return known || cg_unsupported(g, n, "'%s' is a value this operator is not compiled for",
+                                       v->name ? v->name : "");
+    }
     switch (ir_dtype_get_class(t->dtype)) {
     case DTYPE_FLOAT:
     case DTYPE_INT:
@@ -74,6 +85,16 @@ static const char *dim_text(cg *g, const ir_dim *d) {
 
 static void add_check(cg *g, const ir_dim *from, const ir_dim *to, bool exact) {
     if (ir_dim_equal(from, to)) return;
+    if (!cg_is_planned(g, from) || !cg_is_planned(g, to)) {
+        if (g->alone) { /* one thread must not leave without the others */
+            cg_unsupported(g, g->node, "sizes that only the run can compare");
+            return;
+        }
+        cg_check_here(g, from, to, exact,
+                      cg_failure(g, exact ? "dimension %%lld is not equal to %%lld"
+                                          : "dimension %%lld is neither 1 nor equal to %%lld"));
+        return;
+    }
     for (uint32_t i = 0; i < g->checks.len; i++) {
         const cg_shape_check *c = &g->checks.data[i];
         if (c->from == from && c->to == to && c->exact == exact) return;
@@ -101,10 +122,11 @@ void cg_check_at_most(cg *g, const ir_dim *d, const ir_dim *most) {
 /* ---- buffers --------------------------------------------------------------------------------------------------- */
 
 cg_buffer *cg_buffer_create(cg *g, const ir_dim *bytes) {
-    cg_buffer *b = TL_NEW(g->arena, cg_buffer);
     bytes = cg_dim_limit(g, bytes);
+    if (!cg_is_planned(g, bytes)) return cg_buffer_grown(g, bytes, false);
     const ir_dim *line = cg_dc(g, 64);
     if (g->alone) bytes = ir_dim_mul(g->c, ir_dim_ceildiv(g->c, bytes, line), line);
+    cg_buffer *b = TL_NEW(g->arena, cg_buffer);
     *b = (cg_buffer){.kind = CG_WORKSPACE,
                      .number = g->n_buffers++,
                      .bytes = bytes,
@@ -116,6 +138,14 @@ cg_buffer *cg_buffer_create(cg *g, const ir_dim *bytes) {
     else
         g->buffers = b;
     g->last_buffer = b;
+    return b;
+}
+
+cg_buffer *cg_thread_buffer(cg *g, const ir_dim *bytes) {
+    bytes = cg_dim_limit(g, bytes);
+    if (!cg_is_planned(g, bytes)) return cg_buffer_grown(g, bytes, true);
+    cg_buffer *b = cg_buffer_create(g, bytes);
+    b->per_thread = true;
     return b;
 }
 
@@ -234,6 +264,8 @@ static lp_value *buffer_base(cg *g, const cg_buffer *b) {
         return lp_load(&g->b, lp_scalar(LP_PTR), g->next, lp_index(&g->b, b->number));
     case CG_WORKSPACE:
         return lp_buffer(&g->b, b->number);
+    case CG_CELL:
+        return cg_cell_data(g, b->number);
     }
     TL_UNREACHABLE();
 }
@@ -279,6 +311,7 @@ bool cg_knows_contents(const ir_value *v) {
 }
 
 bool cg_reads_data(const ir_node *n, uint32_t i) {
+    if (cg_shape_operands(n) >> i & 1) return true;
     switch (n->op) {
     case OP_Shape:
     case OP_Size:
@@ -322,15 +355,52 @@ static bool is_demanded(const ir_node *n, uint32_t mark) {
     return false;
 }
 
-static void demand_region(ir_region *r, uint32_t mark) {
-    for (uint32_t i = 0; i < r->yield->n_in; i++)
-        mark_value(r->yield->in[i].value, mark);
-    for (ir_node *n = r->last; n; n = n->prev) {
-        if (!is_demanded(n, mark)) continue;
-        for (uint32_t i = 0; i < n->n_in; i++)
-            if (cg_reads_data(n, i)) mark_value(n->in[i].value, mark);
+/* The values that give symbols which are no dimensions of inputs their meaning: symbol -> ir_value *. */
+static void find_definers(cg *g, const ir_region *r) {
+    ir_for_each_node (n, r) {
         for (uint32_t i = 0; i < n->n_regions; i++)
-            demand_region(n->regions[i], mark);
+            find_definers(g, n->regions[i]);
+        for (uint32_t i = 0; i < n->n_out; i++) {
+            const ir_type *t = n->out[i].type;
+            for (int32_t k = 0; ir_type_is_ranked(t) && k < t->rank; k++) {
+                if (!ir_dim_is_symbol(t->dims[k]) || cg_is_planned(g, t->dims[k])) continue;
+                const char *symbol = ir_dim_symbol_name(t->dims[k]);
+                if (!tl_map_get_ptr(&g->definers, symbol))
+                    tl_map_set_ptr(&g->definers, symbol, &n->out[i]);
+            }
+        }
+    }
+}
+
+static void demand_definer(void *data, const char *symbol) {
+    const cg *g = data;
+    mark_value(tl_map_get_ptr(&g->definers, symbol), g->demanded);
+}
+
+/* Whoever says "as many as there are in %y" needs what makes %y, whether it reads %y or not. */
+static void demand_sizes(cg *g, const ir_value *v) {
+    if (!v) return;
+    for (int32_t i = 0; ir_type_is_ranked(v->type) && i < v->type->rank; i++)
+        ir_dim_each_symbol(v->type->dims[i], demand_definer, g);
+    for (uint32_t i = 0; v->known && i < v->known->n; i++)
+        ir_dim_each_symbol(v->known->dims[i], demand_definer, g);
+}
+
+static void demand_region(cg *g, ir_region *r) {
+    for (uint32_t i = 0; i < r->yield->n_in; i++) {
+        mark_value(r->yield->in[i].value, g->demanded);
+        demand_sizes(g, r->yield->in[i].value);
+    }
+    for (ir_node *n = r->last; n; n = n->prev) {
+        if (!is_demanded(n, g->demanded)) continue;
+        for (uint32_t i = 0; i < n->n_in; i++) {
+            if (cg_reads_data(n, i)) mark_value(n->in[i].value, g->demanded);
+            demand_sizes(g, ir_in(n, i));
+        }
+        for (uint32_t i = 0; i < n->n_out; i++)
+            demand_sizes(g, &n->out[i]);
+        for (uint32_t i = 0; i < n->n_regions; i++)
+            demand_region(g, n->regions[i]);
     }
 }
 
@@ -345,8 +415,8 @@ bool cg_lower_region(cg *g, ir_region *r) {
         g->node = n;
         g->b.loc = n->loc;
         g->b.line = cg_line(g, n);
-        cg_lower_fn *lower = cg_lower_get(n->op);
-        if (!check_types(g, n) || !lower(g, n) || g->failed) {
+        cg_lower_fn *lower = is_on_strings(n) ? lower_call : cg_lower_get(n->op);
+        if (!check_types(g, n) || !cg_resolve_shape(g, n) || !lower(g, n) || g->failed) {
             if (!g->failed) cg_unsupported(g, n, "cannot be compiled");
             return false;
         }
@@ -386,11 +456,21 @@ static void begin_program(cg *g, const ir_graph *graph) {
     }
 }
 
+static void bind_cell_input(cg *g, ir_value *v, uint32_t i) {
+    cg_cells_begin(g);
+    uint32_t cell = cg_value_cell(g, v);
+    g->cells->cells.data[cell].input = (int32_t)i;
+}
+
 static bool bind_inputs(cg *g, const ir_graph *graph) {
     uint32_t n_in = ir_graph_n_inputs(graph);
     for (uint32_t i = 0; i < graph->body->n_params; i++) {
         ir_value *v = graph->body->params[i];
         if (!check_type(g, NULL, v)) return false;
+        if (cg_is_cell_value(v)) {
+            bind_cell_input(g, v, i);
+            continue;
+        }
         if (!ir_type_is_known(v->type))
             return cg_unsupported(g, NULL, "input '%s' has no known rank", v->name);
         cg_buffer *b = TL_NEW(g->arena, cg_buffer);
@@ -412,9 +492,10 @@ static const cg_view **assign_outputs(cg *g, const ir_graph *graph) {
     const cg_view **views = TL_NEW_ARRAY(g->arena, const cg_view *, n);
     for (uint32_t i = 0; i < n; i++) {
         ir_value *v = ir_region_result(body, i);
-        if (!check_type(g, v->def, v)) return NULL;
-        if (!ir_type_is_known(v->type)) {
-            cg_unsupported(g, v->def, "output '%s' has no known shape", graph->outputs[i]);
+        if (!check_type(g, NULL, v)) return NULL;
+        if (!cg_is_planned_type(g, v->type) || cg_is_cell_value(v)) {
+            if (i < n_out) continue; /* handed over when the run has told its shape */
+            cg_unsupported(g, v->def, "a state has no known shape");
             return NULL;
         }
         cg_buffer *b = TL_NEW(g->arena, cg_buffer);
@@ -429,21 +510,49 @@ static const cg_view **assign_outputs(cg *g, const ir_graph *graph) {
     return views;
 }
 
+/* Outputs whose shape depends on data, or that are no tensors: the session finds them in cells. Nothing runs after this, so memory of
+ * the workspace that a cell points to stays as it is. */
+static bool hand_over_cells(cg *g, const ir_graph *graph, const cg_view *const *outputs) {
+    uint32_t n = ir_graph_n_outputs(graph), count = 0;
+    int32_t *cells = TL_NEW_ARRAY(g->arena, int32_t, (size_t)n + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        ir_value *v = ir_region_result(graph->body, i);
+        cells[i] = -1;
+        if (outputs[i]) continue;
+        if (!cg_is_cell_value(v) && cg_is_packed(v->type->dtype))
+            return cg_unsupported(
+                g, v->def, "output '%s': elements of type %s, and a shape that depends on data",
+                graph->outputs[i], ir_dtype_name(v->type->dtype));
+        cg_cells_begin(g);
+        cg_make_bindable(g, v);
+        count++;
+    }
+    if (!count) return true;
+    cg_barrier(g);
+    for (uint32_t i = 0; i < n; i++)
+        if (!outputs[i]) cells[i] = (int32_t)cg_as_cell(g, ir_region_result(graph->body, i));
+    g->cells->outputs = cells;
+    return true;
+}
+
 bool cg_lower_graph(cg *g, ir_graph *graph) {
     g->epoch = 1;
     g->demanded = ir_new_mark(g->c);
-    demand_region(graph->body, g->demanded);
+    find_definers(g, graph->body);
+    demand_region(g, graph->body);
     begin_program(g, graph);
     if (!bind_inputs(g, graph)) return false;
     const cg_view **outputs = assign_outputs(g, graph);
     if (!outputs || !cg_lower_region(g, graph->body)) return false;
     for (uint32_t i = 0; i < ir_region_n_results(graph->body); i++) {
+        if (!outputs[i]) continue;
         const cg_view *from = cg_read(g, ir_region_result(graph->body, i));
         if (cg_is_packed(from->dtype))
             cg_pack(g, cg_view_is_dense(g, from) ? from : cg_materialise(g, from), outputs[i]);
         else if (from->buffer != outputs[i]->buffer)
             cg_copy(g, from, outputs[i]);
     }
+    if (!hand_over_cells(g, graph, outputs)) return false;
     cg_scope_end(g);
     return !g->failed;
 }

@@ -103,10 +103,15 @@ void tlbc_rt_barrier(const tlbc_frame *frame);
 void tlbc_rt_fail(const tlbc_frame *frame, int64_t failure, int64_t a,
                   int64_t b); /* the first one of a run is kept */
 
-/* Values in cells (dynamic.c). The first three are for one thread, the others wait; the fourth ends the run of the thread that calls it
- * where the run has been stopped, the last one stops it: by all threads alike, between the same barriers. */
+/* Values in cells (dynamic.c). All but the last two are for one thread, while the others wait. tlbc_rt_stop ends the run of
+ * the thread that calls it where the run has been stopped, tlbc_rt_leave stops it: all threads alike, between the same barriers. */
 void tlbc_rt_invoke(const tlbc_frame *frame, int64_t call);
 void tlbc_rt_grow(const tlbc_frame *frame, int64_t cell, int64_t bytes);
+void tlbc_rt_assign(const tlbc_frame *frame, int64_t to,
+                    int64_t from); /* copies what is borrowed */
+void tlbc_rt_copy_cell(const tlbc_frame *frame, int64_t to,
+                       int64_t from); /* a tensor, into own memory */
+void tlbc_rt_append(const tlbc_frame *frame, int64_t to, int64_t item); /* one more along axis 0 */
 void tlbc_rt_exchange(const tlbc_frame *frame, int64_t a, int64_t b);
 void tlbc_rt_stop(const tlbc_frame *frame, int64_t tid);
 void tlbc_rt_leave(const tlbc_frame *frame, int64_t tid, int64_t failure, int64_t a, int64_t b);

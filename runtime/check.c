@@ -62,7 +62,8 @@ static rt_text rt_text_given(unsigned dtype, uint32_t rank, const int64_t *dims)
 static rt_text rt_text_expected(const tlbc_tensor_info *info) {
     rt_text t = {.len = 0};
     rt_append(&t, "%s[", rt_dtype_name(info->dtype));
-    for (uint32_t i = 0; i < info->rank; i++) {
+    if (info->rank == TLBC_ANY_RANK) rt_append(&t, "*");
+    for (uint32_t i = 0; info->dims && i < info->rank; i++) {
         const tlbc_dim *d = &info->dims[i];
         if (d->value >= 0)
             rt_append(&t, "%s%lld", i ? "," : "", (long long)d->value);
@@ -114,16 +115,38 @@ static tlbc_status rt_check_data(tlbc_session *s, const tlbc_tensor *in, uint32_
                           i, name, t->bytes, given.data, bytes);
 }
 
+/* What lists hold has the type that the model says, all the way down. Sizes are checked where they are used. */
+static bool rt_items_fit(const tlbc_tensor *t, const tlbc_tensor_info *info) {
+    if (t->dtype != info->dtype) return false;
+    if (t->dtype < TLBC_SEQUENCE) {
+        size_t bytes = 0;
+        bool ranked = info->rank == TLBC_ANY_RANK || info->rank == t->rank;
+        for (uint32_t i = 0; i < t->rank && i < TLBC_MAX_RANK; i++)
+            ranked = ranked && t->dims[i] >= 0;
+        return ranked && t->rank <= TLBC_MAX_RANK && rt_bytes(t->dtype, t->rank, t->dims, &bytes) &&
+               t->bytes >= bytes && (t->data || !bytes);
+    }
+    const tlbc_tensor *items = t->data;
+    bool map = t->dtype == TLBC_MAP, fits = t->rank == 1 && t->dims[0] >= 0;
+    if (map) fits = fits && t->dims[0] == 2;
+    if (t->dtype == TLBC_OPTIONAL) fits = fits && t->dims[0] <= 1;
+    for (int64_t i = 0; fits && i < t->dims[0]; i++)
+        fits = map ? items[i].dtype == info->element[i].dtype
+                   : rt_items_fit(&items[i], info->element);
+    return fits;
+}
+
 static tlbc_status rt_check_input(tlbc_session *s, const tlbc_tensor *in, uint32_t i) {
     const tlbc_tensor_info *info = &s->model->inputs[i];
     const tlbc_tensor *t = &in[i];
     if (t->dtype != info->dtype)
         return rt_bad_input(s, in, i, "element type is %s, expected %s", rt_dtype_name(t->dtype),
                             rt_dtype_name(info->dtype));
-    if (t->rank != info->rank)
+    if (info->rank != TLBC_ANY_RANK && t->rank != info->rank)
         return rt_bad_input(s, in, i, "rank is %u, expected %u", t->rank, info->rank);
     for (uint32_t d = 0; d < t->rank; d++) {
-        const tlbc_dim *dim = &info->dims[d];
+        static const tlbc_dim open = {-1, NULL, -1, -1};
+        const tlbc_dim *dim = info->dims ? &info->dims[d] : &open;
         if (t->dims[d] < 0) return rt_bad_input(s, in, i, "dimension %u is negative", d);
         if (dim->value >= 0 && t->dims[d] != dim->value)
             return rt_bad_input(s, in, i, "dimension %u is %lld, expected %lld", d,
@@ -137,6 +160,9 @@ tlbc_status tlbc_rt_check_inputs(tlbc_session *s, const tlbc_tensor *in, bool wi
     for (uint32_t i = 0; i < s->model->n_inputs; i++) {
         tlbc_status status = rt_check_input(s, in, i);
         if (!status && with_data) status = rt_check_data(s, in, i);
+        if (!status && with_data && s->model->inputs[i].element &&
+            !rt_items_fit(&in[i], &s->model->inputs[i]))
+            status = rt_bad_input(s, in, i, "what it holds has another type");
         if (status) return status;
         s->inputs[i] = in[i].data;
     }
@@ -146,7 +172,7 @@ tlbc_status tlbc_rt_check_inputs(tlbc_session *s, const tlbc_tensor *in, bool wi
 tlbc_status tlbc_rt_check_exprs(tlbc_session *s, const tlbc_tensor *in) {
     for (uint32_t i = 0; i < s->model->n_inputs; i++) {
         const tlbc_tensor_info *info = &s->model->inputs[i];
-        for (uint32_t d = 0; d < info->rank; d++) {
+        for (uint32_t d = 0; info->dims && d < info->rank; d++) {
             const tlbc_dim *dim = &info->dims[d];
             if (dim->value >= 0 || dim->bind >= 0 || dim->expr < 0) continue;
             int64_t expected = s->exprs[dim->expr];
@@ -162,8 +188,8 @@ tlbc_status tlbc_rt_check_exprs(tlbc_session *s, const tlbc_tensor *in) {
 static bool rt_fill_output(const tlbc_session *s, const tlbc_tensor_info *info, tlbc_tensor *t,
                            size_t *bytes) {
     t->dtype = info->dtype;
-    t->rank = info->rank;
-    for (uint32_t d = 0; d < info->rank; d++) {
+    t->rank = info->rank == TLBC_ANY_RANK ? 0 : info->rank;
+    for (uint32_t d = 0; d < t->rank; d++) {
         const tlbc_dim *dim = &info->dims[d];
         t->dims[d] = dim->value >= 0 ? dim->value : dim->expr >= 0 ? s->exprs[dim->expr] : -1;
         if (dim->expr >= 0 && t->dims[d] < 0) return false;

@@ -136,6 +136,76 @@ void tlbc_rt_grow(const tlbc_frame *frame, int64_t cell, int64_t bytes) {
     rt_stop_all(s, TLBC_ERROR_MEMORY);
 }
 
+/* Room for `bytes` in a cell that has memory of its own, contents kept; grows by doubling. */
+static bool rt_make_room(tlbc_session *s, tlbc_tensor *t, size_t bytes, size_t used) {
+    if (t->data && bytes <= t->bytes) return true;
+    size_t room = bytes > 2 * t->bytes ? bytes : 2 * t->bytes;
+    void *memory = tlbc_rt_heap_take(&s->heap, room);
+    if (!memory) {
+        tlbc_rt_report(s, TLBC_ERROR_MEMORY, "cannot allocate %zu bytes for a value sized by data",
+                       room);
+        rt_stop_all(s, TLBC_ERROR_MEMORY);
+        return false;
+    }
+    if (used) memcpy(memory, t->data, used);
+    t->data = memory;
+    t->bytes = room;
+    return true;
+}
+
+static void rt_take_shape(tlbc_tensor *t, const tlbc_tensor *from) {
+    t->dtype = from->dtype;
+    t->rank = from->rank;
+    memcpy(t->dims, from->dims, sizeof t->dims);
+}
+
+void tlbc_rt_copy_cell(const tlbc_frame *frame, int64_t to, int64_t from) {
+    tlbc_tensor *t = &frame->cells[to];
+    const tlbc_tensor *x = &frame->cells[from];
+    size_t bytes = 0;
+    if (frame->session->stopped) return;
+    tlbc_rt_bytes(x->dtype, x->rank, x->dims, &bytes);
+    if (!rt_make_room(frame->session, t, bytes, 0)) return;
+    rt_take_shape(t, x);
+    if (bytes) memcpy(t->data, x->data, bytes);
+}
+
+void tlbc_rt_assign(const tlbc_frame *frame, int64_t to, int64_t from) {
+    const tlbc_program *p = frame->session->model->program;
+    if (frame->session->stopped) return;
+    if (!p->cells[from].borrowed) {
+        frame->cells[to] = frame->cells[from];
+        return;
+    }
+    frame->cells[to] = (tlbc_tensor){0};
+    tlbc_rt_copy_cell(frame, to, from);
+}
+
+/* The first item says what the others must be. */
+void tlbc_rt_append(const tlbc_frame *frame, int64_t to, int64_t item) {
+    tlbc_session *s = frame->session;
+    tlbc_tensor *t = &frame->cells[to];
+    const tlbc_tensor *x = &frame->cells[item];
+    size_t bytes = 0;
+    if (s->stopped) return;
+    tlbc_rt_bytes(x->dtype, x->rank, x->dims, &bytes);
+    bool first = t->dims[0] == 0, fits = first || t->rank == x->rank + 1;
+    for (uint32_t i = 0; !first && fits && i < x->rank; i++)
+        fits = t->dims[i + 1] == x->dims[i];
+    if (!fits || x->rank + 1 > TLBC_MAX_RANK) {
+        tlbc_rt_report(s, TLBC_ERROR_DATA, "outputs of a loop that are stacked differ in shape");
+        rt_stop_all(s, TLBC_ERROR_DATA);
+        return;
+    }
+    size_t used = bytes * (size_t)t->dims[0];
+    if (!rt_make_room(s, t, used + bytes, used)) return;
+    t->rank = x->rank + 1;
+    t->dims[0]++;
+    for (uint32_t i = 0; i < x->rank; i++)
+        t->dims[i + 1] = x->dims[i];
+    if (bytes) memcpy((char *)t->data + used, x->data, bytes);
+}
+
 /* Operands that lie in memory of the plan, copied. */
 static bool rt_own_operands(tlbc_rt_call *c, const tlbc_call_info *info, const tlbc_program *p,
                             const tlbc_tensor **in) {

@@ -320,8 +320,7 @@ static lp_value *scratch(attention_state *s, const ir_dim *n) {
     if (ir_dim_is_const(ir_dim_mul(g->c, n, cg_dc(g, 4)), &bytes) && bytes <= STACK_BYTES)
         return lp_alloca(&s->k.b, bytes);
     const ir_dim *room = ir_dim_mul(g->c, ir_dim_ceildiv(g->c, n, cg_dc(g, 16)), cg_dc(g, 64));
-    cg_buffer *b = cg_buffer_create(g, room);
-    b->per_thread = true;
+    cg_buffer *b = cg_thread_buffer(g, room);
     return cg_kernel_out(&s->k, cg_view_dense(g, b, ir_type_tensor(g->c, DT_f32, 1, &n)), false);
 }
 

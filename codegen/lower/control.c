@@ -7,6 +7,8 @@
  *       for %i = 0 to %n { kernels reading S, writing S (or S1 and copy), writing ys[%i] }  */
 #include "codegen/program.h"
 
+#include "codegen/dynamic.h"
+
 #include "ir/base/assert.h"
 #include "ir/limits.h"
 
@@ -15,6 +17,8 @@
 typedef struct carried {
     ir_value *param, *next, *out; /* in the body, its new value, the result behind the loop */
     const cg_view *home;
+    int32_t cell,
+        fresh; /* of a value whose shape or kind changes: this round's, the next one's; else -1 */
 } carried;
 
 typedef struct loop_state {
@@ -23,8 +27,10 @@ typedef struct loop_state {
     ir_region *body;
     carried *carry;
     uint32_t n_carry;
-    const cg_view **stacked;           /* whole stacked outputs */
-    const cg_view **slices;            /* this round's part */
+    const cg_view **stacked; /* whole stacked outputs */
+    const cg_view **slices;  /* this round's part */
+    int32_t *
+        stack_cells; /* instead of both: what grows from round to round, NULL = the number of rounds is known */
     uint32_t n_stacked, first_stacked; /* body result number of the first stacked one */
     cg_loop loop;
 } loop_state;
@@ -37,14 +43,30 @@ static bool same_shape(const ir_type *a, const ir_type *b) {
     return true;
 }
 
+/* A value of another shape or kind in every round: two cells in turn. */
+static bool carry_in_cells(cg *g, carried *c, ir_value *init) {
+    cg_cells_begin(g);
+    cg_cell cell = {.dtype = DT_u8, .input = -1};
+    c->cell = (int32_t)cg_cell_create(g, &cell);
+    c->fresh = (int32_t)cg_cell_create(g, &cell);
+    cg_make_bindable(g, init);
+    cg_barrier(g);
+    uint32_t from = cg_as_cell(g, init);
+    bool tensor = !cg_is_cell_value(init) && !cg_is_cell_value(c->param);
+    cg_alone_call(g, tensor ? "tlbc_rt_copy_cell" : "tlbc_rt_assign", c->cell,
+                  lp_index(&g->b, from));
+    cg_sync(g);
+    return true;
+}
+
 static bool carry_init(loop_state *s, uint32_t i, ir_value *init, ir_value *param, ir_value *next,
                        ir_value *out) {
     cg *g = s->g;
-    if (!same_shape(init->type, param->type) || !same_shape(next->type, param->type))
-        return cg_unsupported(g, s->node, "carried value %u changes its shape from round to round",
-                              i);
     carried *c = &s->carry[i];
-    *c = (carried){.param = param, .next = next, .out = out};
+    *c = (carried){.param = param, .next = next, .out = out, .cell = -1, .fresh = -1};
+    if (cg_is_cell_value(param) || !same_shape(init->type, param->type) ||
+        !same_shape(next->type, param->type))
+        return carry_in_cells(g, c, init);
     c->home = cg_write(g, out);
     cg_copy(g, cg_read(g, init), c->home);
     cg_set_view(g, param, c->home);
@@ -99,10 +121,11 @@ static void assign_destinations(loop_state *s) {
     number_nodes(s->body);
     for (uint32_t i = 0; i < s->n_carry; i++) {
         carried *c = &s->carry[i];
+        if (!c->home) continue;
         if (is_produced(s, c->next) && reads_end_before(s->body, c->param, c->next->def, 0))
             cg_set_dest(s->g, c->next, c->home);
     }
-    for (uint32_t i = 0; i < s->n_stacked; i++) {
+    for (uint32_t i = 0; !s->stack_cells && i < s->n_stacked; i++) {
         ir_value *v = ir_region_result(s->body, s->first_stacked + i);
         if (is_produced(s, v)) cg_set_dest(s->g, v, s->slices[i]);
     }
@@ -110,23 +133,77 @@ static void assign_destinations(loop_state *s) {
 
 static bool is_home(const loop_state *s, const cg_view *v) {
     for (uint32_t i = 0; i < s->n_carry; i++)
-        if (s->carry[i].home->buffer == v->buffer) return true;
+        if (s->carry[i].home && s->carry[i].home->buffer == v->buffer) return true;
     return false;
+}
+
+/* Whether the loop has values that live in cells, carried or stacked without knowing how many there will be. */
+static bool uses_cells(const loop_state *s) {
+    for (uint32_t i = 0; i < s->n_carry; i++)
+        if (!s->carry[i].home) return true;
+    return s->stack_cells != NULL;
+}
+
+/* This round's cells under the parameters' names. */
+static void begin_cells(loop_state *s) {
+    for (uint32_t i = 0; i < s->n_carry; i++)
+        if (!s->carry[i].home) cg_adopt(s->g, s->carry[i].param, (uint32_t)s->carry[i].cell);
+}
+
+static void append_stacked(loop_state *s, uint32_t i) {
+    ir_value *v = ir_region_result(s->body, s->first_stacked + i);
+    uint32_t item = cg_as_cell(s->g, v);
+    cg_alone_call(s->g, "tlbc_rt_append", s->stack_cells[i], lp_index(&s->g->b, item));
+}
+
+/* All new values first, into the other cells, for one may be what another was. */
+static void finish_cells(loop_state *s) {
+    cg *g = s->g;
+    if (!uses_cells(s)) return;
+    for (uint32_t i = 0; i < s->n_carry; i++)
+        if (!s->carry[i].home) cg_make_bindable(g, s->carry[i].next);
+    for (uint32_t i = 0; s->stack_cells && i < s->n_stacked; i++)
+        cg_make_bindable(g, ir_region_result(s->body, s->first_stacked + i));
+    cg_barrier(g);
+    for (uint32_t i = 0; i < s->n_carry; i++) {
+        const carried *c = &s->carry[i];
+        if (c->home) continue;
+        bool tensor = !cg_is_cell_value(c->next) && !cg_is_cell_value(c->param);
+        cg_alone_call(g, tensor ? "tlbc_rt_copy_cell" : "tlbc_rt_assign", c->fresh,
+                      lp_index(&g->b, cg_as_cell(g, c->next)));
+    }
+    for (uint32_t i = 0; s->stack_cells && i < s->n_stacked; i++)
+        append_stacked(s, i);
+    for (uint32_t i = 0; i < s->n_carry; i++)
+        if (!s->carry[i].home)
+            cg_alone_call(g, "tlbc_rt_exchange", s->carry[i].cell,
+                          lp_index(&g->b, s->carry[i].fresh));
+    cg_sync(g);
+}
+
+/* Behind the loop. */
+static void adopt_results(loop_state *s) {
+    for (uint32_t i = 0; i < s->n_carry; i++)
+        if (!s->carry[i].home) cg_adopt(s->g, s->carry[i].out, (uint32_t)s->carry[i].cell);
+    for (uint32_t i = 0; s->stack_cells && i < s->n_stacked; i++)
+        cg_adopt(s->g, ir_out(s->node, s->n_carry + i), (uint32_t)s->stack_cells[i]);
 }
 
 /* The round's new values to their homes. A value read from another home is taken aside first: it may be overwritten. */
 static void finish_round(loop_state *s) {
     cg *g = s->g;
     const cg_view **from = TL_NEW_ARRAY(g->arena, const cg_view *, s->n_carry + 1);
-    for (uint32_t i = 0; i < s->n_stacked; i++) {
+    for (uint32_t i = 0; !s->stack_cells && i < s->n_stacked; i++) {
         const cg_view *v = cg_read(g, ir_region_result(s->body, s->first_stacked + i));
         if (v != s->slices[i]) cg_copy(g, v, s->slices[i]);
     }
     for (uint32_t i = 0; i < s->n_carry; i++) {
+        if (!s->carry[i].home) continue;
         from[i] = cg_read(g, s->carry[i].next);
         bool settled = from[i] == s->carry[i].home;
         if (!settled && is_home(s, from[i])) from[i] = cg_materialise(g, from[i]);
     }
+    finish_cells(s);
     for (uint32_t i = 0; i < s->n_carry; i++)
         if (from[i] != s->carry[i].home) cg_copy(g, from[i], s->carry[i].home);
 }
@@ -206,6 +283,7 @@ static bool lower_rounds(loop_state *s, const char *symbol, lp_value *counter, i
     cg_symbol_set(g, symbol, counter);
     if (iter) store_param(g, iter, counter);
     if (cond) store_param(g, cond, lp_const_i(&g->b, lp_scalar(DT_bool), 1));
+    begin_cells(s);
     assign_destinations(s);
     if (!cg_lower_region(g, s->body)) return false;
     g->node = s->node;
@@ -276,31 +354,62 @@ static bool conditional_rounds(loop_state *s, const char *symbol, lp_value *trip
     return ok;
 }
 
+/* Outputs that are stacked over a number of rounds nobody knows before, or of items nobody knows the shape of, grow in a cell each. An
+ * empty one begins with the dims that are known. */
+static bool stack_in_cells(loop_state *s, bool counted) {
+    cg *g = s->g;
+    bool known = counted;
+    for (uint32_t i = 0; known && i < s->n_stacked; i++)
+        known = cg_is_planned_type(g, ir_region_result(s->body, s->first_stacked + i)->type);
+    if (known || !s->n_stacked) return true;
+    cg_cells_begin(g);
+    s->stack_cells = TL_NEW_ARRAY(g->arena, int32_t, s->n_stacked);
+    for (uint32_t i = 0; i < s->n_stacked; i++) {
+        const ir_type *t = ir_out(s->node, s->n_carry + i)->type;
+        if (!ir_type_is_ranked(t) || t->dtype == DT_str || cg_is_packed(t->dtype))
+            return cg_unsupported(g, s->node, "stacked output %u", i);
+        s->stack_cells[i] = (int32_t)cg_cell_create(
+            g, &(cg_cell){.dtype = (uint32_t)t->dtype, .rank = (uint32_t)t->rank, .input = -1});
+        const ir_dim *dims[IR_MAX_RANK] = {cg_dc(g, 0)}; /* no round yet */
+        for (int32_t k = 1; k < t->rank; k++)
+            dims[k] = t->dims[k];
+        cg_cell_clear(g, (uint32_t)s->stack_cells[i],
+                      ir_type_tensor(g->c, t->dtype, t->rank, dims));
+    }
+    return true;
+}
+
 bool lower_loop(cg *g, ir_node *n) {
     ir_region *body = n->regions[0];
     uint32_t n_carry = body->n_params - 2, n_stacked = ir_region_n_results(body) - 1 - n_carry;
     bool counted = is_counted(n);
-    if (!counted && n_stacked)
-        return cg_unsupported(g, n, "stacked outputs of a loop whose length depends on data");
     loop_state *s = loop_state_create(g, n, n_carry, n_stacked, 1 + n_carry);
     const ir_dim *trip_dim;
     lp_value *trip = trip_count(g, n, &trip_dim);
+    if (!stack_in_cells(s, counted && trip_dim)) return false;
     const ir_dim *symbol = loop_counter(g, body->params[0], trip_dim);
     if (trip_dim) add_trip(g, symbol, trip_dim);
     for (uint32_t i = 0; i < n_carry; i++)
         if (!carry_init(s, i, ir_in(n, 2 + i), body->params[2 + i], ir_region_result(body, 1 + i),
                         ir_out(n, i)))
             return false;
-    for (uint32_t i = 0; i < n_stacked; i++)
+    for (uint32_t i = 0; !s->stack_cells && i < n_stacked; i++)
         if (!stacked_init(s, i, ir_out(n, n_carry + i), ir_region_result(body, 1 + n_carry + i), 0,
                           symbol, NULL))
             return false;
     const char *name = ir_dim_symbol_name(symbol);
     ir_value *cond_param = counted && !is_read(body->params[1]) ? NULL : body->params[1];
-    if (counted) return counted_rounds(s, name, trip, body->params[0], cond_param);
+    bool ok;
+    if (counted) {
+        ok = counted_rounds(s, name, trip, body->params[0], cond_param);
+        if (ok) adopt_results(s);
+        return ok;
+    }
     lp_value *cond = ir_in(n, 1) ? cg_load_scalar(g, ir_in(n, 1))
                                  : lp_const_i(&g->b, lp_scalar(DT_bool), 1);
-    return conditional_rounds(s, name, trip, body->params[0], cond_param, cond);
+    ok = conditional_rounds(s, name, trip, body->params[0], cond_param, cond);
+    if (ok) adopt_results(s);
+    return ok;
 }
 
 /* ---- Recur ----------------------------------------------------------------------------------------------------------------- */
@@ -403,8 +512,12 @@ bool lower_recur(cg *g, ir_node *n) {
     uint32_t n_carry = (uint32_t)ir_attr_int(n, "carries", 0), n_stacked = n->n_out - n_carry;
     loop_state *s = loop_state_create(g, n, n_carry, n_stacked, n_carry);
     recur_rounds r = {.trip = recur_trip(g, n), .span = ir_attr_int(n, "span", 1)};
-    if (!r.trip && (n->n_in > 1 + n_carry || n_stacked))
-        return cg_unsupported(g, n, "slices or stacked outputs where the trip count is data");
+    if (!r.trip && n->n_in > 1 + n_carry)
+        return cg_unsupported(g, n, "slices where the trip count is data");
+    if (!stack_in_cells(s, r.trip != NULL)) return false;
+    for (uint32_t i = 0; s->stack_cells && i < n_stacked; i++)
+        if (r.span > 1 || int_at(n, "output_axes", i) || int_at(n, "output_reverse", i))
+            return cg_unsupported(g, n, "stacked output %u of shapes that depend on data", i);
     r.symbol = loop_counter(g, body->params[0], r.trip);
     r.taken = rounds_taken(n);
     for (uint32_t i = 1 + n_carry; i < n->n_in; i++)
@@ -413,21 +526,40 @@ bool lower_recur(cg *g, ir_node *n) {
         if (!carry_init(s, i, ir_in(n, 1 + i), body->params[1 + i], ir_region_result(body, i),
                         ir_out(n, i)))
             return false;
-    for (uint32_t i = 0; i < n_stacked; i++)
+    for (uint32_t i = 0; !s->stack_cells && i < n_stacked; i++)
         if (!output_init(s, i, ir_out(n, n_carry + i), ir_region_result(body, n_carry + i), &r))
             return false;
     if (r.trip) add_trip(g, r.symbol, r.trip);
-    if (runs_alone(&r, n_carry)) return own_rounds(s, &r, body->params[0]);
+    if (runs_alone(&r, n_carry) && cg_is_planned_region(g, body))
+        return own_rounds(s, &r, body->params[0]);
     lp_value *rounds = r.trip ? cg_dim(g, r.trip) : cg_load_scalar(g, ir_in(n, 0));
-    return counted_rounds(s, ir_dim_symbol_name(r.symbol), rounds, body->params[0], NULL);
+    if (!counted_rounds(s, ir_dim_symbol_name(r.symbol), rounds, body->params[0], NULL))
+        return false;
+    adopt_results(s);
+    return true;
 }
 
 /* ---- If -------------------------------------------------------------------------------------------------------------------- */
 
-static bool lower_branch(cg *g, ir_node *n, ir_region *r, const cg_view *const *to) {
+/* Results whose shape or kind only the run tells go to a cell each: what a branch gives is copied there. */
+static void give_cells(cg *g, ir_node *n, ir_region *r, const int32_t *cells) {
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (cells[i] >= 0) cg_make_bindable(g, ir_region_result(r, i));
+    cg_barrier(g);
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        if (cells[i] < 0) continue;
+        uint32_t from = cg_as_cell(g, ir_region_result(r, i));
+        cg_alone_call(g, "tlbc_rt_assign", cells[i], lp_index(&g->b, from));
+    }
+    cg_sync(g);
+}
+
+static bool lower_branch(cg *g, ir_node *n, ir_region *r, const cg_view *const *to,
+                         const int32_t *cells) {
     cg_scope_begin(g);
     for (uint32_t i = 0; i < n->n_out; i++) {
         ir_value *v = ir_region_result(r, i);
+        if (!to[i]) continue;
         if (!same_shape(v->type, n->out[i].type))
             return cg_unsupported(g, n, "branches give result %u different shapes", i);
         bool produced = v->def && v->def->parent == r && !is_view(v->def) &&
@@ -437,27 +569,51 @@ static bool lower_branch(cg *g, ir_node *n, ir_region *r, const cg_view *const *
     if (!cg_lower_region(g, r)) return false;
     g->node = n;
     for (uint32_t i = 0; i < n->n_out; i++) {
+        if (!to[i]) continue;
         const cg_view *v = cg_read(g, ir_region_result(r, i));
         if (v != to[i]) cg_copy(g, v, to[i]);
     }
-    cg_barrier(g);
+    if (cells)
+        give_cells(g, n, r, cells);
+    else
+        cg_barrier(g);
     cg_scope_end(g);
     return true;
+}
+
+/* A cell for each result that both branches do not give the same shape; NULL where there is none. */
+static int32_t *branch_cells(cg *g, ir_node *n) {
+    int32_t *cells = NULL;
+    ir_region *branches[2] = {ir_node_find_region(n, "then_branch"),
+                              ir_node_find_region(n, "else_branch")};
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        ir_value *v = &n->out[i];
+        bool open = cg_is_cell_value(v);
+        for (uint32_t b = 0; b < 2 && !open; b++)
+            open = !same_shape(ir_region_result(branches[b], i)->type, v->type);
+        if (!open) continue;
+        if (!cells) {
+            cells = TL_NEW_ARRAY(g->arena, int32_t, n->n_out);
+            memset(cells, -1, n->n_out * sizeof *cells);
+        }
+        cells[i] = (int32_t)cg_value_cell(g, v);
+    }
+    return cells;
 }
 
 bool lower_if(cg *g, ir_node *n) {
     lp_value *cond = cg_load_scalar(g, ir_in(n, 0));
     const cg_view **to = TL_NEW_ARRAY(g->arena, const cg_view *, n->n_out);
-    for (uint32_t i = 0; i < n->n_out; i++) {
-        if (!ir_type_is_known(n->out[i].type))
-            return cg_unsupported(g, n, "branches give result %u different shapes", i);
-        to[i] = cg_write(g, &n->out[i]);
-    }
+    int32_t *cells = branch_cells(g, n);
+    for (uint32_t i = 0; i < n->n_out; i++)
+        to[i] = cells && cells[i] >= 0 ? NULL : cg_write(g, &n->out[i]);
     cg_barrier(g);
     lp_loop branch = lp_if_begin(&g->b, cond, NULL, 0);
-    if (!lower_branch(g, n, ir_node_find_region(n, "then_branch"), to)) return false;
+    if (!lower_branch(g, n, ir_node_find_region(n, "then_branch"), to, cells)) return false;
     lp_if_else(&g->b, &branch, NULL);
-    if (!lower_branch(g, n, ir_node_find_region(n, "else_branch"), to)) return false;
+    if (!lower_branch(g, n, ir_node_find_region(n, "else_branch"), to, cells)) return false;
     lp_if_end(&g->b, &branch, NULL);
+    for (uint32_t i = 0; cells && i < n->n_out; i++)
+        if (cells[i] >= 0) cg_adopt(g, &n->out[i], (uint32_t)cells[i]);
     return true;
 }

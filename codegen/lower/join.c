@@ -1,5 +1,5 @@
 /* Results put together from pieces: Concat writes each operand into its slice; Pad and Tile read by position. */
-#include "codegen/lower.h"
+#include "codegen/dynamic.h"
 
 #include "ir/limits.h"
 
@@ -134,11 +134,13 @@ static void pad_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value 
     out[0] = l.results[0];
 }
 
-bool lower_pad(cg *g, ir_node *n) {
-    pad *d = TL_NEW(g->arena, pad);
+/* What is put in front of each axis. */
+static bool read_pads(cg *g, ir_node *n, pad *d) {
     const ir_dim *pads[2 * IR_MAX_RANK];
     int64_t axes[IR_MAX_RANK];
-    *d = (pad){.x = cg_read(g, ir_in(n, 0)), .mode = pad_mode_of(n), .value = ir_in(n, 2)};
+    for (int32_t a = 0; cg_shape_operands(n) && a < d->x->rank; a++)
+        d->before[a] = cg_number(g, (uint32_t)(d->x->rank + a));
+    if (cg_shape_operands(n)) return true;
     int32_t count = ir_value_known_dims(g->c, ir_in(n, 1), pads, 2 * IR_MAX_RANK),
             n_axes = d->x->rank;
     for (int32_t a = 0; a < n_axes; a++)
@@ -148,6 +150,13 @@ bool lower_pad(cg *g, ir_node *n) {
         return cg_unsupported(g, n, "pads that depend on data");
     for (int32_t i = 0; i < n_axes; i++)
         d->before[axes[i] < 0 ? axes[i] + d->x->rank : axes[i]] = pads[i];
+    return true;
+}
+
+bool lower_pad(cg *g, ir_node *n) {
+    pad *d = TL_NEW(g->arena, pad);
+    *d = (pad){.x = cg_read(g, ir_in(n, 0)), .mode = pad_mode_of(n), .value = ir_in(n, 2)};
+    if (!read_pads(g, n, d)) return false;
     cg_nest *s = nest_over(g, n, pad_point, d);
     if (d->mode != PAD_CONSTANT) { /* nothing to repeat in an axis without elements */
         s->required = cg_dims_product(g, d->x->dims, d->x->rank);

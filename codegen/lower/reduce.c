@@ -2,7 +2,7 @@
  *   rows     the innermost reduced axis is contiguous: vectors along it, folded at the end
  *   columns  the innermost kept axis is contiguous: vectors across it, one accumulator per result
  * ReduceMean f32[2,3,64] over axis 2: rows; over axis 1: columns. Empty sets give the operation's neutral element. */
-#include "codegen/lower.h"
+#include "codegen/dynamic.h"
 
 #include "ir/base/assert.h"
 #include "ir/limits.h"
@@ -290,14 +290,33 @@ bool cg_reduced_axes(cg *g, const ir_node *n, int32_t rank, bool *reduced) {
     return true;
 }
 
+/* Axes that are data: every axis of the operand is walked twice, over the elements that are kept and over those that are reduced, one of
+ * which is 1. The result lies densely over the former, whatever its rank. */
+static bool reduce_by_data(cg *g, reduction *r) {
+    int32_t rank = r->x->rank, first = r->y->rank;
+    const ir_dim *stride = cg_dc(g, 1);
+    r->n_kept = r->n_reduced = rank;
+    for (int32_t i = rank - 1; i >= 0; i--) {
+        r->kept[i] = cg_number(g, (uint32_t)(first + i));
+        r->reduced[i] = cg_number(g, (uint32_t)(first + rank + i));
+        r->kept_x[i] = r->reduced_x[i] = r->x->strides[i];
+        r->kept_y[i] = stride;
+        stride = ir_dim_mul(g->c, stride, r->kept[i]);
+    }
+    if (rank == 0) add_reduced(r, cg_dc(g, 1), cg_dc(g, 1));
+    emit_kernel(r);
+    return true;
+}
+
 bool lower_reduce(cg *g, ir_node *n) {
     reduction *r = TL_NEW(g->arena, reduction);
     const ir_type *t = ir_in(n, 0)->type;
     bool reduced[IR_MAX_RANK], keep = ir_attr_int(n, "keepdims", 1);
-    if (!cg_reduced_axes(g, n, t->rank, reduced)) return false;
     *r = (reduction){.g = g, .node = n, .compute = ir_dtype_compute(t->dtype)};
     r->x = cg_read(g, ir_in(n, 0));
     r->y = cg_write(g, ir_out(n, 0));
+    if (cg_shape_operands(n)) return reduce_by_data(g, r);
+    if (!cg_reduced_axes(g, n, t->rank, reduced)) return false;
     for (int32_t i = 0, o = 0; i < t->rank; i++) {
         if (reduced[i]) {
             if (!ir_dim_is(t->dims[i], 1)) add_reduced(r, t->dims[i], r->x->strides[i]);

@@ -1,5 +1,5 @@
 /* View operators: another index map over the same memory, no data moved. A reshape that strides cannot express copies first. */
-#include "codegen/lower.h"
+#include "codegen/dynamic.h"
 
 #include "ir/limits.h"
 
@@ -118,9 +118,21 @@ static const ir_dim *start_along(cg *g, ir_node *n, int32_t i, const slice_axis 
     return run_time_start(g, v, extent, s->step, length);
 }
 
+/* All of it from the shape function: length, start and step of each axis. */
+static const cg_view *sliced_by_data(cg *g, const ir_node *n, const cg_view *v) {
+    int32_t rank = v->rank;
+    for (int32_t i = 0; i < rank; i++) {
+        const ir_dim *start = cg_number(g, (uint32_t)(rank + i)),
+                     *step = cg_number(g, (uint32_t)(2 * rank + i));
+        v = cg_view_slice(g, v, i, start, step, n->out[0].type->dims[i]);
+    }
+    return v;
+}
+
 static const cg_view *sliced(cg *g, ir_node *n) {
     slice_axis axes[IR_MAX_RANK];
     const cg_view *v = cg_read(g, ir_in(n, 0));
+    if (cg_shape_operands(n)) return sliced_by_data(g, n, v);
     int32_t count = read_slice(g, n, v->rank, axes);
     if (count < 0) {
         cg_unsupported(g, n, "axes or steps that depend on data");
@@ -151,6 +163,11 @@ static void split(cg *g, ir_node *n) {
 
 bool lower_view(cg *g, ir_node *n) {
     const ir_type *t = n->out[0].type;
+    if (n->op == OP_Identity && cg_is_cell_value(ir_in(n, 0))) {
+        cg_cells_begin(g);
+        cg_set_cell(g, &n->out[0], cg_value_cell(g, ir_in(n, 0)));
+        return true;
+    }
     if (!ir_type_is_known(t))
         return cg_unsupported(g, n, "the shape of its result depends on data");
     const cg_view *v = NULL;

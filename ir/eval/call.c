@@ -13,27 +13,25 @@ _Static_assert(sizeof(tl_sv) == sizeof(tlbc_string) &&
 
 /* ---- values ------------------------------------------------------------------------------------------------------ */
 
-static bool has_small_rank(const ir_datum *d) {
+bool ir_datum_fits_runtime(const ir_datum *d) {
     if (d->tensor) return d->tensor->type->rank <= TLBC_MAX_RANK;
     for (uint32_t i = 0; i < d->n; i++)
-        if (!has_small_rank(&d->items[i])) return false;
+        if (!ir_datum_fits_runtime(&d->items[i])) return false;
     return true;
 }
 
-static void to_call(ir_eval *e, const ir_datum *d, tlbc_tensor *t);
-
-static void list_to_call(ir_eval *e, const ir_datum *d, tlbc_tensor *t) {
-    tlbc_tensor *items = TL_NEW_ARRAY(e->arena, tlbc_tensor, (size_t)d->n + 1);
+static void list_to_runtime(tl_arena *a, const ir_datum *d, tlbc_tensor *t) {
+    tlbc_tensor *items = TL_NEW_ARRAY(a, tlbc_tensor, (size_t)d->n + 1);
     for (uint32_t i = 0; i < d->n; i++)
-        to_call(e, &d->items[i], &items[i]);
+        ir_datum_to_runtime(a, &d->items[i], &items[i]);
     *t = (tlbc_tensor){.data = items, .rank = 1, .dims = {d->n}};
     t->dtype = d->is_sequence ? TLBC_SEQUENCE : d->is_optional ? TLBC_OPTIONAL : TLBC_MAP;
     t->bytes = d->n * sizeof *items;
 }
 
-static void to_call(ir_eval *e, const ir_datum *d, tlbc_tensor *t) {
+void ir_datum_to_runtime(tl_arena *a, const ir_datum *d, tlbc_tensor *t) {
     if (!d->tensor) {
-        list_to_call(e, d, t);
+        list_to_runtime(a, d, t);
         return;
     }
     ev_shape s = ev_shape_of(d->tensor);
@@ -45,13 +43,14 @@ static void to_call(ir_eval *e, const ir_datum *d, tlbc_tensor *t) {
         t->dims[i] = s.dims[i];
 }
 
-static void from_call(ir_eval *e, const tlbc_tensor *t, ir_datum *d) {
+void ir_datum_from_runtime(ir_ctx *c, tl_arena *a, const tlbc_tensor *t, ir_datum *d) {
     *d = (ir_datum){0};
     if ((unsigned)t->dtype < DT_COUNT) {
-        const ir_type *type = ir_type_tensor_static(e->ctx, (ir_dtype)t->dtype, (int32_t)t->rank,
-                                                    t->dims);
-        ir_tensor *y = TL_NEW(e->arena, ir_tensor);
-        *y = (ir_tensor){.type = type, .data = t->data, .bytes = t->bytes};
+        ir_tensor *y = TL_NEW(a, ir_tensor);
+        y->type = ir_type_tensor_static(c, (ir_dtype)t->dtype, (int32_t)t->rank, t->dims);
+        y->data = t->data;
+        ir_type_static_bytes(y->type, &y->bytes);
+        if (t->dtype == TLBC_STRING) y->bytes = t->bytes;
         d->tensor = y;
         return;
     }
@@ -60,9 +59,22 @@ static void from_call(ir_eval *e, const tlbc_tensor *t, ir_datum *d) {
     d->is_map = t->dtype == TLBC_MAP;
     d->n = (uint32_t)t->dims[0];
     d->has_value = !d->is_optional || d->n;
-    d->items = TL_NEW_ARRAY(e->arena, ir_datum, (size_t)d->n + 1);
+    d->items = TL_NEW_ARRAY(a, ir_datum, (size_t)d->n + 1);
     for (uint32_t i = 0; i < d->n; i++)
-        from_call(e, (const tlbc_tensor *)t->data + i, &d->items[i]);
+        ir_datum_from_runtime(c, a, (const tlbc_tensor *)t->data + i, &d->items[i]);
+}
+
+static void seal_datum(ir_datum *d) {
+    if (d->tensor) ir_tensor_seal((ir_tensor *)(uintptr_t)d->tensor);
+    for (uint32_t i = 0; i < d->n; i++)
+        seal_datum(&d->items[i]);
+}
+
+void ir_datum_take_runtime(ir_ctx *c, tl_arena *a, const tlbc_tensor *t, ir_datum *d) {
+    ir_datum borrowed;
+    ir_datum_from_runtime(c, a, t, &borrowed);
+    *d = *ev_copy_datum(NULL, a, &borrowed);
+    seal_datum(d);
 }
 
 /* ---- the call ------------------------------------------------------------------------------------------------------ */
@@ -81,8 +93,9 @@ bool eval_call(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum
     tlbc_rt_call c = {.in = list, .n_in = n->n_in, .n_out = n->n_out, .heap = &heap};
     for (uint32_t i = 0; i < n->n_in; i++) {
         if (!in[i]) continue;
-        if (!has_small_rank(in[i])) return ev_error(e, n, "operand %u has too many dimensions", i);
-        to_call(e, in[i], &operands[i]);
+        if (!ir_datum_fits_runtime(in[i]))
+            return ev_error(e, n, "operand %u has too many dimensions", i);
+        ir_datum_to_runtime(e->arena, in[i], &operands[i]);
         list[i] = &operands[i];
     }
     c.out = TL_NEW_ARRAY(e->arena, tlbc_tensor, n->n_out + 1);
@@ -91,6 +104,6 @@ bool eval_call(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum
     c.attrs = ir_call_attrs(e->arena, n, &c.n_attrs);
     if (!ir_call_function(n->op)(&c)) return ev_error(e, n, "%s", c.message);
     for (uint32_t i = 0; i < n->n_out; i++)
-        from_call(e, &c.out[i], &out[i]);
+        ir_datum_from_runtime(e->ctx, e->arena, &c.out[i], &out[i]);
     return true;
 }

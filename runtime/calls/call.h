@@ -53,6 +53,9 @@ typedef bool tlbc_rt_op(tlbc_rt_call *c); /* false after tlbc_rt_call_fail */
 #define CALL(name) tlbc_rt_op tlbc_rt_op_##name;
 #include "runtime/calls/calls.def"
 #undef CALL
+#define SHAPE(name) tlbc_rt_op tlbc_rt_shape_##name;
+#include "runtime/calls/shapes.def"
+#undef SHAPE
 
 /* ---- attributes, operands --------------------------------------------------------------------------------------- */
 int64_t tlbc_rt_int(const tlbc_rt_call *c, const char *name, int64_t fallback);

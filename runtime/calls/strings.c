@@ -1,4 +1,4 @@
-/* Strings: StringConcat, StringSplit, StringNormalizer. Text is UTF-8; other bytes are passed on as they are. */
+/* Strings: StringConcat, Equal, StringSplit, StringNormalizer. Text is UTF-8; other bytes are passed on as they are. */
 #include "runtime/calls/call.h"
 #include "runtime/calls/utf8.h"
 
@@ -50,6 +50,17 @@ bool tlbc_rt_op_StringConcat(tlbc_rt_call *c) {
         if (b.len) memcpy(joined + a.len, b.data, b.len);
         tlbc_rt_text(z)[i] = (tlbc_string){joined, a.len + b.len};
     }
+    return z != NULL;
+}
+
+bool tlbc_rt_op_Equal(tlbc_rt_call *c) {
+    const tlbc_tensor *x = c->in[0], *y = c->in[1];
+    int64_t dims[TLBC_MAX_RANK];
+    if (!rt_broadcast(c, x, y, dims)) return false;
+    tlbc_tensor *z = tlbc_rt_result(c, 0, TLBC_BOOL, x->rank > y->rank ? x->rank : y->rank, dims);
+    for (int64_t i = 0; z && i < tlbc_rt_elements(z); i++)
+        ((uint8_t *)z->data)[i] = tlbc_rt_string_equal(tlbc_rt_text(x)[rt_source(x, z, i)],
+                                                       tlbc_rt_text(y)[rt_source(y, z, i)]);
     return z != NULL;
 }
 

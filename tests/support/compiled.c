@@ -2,6 +2,7 @@
 #include "tests/support/compiled.h"
 
 #include "codegen/cg.h"
+#include "ir/call.h"
 #include "passes/pass.h"
 
 #include <string.h>
@@ -17,46 +18,40 @@ const tlbc_model *compiled_load(ir_module *m, const char *passes) {
     return model ? cg_load_model(model) : NULL;
 }
 
-static bool to_runtime(ir_ctx *c, uint32_t i, const ir_datum *x, tlbc_tensor *t) {
-    if (!x->tensor || x->tensor->type->rank > TLBC_MAX_RANK)
-        return diag_error(&c->diag, NULL, "input %u is no tensor of at most %d dimensions", i,
-                          TLBC_MAX_RANK);
-    const ir_type *type = x->tensor->type;
-    *t = (tlbc_tensor){.data = (void *)(uintptr_t)x->tensor->data,
-                       .bytes = x->tensor->bytes,
-                       .dtype = (tlbc_dtype)type->dtype,
-                       .rank = (uint32_t)type->rank};
-    for (int32_t d = 0; d < type->rank; d++)
-        ir_dim_is_const(type->dims[d], &t->dims[d]);
+static bool to_runtime(ir_ctx *c, tl_arena *a, uint32_t i, const ir_datum *x, tlbc_tensor *t) {
+    if (!ir_datum_fits_runtime(x))
+        return diag_error(&c->diag, NULL, "input %u has more than %d dimensions", i, TLBC_MAX_RANK);
+    ir_datum_to_runtime(a, x, t);
     return true;
 }
 
-static ir_tensor *alloc_output(ir_ctx *c, tl_arena *a, tlbc_tensor *t) {
-    const ir_dim *dims[TLBC_MAX_RANK];
-    for (uint32_t d = 0; d < t->rank; d++)
-        dims[d] = ir_dim_const(c, t->dims[d]);
-    ir_tensor *y = ir_tensor_alloc(a,
-                                   ir_type_tensor(c, (ir_dtype)t->dtype, (int32_t)t->rank, dims));
+/* The run says how large it is: nothing is given. */
+static bool is_open(const tlbc_tensor_info *info, const tlbc_tensor *t) {
+    bool open = info->element || info->rank == TLBC_ANY_RANK;
+    for (uint32_t d = 0; !open && d < t->rank; d++)
+        open = t->dims[d] < 0;
+    return open || info->dtype == TLBC_STRING;
+}
+
+static void alloc_output(ir_ctx *c, tl_arena *a, tlbc_tensor *t) {
+    const ir_type *type = ir_type_tensor_static(c, (ir_dtype)t->dtype, (int32_t)t->rank, t->dims);
+    ir_tensor *y = ir_tensor_alloc(a, type);
     t->data = ir_tensor_data(y);
     t->bytes = y->bytes;
-    return y;
 }
 
 static tlbc_status run_session(ir_ctx *c, tl_arena *a, tlbc_session *s, const tlbc_tensor *in,
                                ir_datum *out) {
     const tlbc_model *model = tlbc_session_model(s);
     tlbc_tensor *y = TL_NEW_ARRAY(a, tlbc_tensor, model->n_outputs + 1);
-    ir_tensor **tensors = TL_NEW_ARRAY(a, ir_tensor *, model->n_outputs + 1);
     memset(y, 0, model->n_outputs * sizeof *y);
     tlbc_status status = tlbc_shapes(s, in, y, NULL);
     if (status) return status;
     for (uint32_t i = 0; i < model->n_outputs; i++)
-        tensors[i] = alloc_output(c, a, &y[i]);
-    status = model->n_states ? tlbc_step(s, in, y) : tlbc_run(s, in, y);
-    for (uint32_t i = 0; i < model->n_outputs && !status; i++) {
-        ir_tensor_seal(tensors[i]);
-        out[i] = (ir_datum){.tensor = tensors[i]};
-    }
+        if (!is_open(&model->outputs[i], &y[i])) alloc_output(c, a, &y[i]);
+    status = tlbc_run(s, in, y);
+    for (uint32_t i = 0; i < model->n_outputs && !status; i++)
+        ir_datum_take_runtime(c, a, &y[i], &out[i]);
     return status;
 }
 
@@ -65,7 +60,7 @@ bool compiled_run(ir_ctx *c, tl_arena *a, const tlbc_model *model, uint32_t thre
     tlbc_session *s;
     tlbc_tensor *x = TL_NEW_ARRAY(a, tlbc_tensor, model->n_inputs + 1);
     for (uint32_t i = 0; i < model->n_inputs; i++)
-        if (!to_runtime(c, i, in[i], &x[i])) return false;
+        if (!to_runtime(c, a, i, in[i], &x[i])) return false;
     tlbc_status status = tlbc_session_create(model, &(tlbc_session_options){.threads = threads},
                                              &s);
     if (status) return diag_error(&c->diag, NULL, "no session: %s", tlbc_status_text(status));
@@ -77,7 +72,11 @@ bool compiled_run(ir_ctx *c, tl_arena *a, const tlbc_model *model, uint32_t thre
 }
 
 bool compiled_same_bits(const ir_datum *a, const ir_datum *b, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++)
-        if (!ir_tensor_equal(a[i].tensor, b[i].tensor)) return false;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!a[i].tensor != !b[i].tensor || a[i].n != b[i].n) return false;
+        bool same = a[i].tensor ? ir_tensor_equal(a[i].tensor, b[i].tensor)
+                                : compiled_same_bits(a[i].items, b[i].items, a[i].n);
+        if (!same) return false;
+    }
     return true;
 }
