@@ -37,7 +37,8 @@ static void report_line(cli *c, const char *verdict, const char *label, const ch
 
 static bool read_inputs(cli *c, const char *set, model_tensors *t) {
     for (uint32_t i = 0; i < t->model->n_inputs; i++)
-        if (!data_read(c, tl_arena_printf(c->arena, "%s/input_%u.pb", set, i), "", &t->in[i]))
+        if (!data_read_value(c, tl_arena_printf(c->arena, "%s/input_%u.pb", set, i),
+                             &t->model->inputs[i], &t->in[i]))
             return false;
     return true;
 }
@@ -48,7 +49,7 @@ static bool compare_outputs(cli *c, const char *set, const model_tensors *t,
     for (uint32_t i = 0; i < t->model->n_outputs; i++) {
         tlbc_tensor want;
         const char *text, *path = tl_arena_printf(c->arena, "%s/output_%u.pb", set, i);
-        if (!data_read(c, path, "", &want)) return false;
+        if (!data_read_value(c, path, &t->model->outputs[i], &want)) return false;
         if (!data_compare(c->arena, &t->out[i], &want, tolerance, &text))
             ok = diag_error(c->diag, NULL, "output %u '%s': %s", i, t->model->outputs[i].name,
                             text);

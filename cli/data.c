@@ -4,6 +4,7 @@
 #include "cli/model.h"
 #include "codegen/output.h"
 #include "frontend/frontend.h"
+#include "ir/call.h"
 
 #include <math.h>
 
@@ -60,9 +61,36 @@ bool data_read(cli *c, const char *path, const char *name, tlbc_tensor *out) {
                       path);
 }
 
+static const ir_type *type_of(cli *c, const tlbc_tensor_info *info) {
+    switch (info->dtype) {
+    case TLBC_SEQUENCE:
+        return ir_type_sequence(&c->ctx, type_of(c, info->element));
+    case TLBC_OPTIONAL:
+        return ir_type_optional(&c->ctx, type_of(c, info->element));
+    case TLBC_MAP:
+        return ir_type_map(&c->ctx, (ir_dtype)info->element[0].dtype,
+                           type_of(c, &info->element[1]));
+    default:
+        return ir_type_unranked(&c->ctx, (ir_dtype)info->dtype);
+    }
+}
+
+bool data_read_value(cli *c, const char *path, const tlbc_tensor_info *info, tlbc_tensor *out) {
+    ir_datum d = {0};
+    if (!info->element) return data_read(c, path, "", out);
+    if (!fe_read_value_pb(&c->ctx, c->arena, path, type_of(c, info), &d)) return false;
+    if (!ir_datum_fits_runtime(&d))
+        return diag_error(c->diag, NULL, "%s: a tensor of more than %d dimensions", path,
+                          TLBC_MAX_RANK);
+    ir_datum_to_runtime(c->arena, &d, out);
+    return true;
+}
+
 bool data_write(cli *c, const char *folder, const char *name, const tlbc_tensor *t) {
     tl_str bytes;
     tl_str_init(&bytes, c->arena);
+    if (t->dtype >= TLBC_SEQUENCE)
+        return diag_error(c->diag, NULL, "output '%s' is a list: it has no .npy file", name);
     const char *path = tl_arena_printf(c->arena, "%s/%s.npy", folder,
                                        file_safe_name(c->arena, name));
     return npy_write(c->diag, path, t, &bytes) &&
@@ -131,6 +159,18 @@ static bool compare_strings(tl_arena *a, const tlbc_tensor *got, const tlbc_tens
     return true;
 }
 
+/* Lists of one length: item by item. */
+static bool compare_lists(tl_arena *a, const tlbc_tensor *got, const tlbc_tensor *want,
+                          data_tolerance tol, const char **text) {
+    const tlbc_tensor *g = got->data, *w = want->data;
+    for (int64_t i = 0; i < got->dims[0]; i++) {
+        if (data_compare(a, &g[i], &w[i], tol, text)) continue;
+        *text = tl_arena_printf(a, "item %lld %s", (long long)i, *text);
+        return false;
+    }
+    return true;
+}
+
 bool data_compare(tl_arena *a, const tlbc_tensor *got, const tlbc_tensor *want, data_tolerance tol,
                   const char **text) {
     *text = NULL;
@@ -139,6 +179,7 @@ bool data_compare(tl_arena *a, const tlbc_tensor *got, const tlbc_tensor *want, 
                                 tensor_type_text(a, want));
         return false;
     }
+    if (got->dtype >= TLBC_SEQUENCE) return compare_lists(a, got, want, tol, text);
     if (got->dtype == TLBC_STRING) return compare_strings(a, got, want, text);
     size_t n = count_elements(got), wrong = 0, first = 0;
     double g, w, first_g = 0, first_w = 0;

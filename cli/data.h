@@ -7,6 +7,8 @@
 
 /* One tensor. `name`: the entry of an .npz (which may also be the only one). false after reporting. */
 bool data_read(cli *c, const char *path, const char *name, tlbc_tensor *out);
+/* A .pb file that holds what `info` says: a tensor, a sequence or an optional. */
+bool data_read_value(cli *c, const char *path, const tlbc_tensor_info *info, tlbc_tensor *out);
 /* Writes FOLDER/NAME.npy; false after reporting. */
 bool data_write(cli *c, const char *folder, const char *name, const tlbc_tensor *t);
 
@@ -14,7 +16,7 @@ bool data_write(cli *c, const char *folder, const char *name, const tlbc_tensor 
 const struct ir_tensor *data_to_ir(cli *c, const tlbc_tensor *t);
 tlbc_tensor data_from_ir(const struct ir_tensor *t);
 
-/* First difference between two tensors, as the tests of ONNX judge it: |got - want| <= atol + rtol*|want|, NaN equals NaN,
+/* First difference between two values, as the tests of ONNX judge it: |got - want| <= atol + rtol*|want|, NaN equals NaN,
  * infinities must agree, types and shapes must be equal. True when equal; else `text` (in the arena) says what differs. */
 typedef struct data_tolerance {
     double rtol, atol;

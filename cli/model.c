@@ -258,9 +258,10 @@ bool model_random_inputs(cli *c, model_tensors *t, cli_list dims, uint64_t seed)
         for (uint32_t d = 0; d < in->rank; d++)
             if (!tl_mul_size(n, (size_t)in->dims[d], &n))
                 return diag_error(c->diag, NULL, "input %u: its size overflows", i);
-        if (in->dtype == TLBC_STRING)
-            return diag_error(c->diag, NULL, "input %u '%s' holds strings; give it by --input", i,
-                              t->model->inputs[i].name);
+        if (in->dtype == TLBC_STRING || in->dtype >= TLBC_SEQUENCE)
+            return diag_error(c->diag, NULL, "input %u '%s' is %s; give it by --input", i,
+                              t->model->inputs[i].name,
+                              model_type_text(c->arena, &t->model->inputs[i]));
         if (!ir_dtype_bytes((ir_dtype)in->dtype, n, &bytes))
             return diag_error(c->diag, NULL, "input %u: its size overflows", i);
         in->data = tl_arena_alloc(c->arena, bytes ? bytes : 1, 64);
@@ -272,37 +273,65 @@ bool model_random_inputs(cli *c, model_tensors *t, cli_list dims, uint64_t seed)
 
 /* ---- outputs, text -------------------------------------------------------------------------------------------- */
 
+static bool is_open(const tlbc_tensor_info *info, const tlbc_tensor *t) {
+    bool open = info->element || info->rank == TLBC_ANY_RANK || info->dtype == TLBC_STRING;
+    for (uint32_t d = 0; !open && d < t->rank; d++)
+        open = t->dims[d] < 0;
+    return open;
+}
+
 bool model_alloc_outputs(cli *c, tlbc_session *s, model_tensors *t) {
     tlbc_status status = tlbc_shapes(s, t->in, t->out, NULL);
     if (status) {
         model_report(c, s, status, t->model->name);
         return false;
     }
-    for (uint32_t i = 0; i < t->model->n_outputs; i++)
-        t->out[i].data = tl_arena_alloc(c->arena, t->out[i].bytes ? t->out[i].bytes : 1, 64);
+    for (uint32_t i = 0; i < t->model->n_outputs; i++) {
+        tlbc_tensor *out = &t->out[i];
+        out->data = NULL; /* the run's own memory, where it alone tells the size */
+        if (!is_open(&t->model->outputs[i], out))
+            out->data = tl_arena_alloc(c->arena, out->bytes ? out->bytes : 1, 64);
+    }
     return true;
+}
+
+static const char *const list_names[] = {"seq(", "opt(", "map("};
+
+static void put_type(const tlbc_tensor_info *info, tl_str *s) {
+    if (info->element) {
+        tl_str_puts(s, list_names[info->dtype - TLBC_SEQUENCE]);
+        put_type(info->element, s);
+        if (info->dtype == TLBC_MAP) tl_str_putc(s, ','), put_type(&info->element[1], s);
+        tl_str_putc(s, ')');
+        return;
+    }
+    tl_str_printf(s, "%s[", ir_dtype_name((ir_dtype)info->dtype));
+    if (info->rank == TLBC_ANY_RANK) tl_str_putc(s, '*');
+    for (uint32_t i = 0; info->dims && i < info->rank; i++) {
+        const tlbc_dim *d = &info->dims[i];
+        if (i) tl_str_putc(s, ',');
+        if (d->value >= 0)
+            tl_str_printf(s, "%lld", (long long)d->value);
+        else
+            tl_str_puts(s, d->symbol ? d->symbol : "?");
+    }
+    tl_str_putc(s, ']');
 }
 
 const char *model_type_text(tl_arena *a, const tlbc_tensor_info *info) {
     tl_str s;
     tl_str_init(&s, a);
-    tl_str_printf(&s, "%s[", ir_dtype_name((ir_dtype)info->dtype));
-    for (uint32_t i = 0; i < info->rank; i++) {
-        const tlbc_dim *d = &info->dims[i];
-        if (i) tl_str_putc(&s, ',');
-        if (d->value >= 0)
-            tl_str_printf(&s, "%lld", (long long)d->value);
-        else
-            tl_str_puts(&s, d->symbol ? d->symbol : "?");
-    }
-    tl_str_putc(&s, ']');
+    put_type(info, &s);
     return s.data;
 }
 
 const char *tensor_type_text(tl_arena *a, const tlbc_tensor *t) {
     tl_str s;
     tl_str_init(&s, a);
-    tl_str_printf(&s, "%s[", ir_dtype_name((ir_dtype)t->dtype));
+    if (t->dtype >= TLBC_SEQUENCE)
+        tl_str_printf(&s, "%.3s[", list_names[t->dtype - TLBC_SEQUENCE]);
+    else
+        tl_str_printf(&s, "%s[", ir_dtype_name((ir_dtype)t->dtype));
     for (uint32_t i = 0; i < t->rank; i++)
         tl_str_printf(&s, "%s%lld", i ? "," : "", (long long)t->dims[i]);
     tl_str_putc(&s, ']');

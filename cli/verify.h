@@ -5,7 +5,7 @@
 
 #include "cli/data.h"
 #include "cli/model.h"
-#include "ir/eval.h"
+#include "ir/call.h"
 #include "passes/pass.h"
 
 /* A float is fine within `ulp` units in the last place, or within the tolerances; all else must be equal. */

@@ -315,6 +315,7 @@ static const struct shape_rule {
     {OP_Squeeze, 1u << 1, "Squeeze"},
     {OP_Unsqueeze, 1u << 1, "Unsqueeze"},
     {OP_OneHot, 1u << 1, "OneHot"},
+    {OP_TopK, 1u << 1, "TopK"},
     {OP_ReduceL1, 1u << 1, "Reduce"},
     {OP_ReduceL2, 1u << 1, "Reduce"},
     {OP_ReduceLogSum, 1u << 1, "Reduce"},

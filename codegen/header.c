@@ -85,7 +85,7 @@ static void collect(header *h, const ir_graph *g) {
     h->n_states = g->n_states;
     for (uint32_t i = 0; i < h->n_inputs; i++) {
         const ir_type *t = g->body->params[i]->type;
-        for (int32_t d = 0; d < t->rank; d++)
+        for (int32_t d = 0; ir_type_is_ranked(t) && d < t->rank; d++)
             ir_dim_each_symbol(t->dims[d], add_symbol, h);
     }
     for (uint32_t i = 0; i < h->n_inputs; i++)
@@ -212,9 +212,10 @@ static void print_constants(header *h, const header_tensor *t, uint32_t number) 
     ir_type_print(t->type, &type);
     tl_str_printf(h->out, "/* %s %u '%s': %s */\n", t->input ? "input" : "output", number,
                   comment_text(h->arena, t->name), comment_text(h->arena, type.data));
-    tl_str_printf(h->out, "#define %s_%s_INDEX %u\n#define %s_%s_RANK %d\n", h->upper, t->macro,
-                  number, h->upper, t->macro, t->type->rank);
-    for (int32_t d = 0; d < t->type->rank; d++) {
+    tl_str_printf(h->out, "#define %s_%s_INDEX %u\n", h->upper, t->macro, number);
+    bool ranked = ir_type_is_ranked(t->type);
+    if (ranked) tl_str_printf(h->out, "#define %s_%s_RANK %d\n", h->upper, t->macro, t->type->rank);
+    for (int32_t d = 0; ranked && d < t->type->rank; d++) {
         int64_t v;
         if (ir_dim_is_const(t->type->dims[d], &v))
             tl_str_printf(h->out, "#define %s_%s_DIM_%d %lld\n", h->upper, t->macro, d,
@@ -266,7 +267,38 @@ static void print_parameters(header *h, bool with_data) {
     }
 }
 
+typedef struct open_dim {
+    const header *h;
+    bool found;
+} open_dim;
+
+static void look_up(void *data, const char *symbol) {
+    open_dim *o = data;
+    bool known = false;
+    for (uint32_t i = 0; i < o->h->symbols.len && !known; i++)
+        known = !strcmp(o->h->symbols.data[i], symbol);
+    o->found = o->found || !known;
+}
+
+/* Something that a pointer and the symbols do not describe: a list, strings, a shape that depends on data. */
+static bool has_open_values(const header *h) {
+    open_dim o = {h, false};
+    for (uint32_t i = 0; i < h->tensors.len && !o.found; i++) {
+        const ir_type *t = h->tensors.data[i].type;
+        if (!ir_type_is_known(t) || t->dtype == DT_str) return true;
+        for (int32_t d = 0; d < t->rank; d++)
+            ir_dim_each_symbol(t->dims[d], look_up, &o);
+    }
+    return o.found;
+}
+
 static void print_run(header *h) {
+    if (has_open_values(h)) {
+        tl_str_puts(h->out,
+                    "/* Only a run tells the shape or kind of some values: call tlbc_run, which "
+                    "fills in the outputs. */\n\n");
+        return;
+    }
     uint32_t n_out = h->tensors.len - h->n_inputs;
     tl_str_printf(h->out,
                   "/* One %s. Inputs hold as many elements as their dimensions say; outputs have "

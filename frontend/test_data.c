@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 static bool fill_value(fe_source *s, ProtobufCMessage *p, const ir_type *type, ir_datum *out);
 
 static const ProtobufCMessageDescriptor *message_for(const ir_type *t) {
     if (t->kind == IR_TYPE_SEQUENCE) return &onnx__sequence_proto__descriptor;
     if (t->kind == IR_TYPE_OPTIONAL) return &onnx__optional_proto__descriptor;
+    if (t->kind == IR_TYPE_MAP) return &onnx__map_proto__descriptor;
     return &onnx__tensor_proto__descriptor;
 }
 
@@ -36,6 +38,9 @@ static ProtobufCMessage **sequence_items(const Onnx__SequenceProto *p, const ir_
     case IR_TYPE_OPTIONAL:
         *n = p->n_optional_values;
         return (ProtobufCMessage **)p->optional_values;
+    case IR_TYPE_MAP:
+        *n = p->n_map_values;
+        return (ProtobufCMessage **)p->map_values;
     default:
         *n = 0;
         return NULL;
@@ -65,6 +70,47 @@ static bool fill_optional(fe_source *s, const Onnx__OptionalProto *p, const ir_t
     return fill_value(s, inside, type->element, &out->items[0]);
 }
 
+/* The keys as a tensor: those of the list that belongs to their type. */
+static const ir_tensor *map_keys(fe_source *s, const Onnx__MapProto *p, ir_dtype key) {
+    if (key == DT_str) return fe_string_tensor(s, 1, p->string_keys, p->n_string_keys);
+    int64_t n = (int64_t)p->n_keys;
+    ir_tensor *t = ir_tensor_alloc(s->arena, ir_type_tensor_static(s->c, key, 1, &n));
+    for (size_t i = 0; i < p->n_keys; i++)
+        ir_tensor_set_i64(t, i, p->keys[i]);
+    ir_tensor_seal(t);
+    return t;
+}
+
+/* The values, a tensor of one element each, as one tensor. */
+static const ir_tensor *map_values(fe_source *s, const Onnx__SequenceProto *p, ir_dtype dtype) {
+    int64_t n = p ? (int64_t)p->n_tensor_values : 0;
+    ir_tensor *t = ir_tensor_alloc(s->arena, ir_type_tensor_static(s->c, dtype, 1, &n));
+    for (int64_t i = 0; i < n; i++) {
+        const ir_tensor *v = fe_tensor(s, NULL, p->tensor_values[i]);
+        if (!v) return NULL;
+        if (v->type->dtype != dtype || ir_tensor_elements(v) != 1)
+            return diag_error(&s->c->diag, s->loc, "a map's value is not one %s",
+                              ir_dtype_name(dtype)),
+                   NULL;
+        size_t size = v->bytes;
+        memcpy((char *)ir_tensor_data(t) + (size_t)i * size, v->data, size);
+    }
+    ir_tensor_seal(t);
+    return t;
+}
+
+static bool fill_map(fe_source *s, const Onnx__MapProto *p, const ir_type *type, ir_datum *out) {
+    *out = (ir_datum){.is_map = true, .has_value = true, .n = 2};
+    out->items = TL_NEW_ARRAY(s->arena, ir_datum, 2);
+    if (!ir_type_is_tensor(type->element))
+        return diag_error(&s->c->diag, s->loc, "a map of other values than tensors");
+    out->items[0].tensor = map_keys(s, p, type->dtype);
+    out->items[1].tensor = map_values(s, p->values, type->element->dtype);
+    if (!out->items[0].tensor || !out->items[1].tensor) return false;
+    return ir_tensor_elements(out->items[0].tensor) == ir_tensor_elements(out->items[1].tensor) ||
+           diag_error(&s->c->diag, s->loc, "a map has other numbers of keys and values");
+}
+
 static bool fill_value(fe_source *s, ProtobufCMessage *p, const ir_type *type, ir_datum *out) {
     switch (type->kind) {
     case IR_TYPE_TENSOR:
@@ -73,9 +119,10 @@ static bool fill_value(fe_source *s, ProtobufCMessage *p, const ir_type *type, i
         return fill_sequence(s, (const Onnx__SequenceProto *)p, type, out);
     case IR_TYPE_OPTIONAL:
         return fill_optional(s, (const Onnx__OptionalProto *)p, type, out);
-    default:
-        return diag_error(&s->c->diag, s->loc, "values of type map are not supported");
+    case IR_TYPE_MAP:
+        return fill_map(s, (const Onnx__MapProto *)p, type, out);
     }
+    return false;
 }
 
 bool fe_read_value_pb(ir_ctx *c, tl_arena *a, const char *path, const ir_type *expected,

@@ -184,6 +184,21 @@ bool tlbc_rt_shape_OneHot(tlbc_rt_call *c) {
     return dims != NULL;
 }
 
+bool tlbc_rt_shape_TopK(tlbc_rt_call *c) {
+    const tlbc_tensor *x = c->in[0];
+    uint32_t axis;
+    if (tlbc_rt_elements(c->in[1]) != 1) return tlbc_rt_call_fail(c, "k is not one element");
+    int64_t k = tlbc_rt_get_i64(c->in[1], 0);
+    if (!tlbc_rt_axis(c, tlbc_rt_int(c, "axis", -1), x->rank, &axis)) return false;
+    if (k < 0 || k > x->dims[axis])
+        return tlbc_rt_call_fail(c, "the best %lld of %lld", (long long)k,
+                                 (long long)x->dims[axis]);
+    int64_t *dims = rt_numbers(c, x->rank);
+    for (uint32_t i = 0; dims && i < x->rank; i++)
+        dims[i] = i == axis ? k : x->dims[i];
+    return dims != NULL;
+}
+
 /* ---- Pad, Slice, Split ------------------------------------------------------------------------------------------------- */
 
 bool tlbc_rt_shape_Pad(tlbc_rt_call *c) {
