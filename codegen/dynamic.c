@@ -117,6 +117,13 @@ static bool is_planned_node(cg *g, const ir_node *n) {
     return true;
 }
 
+bool cg_is_bounded_type(cg *g, const ir_type *t) {
+    planned p = {g, ir_type_is_ranked(t)};
+    for (int32_t i = 0; p.all && i < t->rank; i++)
+        ir_dim_each_symbol(t->dims[i], is_bounded_symbol, &p);
+    return p.all;
+}
+
 bool cg_is_planned_region(cg *g, const ir_region *r) {
     ir_for_each_node (n, r) {
         if (!is_planned_node(g, n)) return false;

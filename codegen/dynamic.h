@@ -42,6 +42,7 @@ uint32_t cg_cell_create(cg *g, const cg_cell *cell);
 /* Known before the run: an expression of the model's own symbols. */
 bool cg_is_planned(cg *g, const ir_dim *d);
 bool cg_is_planned_type(cg *g, const ir_type *t);
+bool cg_is_bounded_type(cg *g, const ir_type *t); /* so, or not above what is known */
 /* All that the region's nodes make is a tensor whose size, or at least a bound of it, is known before the run. */
 bool cg_is_planned_region(cg *g, const ir_region *r);
 /* A buffer in a cell, as large as the expression says here. */

@@ -360,7 +360,7 @@ static bool stack_in_cells(loop_state *s, bool counted) {
     cg *g = s->g;
     bool known = counted;
     for (uint32_t i = 0; known && i < s->n_stacked; i++)
-        known = cg_is_planned_type(g, ir_region_result(s->body, s->first_stacked + i)->type);
+        known = cg_is_bounded_type(g, ir_region_result(s->body, s->first_stacked + i)->type);
     if (known || !s->n_stacked) return true;
     cg_cells_begin(g);
     s->stack_cells = TL_NEW_ARRAY(g->arena, int32_t, s->n_stacked);
