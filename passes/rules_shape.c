@@ -1,6 +1,7 @@
 /* Rules about shapes and views; listed in simplify_rules.def, conventions in simplify.h. */
 #include "ir/base/vec.h"
 #include "ir/limits.h"
+#include "passes/piece.h"
 #include "passes/simplify.h"
 
 #define RULE_FN(name) ir_value *rule_##name(ir_builder *b, ir_node *n)
@@ -181,6 +182,65 @@ RULE_FN(concat_concat) {
             tl_vec_push(b->m->arena, &in, inner->in[k].value);
     }
     return build_concat(b, n, in.data, in.len);
+}
+
+/* t without the dimension `axis`. */
+static bool lacks_axis(const ir_type *t, const ir_type *with, int32_t axis) {
+    if (!ir_type_is_ranked(t) || t->rank != with->rank - 1) return false;
+    for (int32_t i = 0; i < t->rank; i++)
+        if (!ir_dim_equal(t->dims[i], with->dims[i + (i >= axis)])) return false;
+    return true;
+}
+
+/* Operand i: a part of something, perhaps one position of it whose axis a reshape has dropped; nobody else reads it. */
+static bool piece_of_operand(const ir_node *n, uint32_t i, piece *out) {
+    const ir_value *v = n->in[i].value;
+    if (!v->def || !ir_value_has_one_use(v)) return false;
+    if (!is_reshape_like(v->def->op)) return find_piece(v, out);
+    const ir_value *inner = v->def->in[0].value;
+    if (!ir_value_has_one_use(inner) || !find_piece(inner, out) || out->dropped) return false;
+    out->dropped = true;
+    return out->length == 1 && lacks_axis(v->type, inner->type, out->axis);
+}
+
+/* The operands are, in order, all of one value; *all: that, from 0 on as long as it is. */
+static bool are_all_pieces(const ir_node *n, piece *all) {
+    piece next;
+    if (n->n_in < 2 || !piece_of_operand(n, 0, all) || all->start) return false;
+    for (uint32_t i = 1; i < n->n_in; i++) {
+        if (!piece_of_operand(n, i, &next) || next.from != all->from || next.axis != all->axis ||
+            next.dropped != all->dropped || next.start != all->length)
+            return false;
+        all->length += next.length;
+    }
+    return ir_dim_is(all->from->type->dims[all->axis], all->length);
+}
+
+/* The axis that the pieces were cut along moves in front of the one that they are joined along. */
+static ir_value *merge_pieces(ir_builder *b, const piece *all, int32_t axis, const ir_type *to) {
+    ir_value *x = all->from;
+    int64_t perm[IR_MAX_RANK];
+    int32_t rank = x->type->rank, at = 0;
+    for (int32_t i = 0; i < rank; i++) {
+        if (i == axis)
+            perm[i] = all->axis;
+        else {
+            at += at == all->axis;
+            perm[i] = at++;
+        }
+    }
+    if (!type_is_computable(b->region->graph, to)) return NULL;
+    if (axis != all->axis) x = build_transpose(b, x, perm, (uint32_t)rank);
+    return build_reshape(b, x, to->dims, (uint32_t)to->rank);
+}
+
+RULE_FN(concat_pieces) {
+    piece all;
+    const ir_type *to = n->out[0].type;
+    if (!ir_type_is_ranked(to) || !are_all_pieces(n, &all)) return NULL;
+    int32_t axis = normal_axis(ir_attr_int(n, "axis", 0), to->rank);
+    if (all.dropped) return merge_pieces(b, &all, axis, to);
+    return axis == all.axis && same_type(all.from, &n->out[0]) ? all.from : NULL;
 }
 
 RULE_FN(split_one) {

@@ -102,12 +102,17 @@ static ir_value *make_position(streamer *s) {
     return s->position;
 }
 
+static int64_t gcd(int64_t a, int64_t b) {
+    return b ? gcd(b, a % b) : a;
+}
+
+/* position / chunk * step; the position is a multiple of the chunk. */
 ir_value *stream_base(streamer *s, ir_builder *b, int64_t step) {
-    ir_value *position = make_position(s);
-    if (step == s->chunk) return position;
-    if (step > s->chunk)
-        return build_op2(b, OP_Mul, position, build_scalar(b, DT_i64, (double)(step / s->chunk)));
-    return build_op2(b, OP_Div, position, build_scalar(b, DT_i64, (double)(s->chunk / step)));
+    int64_t common = gcd(s->chunk, step), divide = s->chunk / common, times = step / common;
+    ir_value *base = make_position(s);
+    if (divide > 1) base = build_op2(b, OP_Div, base, build_scalar(b, DT_i64, (double)divide));
+    if (times > 1) base = build_op2(b, OP_Mul, base, build_scalar(b, DT_i64, (double)times));
+    return base;
 }
 
 ir_value *stream_take(streamer *s, ir_builder *b, ir_value *v, int32_t axis, int64_t step) {
