@@ -33,6 +33,8 @@ static lp_value *load_index(cg_nest *s, const cg_view *v, lp_value *const *index
 
 /* ---- Gather ---------------------------------------------------------------------------------------------------------- */
 
+enum { MAX_COUNTED = 8 };
+
 typedef struct gather {
     const cg_view *x, *indices;
     int32_t axis;
@@ -40,7 +42,22 @@ typedef struct gather {
     int32_t batch;
 } gather;
 
+/* A state, or computed from states and constants alone: it counts where in a stream this step is. */
+static bool is_counted(const ir_value *v, unsigned depth) {
+    if (ir_value_is_const(v)) return true;
+    if (!v->def)
+        return v->region && v->region == v->region->graph->body &&
+               v->index >= ir_graph_n_inputs(v->region->graph);
+    bool counted = v->def->n_in && !v->def->n_regions && depth < MAX_COUNTED;
+    for (uint32_t i = 0; counted && i < v->def->n_in; i++)
+        counted = !v->def->in[i].value || is_counted(v->def->in[i].value, depth + 1);
+    return counted;
+}
+
 static int64_t outside_failure(cg *g) {
+    const ir_value *index = ir_in(g->node, 1);
+    if (g->node->op == OP_Gather && !ir_value_is_const(index) && is_counted(index, 0))
+        return cg_failure(g, "the stream is too long: position %%lld is outside the axis of %%lld");
     return cg_failure(g, "input 1: index %%lld is outside the axis of %%lld");
 }
 

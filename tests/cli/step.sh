@@ -37,5 +37,17 @@ expect 1 "no such pair" "$TLBC" compile "$model" --state x=y -o no.so
 contains err "--state x=y: the model has no output 'y'; its outputs: logits"
 expect 1 "a pair of two types" "$TLBC" compile "$model" --state x=logits -o no.so
 contains err "--state x=logits: the input is i64[1,20], the output f32[1,3]"
+
+# A table of 16 positions: verify leaves out longer sequences, a step behind its end fails.
+tiny=$SOURCE/tests/models/tlb_tiny_loop/model.onnx
+expect 0 "verify within the table" "$TLBC" verify "$tiny" --stream x:1:4 --runs 2
+contains out "the whole model does not take 5 steps: node '/embedding/Add' (Add), dimension 'min(time, 16)' is neither 1 nor equal to 'time'"
+contains out "all bits equal"
+{ # 20 positions
+    printf "\\x93NUMPY\\x01\\x00\\x76\\x00%-117s\\n" "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 20, 48), }"
+    head -c $((20 * 48 * 4)) /dev/zero
+} >long.npy
+expect 1 "a step behind the table" "$TLBC" run "$tiny" --stream x:1:4 --input x=long.npy
+contains err "step 4: node '/embedding/Slice' (Slice), the stream is too long: position 16 is outside the axis of 16"
 check "no file of a failure" [ ! -e no.so ]
 finish
