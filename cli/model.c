@@ -2,7 +2,6 @@
 
 #include "cli/data.h"
 #include "cli/file.h"
-#include "cli/library.h"
 #include "ir/tensor.h"
 
 #include <time.h>
@@ -45,7 +44,6 @@ static bool compile_in_memory(cli *c, const model_source *s, model_handle *out) 
 
 static bool open_library(cli *c, const char *path, model_handle *out) {
     char message[1024];
-    if (library_is_cut(path)) return diag_error(c->diag, NULL, "'%s' is cut short", path);
     if (tlbc_open(path, &out->model, message, sizeof message) == TLBC_OK) return true;
     return diag_error(c->diag, NULL, "%s", message);
 }

@@ -14,6 +14,7 @@
 #include "tlbc/runtime.h"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,6 +39,32 @@ static inline tlbc_status tlbc_open_check(const char *path, const tlbc_model *m,
     return TLBC_OK;
 }
 
+/* Whether the program header says more than the file of `size` bytes holds. */
+static inline int tlbc_open_exceeds(const Elf64_Phdr *p, long size) {
+    return p->p_type == PT_LOAD &&
+           (p->p_offset > (Elf64_Off)size || p->p_filesz > (Elf64_Xword)size - p->p_offset);
+}
+
+/* Whether an ELF file lacks bytes that its headers promise: dlopen would map it, and the process end with SIGBUS. 0 for everything
+ * else, of which dlopen itself says what is wrong. */
+static inline int tlbc_open_is_cut(const char *path) {
+    Elf64_Ehdr h;
+    Elf64_Phdr p;
+    int cut = 0, i;
+    long size = -1;
+    FILE *f = fopen(path, "rb");
+    if (!f) return 0;
+    if (!fseek(f, 0, SEEK_END)) size = ftell(f);
+    if (size > 0 && !fseek(f, 0, SEEK_SET) && fread(&h, sizeof h, 1, f) == 1 &&
+        !memcmp(h.e_ident, ELFMAG, SELFMAG) && h.e_ident[EI_CLASS] == ELFCLASS64) {
+        for (i = 0; i < h.e_phnum && !cut; i++)
+            cut = fseek(f, (long)(h.e_phoff + (Elf64_Off)i * sizeof p), SEEK_SET) ||
+                  fread(&p, sizeof p, 1, f) != 1 || tlbc_open_exceeds(&p, size);
+    }
+    fclose(f);
+    return cut;
+}
+
 /* Opens a model. A path without a folder means the current folder (dlopen alone would search the system's). On failure *out is
  * NULL and message (message_bytes > 0 of room) says why; on success it is "". TLBC_ERROR_IO: the file cannot be loaded;
  * TLBC_ERROR_MODEL: it is no compiled model; TLBC_ERROR_VERSION: of another version. Opening runs the file's code: open what you trust. */
@@ -49,6 +76,10 @@ static inline tlbc_status tlbc_open(const char *path, const tlbc_model **out, ch
     tlbc_status status;
     *out = NULL;
     message[0] = 0;
+    if (tlbc_open_is_cut(path)) {
+        snprintf(message, message_bytes, "'%.200s' is cut short", path);
+        return TLBC_ERROR_IO;
+    }
     if (!strchr(path, '/') && strlen(path) + 3 <= sizeof local) {
         snprintf(local, sizeof local, "./%s", path);
         library = dlopen(local, RTLD_NOW | RTLD_LOCAL);

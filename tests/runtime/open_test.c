@@ -58,6 +58,29 @@ static void test_weights_refused(const char *path) {
     tlbc_close(m);
 }
 
+/* The first `bytes` of the library in a file of its own. */
+static void write_cut(const char *library, const char *to, long bytes) {
+    FILE *in = fopen(library, "rb"), *out = fopen(to, "wb");
+    if (!CHECK(in && out)) exit(1);
+    for (long i = 0; i < bytes; i++)
+        putc(getc(in), out);
+    fclose(in);
+    fclose(out);
+}
+
+static void test_cut_short(const char *path) {
+    const tlbc_model *m;
+    char message[256], cut[4096];
+    snprintf(cut, sizeof cut, "%s.cut", path);
+    static const long lengths[] = {0, 40, 100, 4096, 8192};
+    for (unsigned i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        write_cut(path, cut, lengths[i]);
+        CHECK_EQ(tlbc_open(cut, &m, message, sizeof message), TLBC_ERROR_IO);
+        CHECK(m == NULL && message[0]);
+    }
+    remove(cut);
+}
+
 /* After tlbc_close the library is really gone: dlopen with RTLD_NOLOAD's effect, seen through /proc/self/maps. */
 static bool is_mapped(const char *name) {
     char line[4096];
@@ -107,6 +130,7 @@ int main(int argc, char **argv) {
     test_weights_run(argv[1]);
     test_close(argv[1]);
     test_plain_name(argv[1]);
+    test_cut_short(argv[1]);
     test_weights_refused(argv[1]);
     expect_refused(argv[2], TLBC_ERROR_VERSION, "made for version 999 of the model interface");
     expect_refused(argv[3], TLBC_ERROR_MODEL, "not a compiled model");
