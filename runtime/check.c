@@ -148,7 +148,13 @@ static tlbc_status rt_check_input(tlbc_session *s, const tlbc_tensor *in, uint32
         static const tlbc_dim open = {-1, NULL, -1, -1};
         const tlbc_dim *dim = info->dims ? &info->dims[d] : &open;
         if (t->dims[d] < 0) return rt_bad_input(s, in, i, "dimension %u is negative", d);
-        if (dim->value >= 0 && t->dims[d] != dim->value)
+        bool fits = dim->value < 0 || t->dims[d] == dim->value;
+        if (!fits && info->sequence == d + 1)
+            return rt_bad_input(s, in, i,
+                                "a step takes %lld positions along axis %u, not %lld; the last "
+                                "one of a sequence, too",
+                                (long long)dim->value, d, (long long)t->dims[d]);
+        if (!fits)
             return rt_bad_input(s, in, i, "dimension %u is %lld, expected %lld", d,
                                 (long long)t->dims[d], (long long)dim->value);
         if (dim->bind >= 0) s->candidate[dim->bind] = t->dims[d];

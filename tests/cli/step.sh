@@ -43,11 +43,15 @@ tiny=$SOURCE/tests/models/tlb_tiny_loop/model.onnx
 expect 0 "verify within the table" "$TLBC" verify "$tiny" --stream x:1:4 --runs 2
 contains out "the whole model does not take 5 steps: node '/embedding/Add' (Add), dimension 'min(time, 16)' is neither 1 nor equal to 'time'"
 contains out "all bits equal"
-{ # 20 positions
-    printf "\\x93NUMPY\\x01\\x00\\x76\\x00%-117s\\n" "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 20, 48), }"
-    head -c $((20 * 48 * 4)) /dev/zero
-} >long.npy
+positions() { # how many
+    printf "\\x93NUMPY\\x01\\x00\\x76\\x00%-117s\\n" "{'descr': '<f4', 'fortran_order': False, 'shape': (1, $1, 48), }"
+    head -c $(($1 * 48 * 4)) /dev/zero
+}
+positions 20 >long.npy
+positions 14 >ragged.npy
 expect 1 "a step behind the table" "$TLBC" run "$tiny" --stream x:1:4 --input x=long.npy
 contains err "step 4: node '/embedding/Slice' (Slice), the stream is too long: position 16 is outside the axis of 16"
+expect 1 "a last chunk that is shorter" "$TLBC" run "$tiny" --stream x:1:4 --input x=ragged.npy
+contains err "input 'x' has 14 positions along axis 1, which are no multiple of the 4 of a step"
 check "no file of a failure" [ ! -e no.so ]
 finish

@@ -361,6 +361,44 @@ static void test_others(test_module *t, const tlbc_model *m) {
     CHECK_EQ(tlbc_session_create(m, &o, &s), TLBC_ERROR_MEMORY);
 }
 
+/* Two positions a step: the sum so far. */
+static const char sums_text[] = "const @zero f32[] {0}\n"
+                                "const @1 i64[1] {1}\n"
+                                "const @2 i64[1] {2}\n"
+                                "const @3 i64[1] {3}\n"
+                                "const @axis i64[] {1}\n"
+                                "graph g(f32[1,2] %x along 1, state f32[1,1] %sum = @zero)\n"
+                                "    => (f32[1,2] y along 1, state sum) {\n"
+                                "  %j = Concat<axis=1>(%sum, %x)\n"
+                                "  %c = CumSum(%j, @axis)\n"
+                                "  %y = Slice(%c, @1, @3, @1)\n"
+                                "  %last = Slice(%c, @2, @3, @1)\n"
+                                "  return %y, %last\n"
+                                "}\n";
+
+/* A last chunk that is shorter is refused, and one that is longer; the sum goes on behind it. */
+static void test_chunk(const tlbc_model *m) {
+    float x[3] = {1, 2, 4}, y[3] = {0};
+    tlbc_session *s = session(m, 1, 1);
+    tlbc_tensor in = tlbc_tensor_f32(x, 2, (int64_t[]){1, 2}),
+                out = tlbc_tensor_f32(y, 2, (int64_t[]){1, 2});
+    CHECK_EQ(m->chunk, 2);
+    CHECK_EQ(tlbc_step(s, &in, &out), TLBC_OK);
+    CHECK(y[0] == 1 && y[1] == 3);
+    tlbc_tensor shorter = tlbc_tensor_f32(x, 2, (int64_t[]){1, 1}),
+                longer = tlbc_tensor_f32(x, 2, (int64_t[]){1, 3});
+    expect(s, tlbc_step(s, &shorter, &out), TLBC_ERROR_ARGUMENT,
+           "input 0 'x': a step takes 2 positions along axis 1, not 1; the last one of a sequence, "
+           "too (given f32[1,1], expected f32[1,2])");
+    expect(s, tlbc_step(s, &longer, &out), TLBC_ERROR_ARGUMENT,
+           "input 0 'x': a step takes 2 positions along axis 1, not 3; the last one of a sequence, "
+           "too (given f32[1,3], expected f32[1,2])");
+    CHECK(y[0] == 1 && y[1] == 3);
+    CHECK_EQ(tlbc_step(s, &in, &out), TLBC_OK);
+    CHECK(y[0] == 4 && y[1] == 6);
+    tlbc_session_free(s);
+}
+
 static void expect_refused(test_module *t, const char *text, const char *message) {
     CHECK(compiled_load(test_parse(t, text), NULL) == NULL);
     CHECK(strstr(test_messages(t), message) != NULL);
@@ -387,8 +425,9 @@ static const tlbc_model *load(test_module *t, const char *text) {
 int main(void) {
     test_module t;
     test_module_init(&t);
-    const tlbc_model *m = load(&t, model_text), *shared = load(&t, shared_text);
-    if (m && shared) {
+    const tlbc_model *m = load(&t, model_text), *shared = load(&t, shared_text),
+                     *sums = load(&t, sums_text);
+    if (m && shared && sums) {
         test_descriptor(m);
         for (uint32_t threads = 1; threads <= 3; threads++) {
             test_streams(m, threads);
@@ -397,6 +436,7 @@ int main(void) {
         test_step(m);
         test_save(m, shared);
         test_shared(shared);
+        test_chunk(sums);
         test_others(&t, m);
         test_refused(&t);
     }
