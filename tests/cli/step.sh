@@ -51,6 +51,7 @@ positions 20 >long.npy
 positions 14 >ragged.npy
 expect 1 "a step behind the table" "$TLBC" run "$tiny" --stream x:1:4 --input x=long.npy
 contains err "step 4: node '/embedding/Slice' (Slice), the stream is too long: position 16 is outside the axis of 16"
+expect 0 "bench begins anew behind the table" "$TLBC" bench "$tiny" --stream x:1:4 --step --dim batch=1 --runs 20
 expect 1 "a last chunk that is shorter" "$TLBC" run "$tiny" --stream x:1:4 --input x=ragged.npy
 contains err "input 'x' has 14 positions along axis 1, which are no multiple of the 4 of a step"
 check "no file of a failure" [ ! -e no.so ]
