@@ -17,16 +17,15 @@ tlbc_rt_op *ir_call_function(op_id op) {
 
 typedef TL_VEC(tlbc_rt_attr) attr_list;
 
+/* As lists: a file's tensor may have more dimensions than the runtime's, and no operator asks for them. */
 static tlbc_tensor *tensors_of(tl_arena *a, const ir_tensor *const *t, uint32_t n) {
     tlbc_tensor *out = TL_NEW_ARRAY(a, tlbc_tensor, (size_t)n + 1);
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n; i++)
         out[i] = (tlbc_tensor){.data = (void *)(uintptr_t)t[i]->data,
                                .bytes = t[i]->bytes,
                                .dtype = (tlbc_dtype)t[i]->type->dtype,
-                               .rank = (uint32_t)t[i]->type->rank};
-        for (int32_t k = 0; k < t[i]->type->rank; k++)
-            ir_dim_is_const(t[i]->type->dims[k], &out[i].dims[k]);
-    }
+                               .rank = 1,
+                               .dims = {(int64_t)ir_tensor_elements(t[i])}};
     return out;
 }
 

@@ -35,6 +35,7 @@ static const ir_type *type_intern(ir_ctx *c, const ir_type *t) {
         *slot = 0;
         ir_type *copy = TL_NEW(&c->arena, ir_type);
         *copy = *t;
+        copy->dims = NULL;
         if (t->rank > 0) {
             const ir_dim **dims = TL_NEW_ARRAY(&c->arena, const ir_dim *, (size_t)t->rank);
             memcpy(dims, t->dims, (size_t)t->rank * sizeof *dims);

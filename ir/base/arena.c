@@ -1,8 +1,23 @@
-/* Bump allocation with a failure jump; see arena.h. */
+/* Bump allocation with a failure jump; see arena.h. AddressSanitizer sees a chunk as one object: it is told of each piece. */
 #include "ir/base/arena.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define ARENA_ASAN
+#endif
+#endif
+#if defined __SANITIZE_ADDRESS__ || defined ARENA_ASAN
+#include <sanitizer/asan_interface.h>
+/* Bytes behind each allocation that nobody may touch; whole shadow granules, as the next allocation starts after them. */
+enum { GUARD = 16, LEAST_ALIGN = 8 };
+#else
+#define ASAN_POISON_MEMORY_REGION(p, n)   ((void)(p), (void)(n))
+#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+enum { GUARD = 0, LEAST_ALIGN = 1 };
+#endif
 
 enum { CHUNK_BYTES = 64 << 10 };
 
@@ -17,6 +32,10 @@ static _Noreturn void arena_fail(tl_arena *a) {
 
 void tl_arena_init(tl_arena *a, tl_fail *fail) {
     *a = (tl_arena){.fail = fail};
+}
+
+static void forbid_rest(tl_arena *a) {
+    if (a->next) ASAN_POISON_MEMORY_REGION(a->next, (size_t)(a->end - a->next));
 }
 
 static void free_chunks_until(tl_arena *a, tl_arena_chunk *keep) {
@@ -42,6 +61,7 @@ static void arena_grow(tl_arena *a, size_t need) {
     a->chunk = c;
     a->next = (char *)(c + 1);
     a->end = (char *)c + bytes;
+    forbid_rest(a);
 }
 
 static char *align_up(char *p, size_t align) {
@@ -51,13 +71,15 @@ static char *align_up(char *p, size_t align) {
 void *tl_arena_alloc(tl_arena *a, size_t bytes, size_t align) {
     if (a->fail->countdown && --a->fail->countdown == 0) arena_fail(a);
     if (bytes > SIZE_MAX / 2) arena_fail(a);
+    if (align < LEAST_ALIGN) align = LEAST_ALIGN;
     char *p = align_up(a->next, align);
-    if (!a->next || p > a->end || (size_t)(a->end - p) < bytes) {
-        arena_grow(a, bytes + align);
+    if (!a->next || p > a->end || (size_t)(a->end - p) < bytes + GUARD) {
+        arena_grow(a, bytes + GUARD + align);
         p = align_up(a->next, align);
     }
-    a->next = p + bytes;
+    a->next = p + bytes + GUARD;
     a->total += bytes;
+    ASAN_UNPOISON_MEMORY_REGION(p, bytes);
     return memset(p, 0, bytes);
 }
 
@@ -86,6 +108,7 @@ void tl_arena_reset(tl_arena *a, tl_arena_mark mark) {
     a->next = mark.next;
     a->end = mark.chunk ? (char *)mark.chunk + mark.chunk->bytes : NULL;
     a->total = mark.total;
+    forbid_rest(a);
 }
 
 bool tl_arena_contains(const tl_arena *a, const void *p) {

@@ -117,15 +117,14 @@ static bool rotary_sizes(ir_ctx *c, const ir_node *n, const ir_dim **batch, cons
                          const ir_dim **size) {
     const ir_type *t = infer_in(n, 0);
     int64_t heads = ir_attr_int(n, "num_heads", 0);
-    *batch = t->dims[0];
     if (t->rank == 4) {
-        *steps = t->dims[2], *size = t->dims[3];
+        *batch = t->dims[0], *steps = t->dims[2], *size = t->dims[3];
         return true;
     }
     if (t->rank != 3) return infer_error(c, n, 0, "rank is %d, expected 3 or 4", t->rank);
     if (heads <= 0)
         return infer_error(c, n, 0, "rank is 3, so attribute 'num_heads' must be above 0");
-    *steps = t->dims[1];
+    *batch = t->dims[0], *steps = t->dims[1];
     return head_size(c, n, 0, heads, size);
 }
 

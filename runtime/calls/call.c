@@ -114,6 +114,11 @@ static double rt_bfloat(uint16_t h) {
     return f;
 }
 
+static int64_t rt_to_i64(double v) {
+    if (!(v > -0x1p63)) return isnan(v) ? 0 : INT64_MIN;
+    return v >= 0x1p63 ? INT64_MAX : (int64_t)v;
+}
+
 int64_t tlbc_rt_get_i64(const tlbc_tensor *t, int64_t i) {
     switch (t->dtype) {
     case TLBC_BOOL:
@@ -135,9 +140,7 @@ int64_t tlbc_rt_get_i64(const tlbc_tensor *t, int64_t i) {
     default:
         break;
     }
-    double v = tlbc_rt_get_f64(t, i);
-    if (!(v > -0x1p63)) return isnan(v) ? 0 : INT64_MIN;
-    return v >= 0x1p63 ? INT64_MAX : (int64_t)v;
+    return rt_to_i64(tlbc_rt_get_f64(t, i));
 }
 
 double tlbc_rt_get_f64(const tlbc_tensor *t, int64_t i) {
@@ -188,9 +191,9 @@ void tlbc_rt_set_f64(tlbc_tensor *t, int64_t i, double v) {
     else if (t->dtype == TLBC_F16)
         ((uint16_t *)t->data)[i] = rt_to_half(v);
     else if (t->dtype == TLBC_I64)
-        ((int64_t *)t->data)[i] = (int64_t)v;
+        ((int64_t *)t->data)[i] = rt_to_i64(v);
     else if (t->dtype == TLBC_I32)
-        ((int32_t *)t->data)[i] = (int32_t)v;
+        ((int32_t *)t->data)[i] = (int32_t)rt_to_i64(v);
 }
 
 /* Elements of less than a byte: the low bits come first. */

@@ -83,6 +83,12 @@ static bool rt_is_float(const tlbc_tensor *x) {
     return x->dtype == TLBC_F32 || x->dtype == TLBC_F64;
 }
 
+/* The low bytes come first. */
+static void rt_put_integer(tlbc_tensor *y, int64_t i, int64_t v) {
+    size_t bytes = tlbc_rt_dtype_bits(y->dtype) / 8;
+    memcpy((char *)y->data + (size_t)i * bytes, &v, bytes < sizeof v ? bytes : sizeof v);
+}
+
 bool tlbc_rt_op_Imputer(tlbc_rt_call *c) {
     const tlbc_tensor *x = c->in[0];
     uint32_t n_floats, n_ints;
@@ -101,8 +107,7 @@ bool tlbc_rt_op_Imputer(tlbc_rt_call *c) {
         double v = tlbc_rt_get_f64(x, i);
         if (rt_is_float(x) && ((isnan(lost) && isnan(v)) || v == (double)lost))
             tlbc_rt_set_f64(y, i, (double)floats[at]);
-        if (!rt_is_float(x) && tlbc_rt_get_i64(x, i) == lost_int)
-            tlbc_rt_set_f64(y, i, (double)ints[at]);
+        if (!rt_is_float(x) && tlbc_rt_get_i64(x, i) == lost_int) rt_put_integer(y, i, ints[at]);
     }
     return y != NULL;
 }
@@ -115,7 +120,9 @@ bool tlbc_rt_op_FeatureVectorizer(tlbc_rt_call *c) {
     for (uint32_t i = 0; i < c->n_in; i++) {
         if (tlbc_rt_rows(c->in[i]) != rows)
             return tlbc_rt_call_fail(c, "operand %u has other rows", i);
-        width += i < n ? wanted[i] : tlbc_rt_columns(c->in[i]);
+        int64_t columns = i < n ? wanted[i] : tlbc_rt_columns(c->in[i]);
+        if (columns < 0 || __builtin_add_overflow(width, columns, &width))
+            return tlbc_rt_call_fail(c, "%lld columns of operand %u", (long long)columns, i);
     }
     tlbc_tensor *y = tlbc_rt_result(c, 0, TLBC_F32, 2, (int64_t[]){rows, width});
     for (uint32_t i = 0; y && i < c->n_in; i++) {
@@ -215,7 +222,6 @@ static int64_t rt_find_key(const tlbc_tensor *keys, const tlbc_tensor *x, int64_
 
 static void rt_put_default(const tlbc_rt_call *c, tlbc_tensor *y, int64_t i) {
     const tlbc_tensor *given = tlbc_rt_tensor(c, "default_tensor");
-    int64_t number = tlbc_rt_int(c, "default_int64", -1);
     if (given && given->dtype == y->dtype && tlbc_rt_elements(given) == 1)
         tlbc_rt_copy(y->dtype, y->data, i, given->data, 0, 1);
     else if (y->dtype == TLBC_STRING)
@@ -223,8 +229,7 @@ static void rt_put_default(const tlbc_rt_call *c, tlbc_tensor *y, int64_t i) {
     else if (y->dtype == TLBC_F32 || y->dtype == TLBC_F64)
         tlbc_rt_set_f64(y, i, (double)tlbc_rt_float(c, "default_float", -0.0f));
     else
-        memcpy((char *)y->data + (size_t)i * tlbc_rt_dtype_bits(y->dtype) / 8, &number,
-               tlbc_rt_dtype_bits(y->dtype) / 8);
+        rt_put_integer(y, i, tlbc_rt_int(c, "default_int64", -1));
 }
 
 bool tlbc_rt_op_LabelEncoder(tlbc_rt_call *c) {

@@ -18,8 +18,9 @@ bool tlbc_rt_op_LinearRegressor(tlbc_rt_call *c) {
     const float *coefficients = tlbc_rt_floats(c, "coefficients", &n_coefficients),
                 *intercepts = tlbc_rt_floats(c, "intercepts", &n_intercepts);
     int64_t targets = tlbc_rt_int(c, "targets", 1), rows = tlbc_rt_rows(x),
-            columns = tlbc_rt_columns(x);
-    if (targets < 1 || targets * columns != n_coefficients)
+            columns = tlbc_rt_columns(x), wanted;
+    if (targets < 1 || __builtin_mul_overflow(targets, columns, &wanted) ||
+        wanted != n_coefficients)
         return tlbc_rt_call_fail(c, "%u coefficients for %lld targets of %lld columns",
                                  n_coefficients, (long long)targets, (long long)columns);
     tlbc_tensor *y = tlbc_rt_result(c, 0, TLBC_F32, 2, (int64_t[]){rows, targets});

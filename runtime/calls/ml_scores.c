@@ -79,8 +79,5 @@ int64_t tlbc_rt_rows(const tlbc_tensor *x) {
 }
 
 int64_t tlbc_rt_columns(const tlbc_tensor *x) {
-    int64_t n = 1;
-    for (uint32_t i = x->rank > 1 ? 1 : 0; i < x->rank; i++)
-        n *= x->dims[i];
-    return n;
+    return tlbc_rt_product(x, x->rank > 1, x->rank);
 }

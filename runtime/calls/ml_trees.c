@@ -130,6 +130,12 @@ static bool rt_read_arrays(tlbc_rt_call *c, rt_arrays *a, uint32_t *n, uint32_t 
     return fits || tlbc_rt_call_fail(c, "attributes of nodes or leaves are not of one length");
 }
 
+static bool rt_branch(int64_t to, bool leaf, uint32_t n, uint32_t leaves, int64_t *branch) {
+    if (to < 0 || to >= (leaf ? leaves : n)) return false;
+    *branch = leaf ? n + to : to;
+    return true;
+}
+
 /* Inner nodes come first, then a node for each leaf. */
 static bool rt_build_forest(tlbc_rt_call *c, rt_forest *f) {
     rt_arrays a;
@@ -149,8 +155,9 @@ static bool rt_build_forest(tlbc_rt_call *c, rt_forest *f) {
         if (node->mode >= RT_LEAF || (node->mode == RT_MEMBER && !f->members))
             return tlbc_rt_call_fail(c, "mode %u of node %u", node->mode, i);
         node->missing_is_true = a.missing && a.missing[i];
-        node->yes = a.yes_leaf[i] ? n + a.yes[i] : a.yes[i];
-        node->no = a.no_leaf[i] ? n + a.no[i] : a.no[i];
+        if (!rt_branch(a.yes[i], a.yes_leaf[i] != 0, n, leaves, &node->yes) ||
+            !rt_branch(a.no[i], a.no_leaf[i] != 0, n, leaves, &node->no))
+            return tlbc_rt_call_fail(c, "a branch of node %u leads nowhere", i);
         node->value = tlbc_rt_get_f64(a.splits, i);
         if (node->mode != RT_MEMBER) continue;
         node->value = (double)member;
@@ -360,6 +367,8 @@ bool tlbc_rt_op_TreeEnsembleClassifier(tlbc_rt_call *c) {
     if (n < 1) return tlbc_rt_call_fail(c, "there are no classes");
     if (!rt_build_named_forest(c, &f, "class_")) return false;
     bool binary = n == 2 && rt_votes_for_one(c, &one);
+    if (binary && (one < 0 || one >= n))
+        return tlbc_rt_call_fail(c, "class %lld of %lld", (long long)one, (long long)n);
     tlbc_tensor *y = tlbc_rt_label_result(c, &labels, rows),
                 *z = tlbc_rt_result(c, 1, TLBC_F32, 2, (int64_t[]){rows, n});
     double *scores = tlbc_rt_alloc(c, (size_t)n, sizeof *scores);

@@ -480,18 +480,23 @@ static bool rt_sequence(rt_regex *r) {
     return true;
 }
 
-/* split A, B; A: ...; jump end; B: ... */
+/* split A, B; A: ...; jump end; B: ... Until the end is known a jump names the jump before it. */
 static bool rt_alternatives(rt_regex *r) {
-    uint32_t from = r->n_code;
+    uint32_t jumps = UINT32_MAX, from = r->n_code;
     if (!rt_sequence(r)) return false;
-    if (!rt_accept(r, '|')) return true;
-    if (!rt_insert(r, from, (rt_instr){.op = RT_SPLIT, .a = from + 1})) return false;
-    uint32_t jump = r->n_code;
-    if (!rt_emit(r, (rt_instr){.op = RT_JUMP})) return false;
-    r->code[from] = (rt_instr){.op = RT_SPLIT, .a = from + 1, .b = jump + 1};
-    r->code[jump].a = jump + 1;
-    if (!rt_alternatives(r)) return false;
-    r->code[jump].a = r->n_code;
+    while (rt_accept(r, '|')) {
+        if (!rt_insert(r, from, (rt_instr){.op = RT_SPLIT, .a = from + 1})) return false;
+        uint32_t jump = r->n_code;
+        if (!rt_emit(r, (rt_instr){.op = RT_JUMP, .a = jumps})) return false;
+        r->code[from] = (rt_instr){.op = RT_SPLIT, .a = from + 1, .b = jump + 1};
+        jumps = jump, from = jump + 1;
+        if (!rt_sequence(r)) return false;
+    }
+    while (jumps != UINT32_MAX) {
+        uint32_t before = r->code[jumps].a;
+        r->code[jumps].a = r->n_code;
+        jumps = before;
+    }
     return true;
 }
 

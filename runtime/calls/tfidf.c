@@ -31,8 +31,8 @@ static bool rt_matches(const rt_grams *g, const tlbc_tensor *x, int64_t at, int6
 /* Counts the grams of n members, `first` in the pool to `last`, `column` on. */
 static void rt_count(const rt_grams *g, const tlbc_tensor *x, int64_t row, int64_t length,
                      int64_t n, uint32_t first, uint32_t last, uint32_t column, float *counts) {
-    int64_t steps = n == 1 ? 1 : g->skips + 1; /* one word has no gaps */
-    for (int64_t step = 1; step <= steps; step++)
+    int64_t skips = n == 1 ? 0 : g->skips; /* one word has no gaps */
+    for (int64_t step = 1; step - 1 <= skips && (step == 1 || step < length); step++)
         for (int64_t at = 0; at + (n - 1) * step < length; at++) {
             uint32_t k = column;
             for (uint32_t m = first; m < last; m += (uint32_t)n, k++)
@@ -76,7 +76,8 @@ static bool rt_read_grams(tlbc_rt_call *c, rt_grams *g) {
     int64_t grams = 0, before = 0;
     for (uint32_t i = 0; i < g->n_counts; i++) {
         int64_t last = i + 1 < g->n_counts ? g->counts[i + 1] : g->pool;
-        if (g->counts[i] < before || last > g->pool || (last - g->counts[i]) % (i + 1))
+        bool ordered = g->counts[i] >= before && last >= g->counts[i] && last <= g->pool;
+        if (!ordered || (last - g->counts[i]) % (i + 1))
             return tlbc_rt_call_fail(c, "'ngram_counts' does not fit the pool");
         before = g->counts[i];
         grams += (last - g->counts[i]) / (i + 1);
@@ -94,7 +95,8 @@ bool tlbc_rt_op_TfIdfVectorizer(tlbc_rt_call *c) {
     if (!rt_read_grams(c, &g)) return false;
     if (x->rank > 2) return tlbc_rt_call_fail(c, "the operand has %u dimensions", x->rank);
     for (uint32_t i = 0; i < g.n_columns; i++) {
-        if (g.columns[i] < 0) return tlbc_rt_call_fail(c, "a negative index in 'ngram_indexes'");
+        if (g.columns[i] < 0 || g.columns[i] > INT32_MAX)
+            return tlbc_rt_call_fail(c, "'ngram_indexes' holds %lld", (long long)g.columns[i]);
         if (g.columns[i] >= width) width = g.columns[i] + 1;
     }
     int64_t rows = x->rank == 2 ? x->dims[0] : 1, length = x->rank ? x->dims[x->rank - 1] : 1;
