@@ -30,7 +30,7 @@ void llvm_debug_begin(emitter *e) {
     tl_map_init(&d->nodes, e->arena);
     add_flag(e, "Debug Info Version", LLVMDebugMetadataVersion());
     add_flag(e, "Dwarf Version", 4);
-    d->builder = LLVMCreateDIBuilder(e->module);
+    d->builder = e->options->builders->debug = LLVMCreateDIBuilder(e->module);
     d->file = create_file(d->builder, e->options->graph_path);
     d->unit = LLVMDIBuilderCreateCompileUnit(d->builder, LLVMDWARFSourceLanguageC99, d->file,
                                              producer, sizeof producer - 1, true, "", 0, 0, "", 0,
@@ -81,4 +81,5 @@ void llvm_debug_end(emitter *e) {
     if (!e->debug) return;
     LLVMDIBuilderFinalize(e->debug->builder);
     LLVMDisposeDIBuilder(e->debug->builder);
+    e->options->builders->debug = NULL;
 }

@@ -364,7 +364,7 @@ static void emit_func(emitter *e, const lp_func *f) {
 LLVMModuleRef llvm_emit(LLVMContextRef ctx, const lp_module *m, const llvm_emit_options *o) {
     emitter e = {.ctx = ctx, .arena = m->arena, .options = o};
     e.module = LLVMModuleCreateWithNameInContext("tlbc", ctx);
-    e.b = LLVMCreateBuilderInContext(ctx);
+    e.b = o->builders->code = LLVMCreateBuilderInContext(ctx);
     LLVMSetTarget(e.module, o->target->triple);
     llvm_debug_begin(&e);
     for (const lp_func *f = m->funcs; f; f = f->next)
@@ -373,5 +373,6 @@ LLVMModuleRef llvm_emit(LLVMContextRef ctx, const lp_module *m, const llvm_emit_
         emit_func(&e, f);
     llvm_debug_end(&e);
     LLVMDisposeBuilder(e.b);
+    o->builders->code = NULL;
     return e.module;
 }

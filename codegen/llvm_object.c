@@ -2,7 +2,6 @@
  *
  * Loop IR arrives tiled, vectorised and scheduled. The passes below remove what emission repeats: addresses, constants, loads of one
  * location, work that does not change in a loop. No inlining, unrolling or vectorising: those are decisions of the lowering. */
-#include "codegen/llvm_emit.h"
 #include "codegen/llvm_unit.h"
 
 #include "ir/base/assert.h"
@@ -71,6 +70,8 @@ static void release(void *data) {
     if (u->result) LLVMDisposeMemoryBuffer(u->result);
     if (u->text) LLVMDisposeMessage(u->text);
     if (u->error) LLVMDisposeMessage(u->error);
+    if (u->builders.code) LLVMDisposeBuilder(u->builders.code);
+    if (u->builders.debug) LLVMDisposeDIBuilder(u->builders.debug);
     if (u->module) LLVMDisposeModule(u->module);
     if (u->llvm) LLVMContextDispose(u->llvm);
     *u = (cg_unit){0};
@@ -91,7 +92,9 @@ cg_unit *cg_unit_create(ir_ctx *c, const lp_module *m, const cg_unit_options *o)
     cg_unit *u = create(c, o->target);
     u->no_passes = o->no_passes;
     u->module = llvm_emit(u->llvm, m,
-                          &(llvm_emit_options){.target = &u->target, .graph_path = o->graph_path});
+                          &(llvm_emit_options){.target = &u->target,
+                                               .builders = &u->builders,
+                                               .graph_path = o->graph_path});
     return u;
 }
 

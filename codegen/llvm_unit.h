@@ -2,9 +2,8 @@
 #ifndef TLBC_CODEGEN_LLVM_UNIT_H
 #define TLBC_CODEGEN_LLVM_UNIT_H
 
+#include "codegen/llvm_emit.h"
 #include "codegen/object.h"
-
-#include <llvm-c/Core.h>
 
 struct cg_unit {
     ir_ctx *ctx;
@@ -12,6 +11,7 @@ struct cg_unit {
     bool no_passes;
     LLVMContextRef llvm;
     LLVMModuleRef module;
+    llvm_builders builders;
     LLVMMemoryBufferRef result; /* object or assembly */
     char *text;                 /* LLVM IR */
     char *error;                /* LLVM's words; kept until somebody asks for the result */

@@ -26,9 +26,15 @@ static bool is_for(const fe_rule *r, const char *domain, const char *op) {
     return strcmp(r->op, op) == 0 && strcmp(r->domain, domain) == 0;
 }
 
+/* A value that could not be built may look like one that was omitted: what was reported counts. */
+static bool apply_rule(fe_node *n, const fe_rule *r) {
+    uint32_t before = n->im->c->diag.n_errors;
+    return r->fn(n) && n->im->c->diag.n_errors == before;
+}
+
 static bool apply_family(fe_node *n, const fe_rule *r, const char *domain, const char *op) {
     for (; r->op && !n->done; r++)
-        if (n->opset < r->below && is_for(r, domain, op) && !r->fn(n)) return false;
+        if (n->opset < r->below && is_for(r, domain, op) && !apply_rule(n, r)) return false;
     return true;
 }
 

@@ -116,8 +116,11 @@ static bool read_widths(fe_node *n, const ir_value *projected, int64_t widths[3]
     const fe_attr *a = fe_find_attr(n, "qkv_hidden_sizes");
     int64_t all;
     if (a && a->a.kind == ATTR_INTS && a->a.n == 3) {
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < 3; i++) {
             widths[i] = a->a.v.ints[i];
+            if (widths[i] < 0 || widths[i] > INT32_MAX)
+                return fe_error(n, "attribute 'qkv_hidden_sizes' holds %lld", (long long)widths[i]);
+        }
         return true;
     }
     if (fe_rank(projected) != 3 || !ir_dim_is_const(projected->type->dims[2], &all) || all % 3)
@@ -138,6 +141,7 @@ static bool attend_projected(fe_node *n, ir_value *projected, ir_value *mask, ir
     a.q = slice(n, projected, 2, 0, w[0]);
     a.k = slice(n, projected, 2, w[0], w[0] + w[1]);
     a.v = slice(n, projected, 2, w[0] + w[1], w[0] + w[1] + w[2]);
+    if (!a.q || !a.k || !a.v) return false;
     if (past) a.past_key = past_part(n, past, 0), a.past_value = past_part(n, past, 1);
     if (mask) {
         ir_value *columns = dimension(n, a.k, 1);
@@ -268,7 +272,7 @@ static ir_value *rotate(fe_node *n, ir_value *x, ir_value *cos, ir_value *sin, i
                         bool interleaved) {
     static const int64_t last[] = {4};
     int64_t size;
-    if (!x || fe_rank(x) != 4 || !ir_dim_is_const(x->type->dims[3], &size) || size < 2 * half)
+    if (!x || fe_rank(x) != 4 || !ir_dim_is_const(x->type->dims[3], &size) || size / 2 < half)
         return fe_error(n, "the size of a head is not known or too small"), NULL;
     ir_value *head = size > 2 * half ? slice(n, x, 3, 0, 2 * half) : x, *parts[2], *turned;
     if (interleaved) {
@@ -305,7 +309,7 @@ static bool rotary_embedding(fe_node *n) {
         return fe_error(n, "packed batches are not supported");
     if (fe_rank(cos) != 2 || !ir_dim_is_const(cos->type->dims[1], &half) || half < 1)
         return fe_error(n, "input 2 needs a constant width");
-    if (flat && !heads && ir_dim_is_const(x->type->dims[2], &width)) heads = width / (2 * half);
+    if (flat && !heads && ir_dim_is_const(x->type->dims[2], &width)) heads = width / 2 / half;
     if (flat && heads < 1) return fe_error(n, "attribute 'num_heads' is missing");
     if (fe_rank(at) == 1) {
         at = fe_build2(n, OP_Add, at, count_up(n, dimension(n, x, flat ? 1 : 2)));
@@ -347,8 +351,8 @@ static bool split_packed(fe_node *n, attention *a) {
 }
 
 static bool check_group_query(fe_node *n, const attention *a) {
-    if (a->heads < 1 || a->kv_heads < 1)
-        return fe_error(n, "attribute 'num_heads' or 'kv_num_heads' is missing");
+    if (a->heads < 1 || a->kv_heads < 1 || a->heads > INT32_MAX || a->kv_heads > INT32_MAX)
+        return fe_error(n, "attribute 'num_heads' or 'kv_num_heads' is missing or too large");
     if (fe_attr_int(n, "local_window_size", -1) != -1 || fe_attr_int(n, "smooth_softmax", 0))
         return fe_error(n, "local windows and smooth softmax are not supported");
     for (uint32_t i = 9; i < n->in.len; i++)

@@ -271,6 +271,45 @@ case("loop_inputs", model([node("Loop", ["", "", "x"], ["y"], name="l", body=bod
 body = helper.make_graph([node("Relu", ["v"], ["w"])], "b", [vi("v", (3,))], [vi("w", (3,))])
 case("scan_count", model([node("Scan", ["x"], ["y"], name="s", body=body, num_scan_inputs=5)]), "num_scan_inputs is 5, there are 1 inputs")
 
+microsoft = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+
+
+def attention(op, inputs, shapes, **kw):
+    return model(
+        [node(op, inputs, ["y"], name="a", domain="com.microsoft", **kw)],
+        [vi(name, shape) for name, shape in shapes.items()],
+        [vi("y", None)],
+        imports=microsoft,
+    )
+
+
+case(
+    "attention_bias",
+    attention("Attention", ["x", "w", "", "m", "", "s"], {"x": (2, 4, 12), "w": (12, 36), "m": (2, 4), "s": (0, 2, 4, 4)}, num_heads=2),
+    "shape is [0,2,4,4], which does not broadcast with [2,1,1,4]",
+)
+case(
+    "attention_rank",
+    attention("Attention", ["x", "w", "", "m"], {"x": (4, 12), "w": (12, 36), "m": (2, 4)}, num_heads=2, qkv_hidden_sizes=[12, 12, 12]),
+    "axis is 2, expected -2 to 1",
+)
+case(
+    "attention_widths",
+    attention("Attention", ["x", "w"], {"x": (2, 4, 12), "w": (12, 36)}, num_heads=2, qkv_hidden_sizes=[2**63 - 1, 2**63 - 1, 1]),
+    "attribute 'qkv_hidden_sizes' holds 9223372036854775807",
+)
+case(
+    "attention_heads",
+    attention(
+        "GroupQueryAttention",
+        ["x", "", "", "", "", "n", "t"],
+        {"x": (2, 4, 12), "n": (2,), "t": (1,)},
+        num_heads=2**63 - 2,
+        kv_num_heads=2**62 + 1,
+    ),
+    "attribute 'num_heads' or 'kv_num_heads' is missing or too large",
+)
+
 
 def main():
     os.makedirs(os.path.join(ROOT, "sub"), exist_ok=True)

@@ -12,8 +12,10 @@ static bool expect_dims(ir_ctx *c, const ir_node *n, uint32_t i, const ir_dim *c
     return true;
 }
 
+/* Unknown where the operand has no such axis: what it must have is checked later. */
 static const ir_dim *dim_of(ir_ctx *c, const ir_node *n, uint32_t i, int32_t axis) {
-    return infer_is_ranked(n, i) ? infer_in(n, i)->dims[axis] : ir_dim_unknown(c);
+    const ir_type *t = infer_in(n, i);
+    return infer_is_ranked(n, i) && axis < t->rank ? t->dims[axis] : ir_dim_unknown(c);
 }
 
 /* ---- LinearAttention --------------------------------------------------------------------------------------------- */
