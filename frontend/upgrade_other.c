@@ -36,6 +36,9 @@ static bool scan_one_element(fe_node *outer, ir_region *r, const fe_scope *scope
  *   Scan-8("", s: f32[B,4], x: f32[B,T,4])  ->  Scan(s, x) over B { Scan(s_b, x_b) over T { body } } */
 static bool scan_batched(fe_node *n) {
     if (fe_in(n, 0)) return fe_error(n, "input 0 'sequence_lens' is not supported");
+    if (n->in.len < 2) return fe_error(n, "input 1 is missing");
+    for (uint32_t i = 1; i < n->in.len; i++)
+        if (!fe_in(n, i)) return fe_error(n, "input %u is missing", i);
     ir_module *m = n->im->m;
     uint32_t n_in = n->in.len - 1;
     ir_node *outer = ir_node_create(m, OP_Scan, n->in.data + 1, n_in, n->n_out);

@@ -271,6 +271,10 @@ case("loop_inputs", model([node("Loop", ["", "", "x"], ["y"], name="l", body=bod
 body = helper.make_graph([node("Relu", ["v"], ["w"])], "b", [vi("v", (3,))], [vi("w", (3,))])
 case("scan_count", model([node("Scan", ["x"], ["y"], name="s", body=body, num_scan_inputs=5)]), "num_scan_inputs is 5, there are 1 inputs")
 
+body = helper.make_graph([node("Neg", ["s"], ["t"])], "b", [vi("s", (3,))], [vi("t", (3,))])
+case("scan8_trailing", model([node("Scan", ["", ""], ["y"], name="s", body=body, num_scan_inputs=0)], opset=8), "input 1 is missing")
+case("scan8_empty", model([node("Scan", [], ["y"], name="s", body=body, num_scan_inputs=0)], opset=8), "input 1 is missing")
+
 microsoft = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
 
 
