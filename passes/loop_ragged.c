@@ -15,73 +15,20 @@
  *            %all = ConcatFromSequence<axis=1>(%list)
  *            %y = Slice(%all, {0}, {time}, {1})
  *
- * With K the most a part can have, all but the last have K: shown by the part's length as a function of the counter, which the
- * bounds of the Slice that cuts it give, for a counter that ends one step earlier. The total is then K*(n-1) and the length at n-1; with no
- * step at all the Slice of nothing is nothing. The list must be joined along that very axis; its length may be asked for.
+ * That all parts but the last have K elements is shown by ragged.h; with no step at all the Slice of nothing is nothing. The list must
+ * be joined along that very axis; its length may be asked for.
  * loop_lists makes a stacked output of what comes out. Cost: the body's nodes for each list, and one copy of the result. */
 #include "ir/limits.h"
-#include "passes/loop_like.h"
+#include "passes/ragged.h"
 #include "passes/util.h"
 
 typedef struct ragged {
     ir_node *insert;
     int32_t axis;
-    int64_t most; /* K */
-    const ir_dim *total;
+    ragged_size size;
 } ragged;
 
-/* ---- how long a part is -------------------------------------------------------------------------------------- */
-
-typedef struct lengths {
-    ir_ctx *c;
-    const ir_region *body;
-} lengths;
-
-/* What inference computed for one axis of a Slice before it gave it a symbol; NULL where it could not. */
-static const ir_dim *sliced_length(ir_ctx *c, const ir_node *n, int32_t axis) {
-    const ir_dim *starts[IR_MAX_RANK], *ends[IR_MAX_RANK];
-    int64_t axes[IR_MAX_RANK], steps[IR_MAX_RANK];
-    const ir_type *t = n->in[0].value->type;
-    int32_t count = ir_value_known_dims(c, ir_in(n, 1), starts, IR_MAX_RANK);
-    for (int32_t i = 0; i < count; i++)
-        axes[i] = i, steps[i] = 1;
-    bool known = count >= 0 && ir_value_known_dims(c, ir_in(n, 2), ends, IR_MAX_RANK) == count &&
-                 (!ir_in(n, 3) || ir_value_const_ints(ir_in(n, 3), axes, IR_MAX_RANK) == count) &&
-                 (!ir_in(n, 4) || ir_value_const_ints(ir_in(n, 4), steps, IR_MAX_RANK) == count);
-    for (int32_t i = 0; known && i < count; i++)
-        if (normal_axis(axes[i], t->rank) == axis)
-            return infer_slice_length(c, t->dims[axis], starts[i], ends[i], steps[i]);
-    return NULL;
-}
-
-/* The length that the symbol stands for, if a Slice of the body made it. */
-static const ir_dim *find_length(void *data, const char *symbol) {
-    const lengths *l = data;
-    const ir_dim *d = ir_dim_symbol(l->c, symbol);
-    ir_for_each_node (n, l->body) {
-        if (n->op != OP_Slice || !ir_type_is_ranked(n->out[0].type)) continue;
-        const ir_type *from = n->in[0].value->type, *to = n->out[0].type;
-        for (int32_t a = 0; ir_type_is_ranked(from) && a < to->rank; a++)
-            if (to->dims[a] == d && from->dims[a] != d) return sliced_length(l->c, n, a);
-    }
-    return NULL;
-}
-
-/* ---- the proof ----------------------------------------------------------------------------------------------- */
-
-/* All parts but the last have r->most elements along the axis: sets the total of all. */
-static bool find_total(pass_ctx *ctx, const loop_like *l, const ir_dim *size, ragged *r) {
-    ir_ctx *c = ctx->c;
-    const ir_dim *trips, *counter = loop_counter(l), *most = ir_dim_const(c, r->most);
-    if (!counter || ir_value_known_dims(c, ir_in(l->node, 0), &trips, 1) != 1) return false;
-    lengths where = {c, l->body};
-    const ir_dim *length = ir_dim_substitute(c, size, find_length, &where);
-    const ir_dim *last = ir_dim_sub(c, trips, ir_dim_const(c, 1));
-    const ir_dim *early = ir_dim_counter(c, "early", ir_dim_sub(c, last, ir_dim_const(c, 1)));
-    if (!ir_dim_equal(dim_replace(c, length, counter, early), most)) return false;
-    r->total = ir_dim_add(c, ir_dim_mul(c, most, last), dim_replace(c, length, counter, last));
-    return dims_are_computable(l->body->graph, &r->total, 1);
-}
+/* ---- recognition --------------------------------------------------------------------------------------------- */
 
 /* The one axis whose size is not computable; -1 where there is none, or more. */
 static int32_t ragged_axis(const ir_graph *g, const ir_type *t) {
@@ -110,18 +57,17 @@ static bool is_ragged(pass_ctx *ctx, const loop_like *l, uint32_t i, ragged *r) 
     const ir_type *t = r->insert->in[1].value->type;
     r->axis = ragged_axis(l->body->graph, t);
     if (r->axis < 0 || !readers_fit(&l->node->out[i], r->axis, t->rank)) return false;
-    r->most = ir_dim_upper_bound(t->dims[r->axis]);
-    return r->most < INT64_MAX && find_total(ctx, l, t->dims[r->axis], r);
+    return ragged_size_get(ctx, l, t->dims[r->axis], &r->size);
 }
 
 /* ---- the change ---------------------------------------------------------------------------------------------- */
 
-/* The element with r->most elements along the axis, zeros behind its own. */
+/* The element with size.most elements along the axis, zeros behind its own. */
 static ir_value *fill_up(ir_builder *b, ir_value *e, const ragged *r) {
     ir_attr part[] = {{.name = "end", .kind = ATTR_INT, .v.i = r->axis + 1},
                       {.name = "start", .kind = ATTR_INT, .v.i = r->axis}};
     ir_value *length = build_node(b, OP_Shape, &e, 1, 1, part, 2)->out,
-             *missing = build_op2(b, OP_Sub, build_i64s(b, &r->most, 1), length);
+             *missing = build_op2(b, OP_Sub, build_i64s(b, &r->size.most, 1), length);
     ir_value *both[] = {build_i64s(b, (int64_t[]){0}, 1), missing};
     ir_attr axis = {.name = "axis", .kind = ATTR_INT, .v.i = 0};
     ir_value *pads = build_node(b, OP_Concat, both, 2, 1, &axis, 1)->out;
@@ -140,7 +86,8 @@ static void cut_readers(pass_ctx *ctx, ir_value *list, const ragged *r) {
         ir_attr axis = {.name = "axis", .kind = ATTR_INT, .v.i = r->axis};
         ir_node *all = build_node(&b, OP_ConcatFromSequence, &list, 1, 1, &axis, 1);
         all->mark = done;
-        ir_value *in[] = {all->out, build_i64s(&b, (int64_t[]){0}, 1), build_dims(&b, &r->total, 1),
+        ir_value *in[] = {all->out, build_i64s(&b, (int64_t[]){0}, 1),
+                          build_dims(&b, &r->size.total, 1),
                           build_i64s(&b, (int64_t[]){r->axis}, 1)};
         ir_value *y = build_node(&b, OP_Slice, in, 4, 1, NULL, 0)->out;
         pass_replace(ctx, n->out, y);

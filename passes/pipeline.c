@@ -15,7 +15,7 @@ const char pipeline_default[] =
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce),"
     /* loops know how often they run; sequences that they append to become stacked outputs; recurrences have one form */
     "loop_count, loop_ragged, loop_lists, recur_from_scan, recur_from_loop, recur_from_rnn,"
-    "recur_slices, recur_buffers,"
+    "recur_peel, recur_slices, recur_buffers,"
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce),"
     /* steps that have become alike only now */
     "reroll,"

@@ -13,7 +13,7 @@
  *              body(%i, %p, f32[batch,4,16] %x4, f32[16] %t) {...}}
  *
  * The part must have one length in all rounds and move by just that each round, up or down. A last part that may be shorter
- * (the length of x is no multiple of 4) stays a Slice. Linear. */
+ * (the length of x is no multiple of 4) stays a Slice, in a Recur of its own where recur_peel could make one. Linear. */
 #include "ir/limits.h"
 #include "passes/affine.h"
 #include "passes/recur.h"
