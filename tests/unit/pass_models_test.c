@@ -32,7 +32,7 @@ static void check_clean(const ir_module *m) {
     CHECK_EQ(k.ops[OP_Gemm], 0);
     CHECK_EQ(k.ops[OP_Size], 0);
     CHECK(k.ops[OP_Shape] <= (k.ops[OP_Min] ? 8u : 2u));
-    CHECK(k.ops[OP_Dims] <= 12);
+    CHECK(k.ops[OP_Dims] <= 16);
     CHECK(!k.ops[OP_SequenceInsert] || k.ops[OP_Min]); /* only lists of ragged chunks stay lists */
 }
 
