@@ -73,3 +73,16 @@ ir_node *chain_end(cluster *c, const chain *k) {
     ir_node_remove(k->product);
     return n;
 }
+
+bool chain_fuse_all(pass_ctx *ctx, ir_region *r, bool (*fuse)(pass_ctx *ctx, ir_node *n)) {
+    bool changed = false;
+    for (ir_node *n = r->first, *next; n; n = next) {
+        for (uint32_t i = 0; i < n->n_regions && !cluster_is_node(n); i++)
+            changed = chain_fuse_all(ctx, n->regions[i], fuse) || changed;
+        ir_node *prev = n->prev;
+        bool here = fuse(ctx, n);
+        next = !here ? n->next : prev ? prev->next : r->first;
+        changed = changed || here;
+    }
+    return changed;
+}

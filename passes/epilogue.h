@@ -23,6 +23,9 @@ typedef struct chain {
 void chain_follow(chain *k);
 cluster chain_begin(pass_ctx *ctx, const chain *k, op_id op);
 ir_node *chain_end(cluster *c, const chain *k);
+/* Calls `fuse` for every node of r and of regions in it, but for those that fusion made; where it fused, it goes on behind the node before
+ * the one that is gone. True where it did anywhere. */
+bool chain_fuse_all(pass_ctx *ctx, ir_region *r, bool (*fuse)(pass_ctx *ctx, ir_node *n));
 /* dims of v are those of t in axes [from, to) and 1 elsewhere. */
 bool chain_spans(const ir_type *v, const ir_type *t, int32_t from, int32_t to);
 

@@ -89,19 +89,6 @@ static bool fuse_one(pass_ctx *ctx, ir_node *n) {
     return true;
 }
 
-static bool fuse_region(pass_ctx *ctx, ir_region *r) {
-    bool changed = false;
-    for (ir_node *n = r->first, *next; n; n = next) {
-        for (uint32_t i = 0; i < n->n_regions && !cluster_is_node(n); i++)
-            changed = fuse_region(ctx, n->regions[i]) || changed;
-        ir_node *prev = n->prev;
-        bool here = fuse_one(ctx, n);
-        next = !here ? n->next : prev ? prev->next : r->first;
-        changed = changed || here;
-    }
-    return changed;
-}
-
 pass_result pass_fuse_conv(pass_ctx *ctx, ir_graph *g) {
-    return fuse_region(ctx, g->body) ? PASS_CHANGED : PASS_SAME;
+    return chain_fuse_all(ctx, g->body, fuse_one) ? PASS_CHANGED : PASS_SAME;
 }

@@ -55,6 +55,9 @@ static inline int64_t ev_count(const ev_shape *s) {
     return ev_product(s, 0, s->rank);
 }
 bool ev_shape_equal(const ev_shape *a, const ev_shape *b);
+/* Operand i, where it is there, has this shape. */
+bool ev_expect_shape(ir_eval *e, const ir_node *n, const ir_datum *const *in, uint32_t i,
+                     const ev_shape *s);
 const char *ev_shape_text(ir_eval *e, const ev_shape *s); /* "[2,3]" for messages */
 void ev_strides(const ev_shape *s, int64_t *strides);     /* row-major, in elements */
 /* Strides for reading s as if it had the shape `out` it broadcasts to: 0 along repeated axes. */

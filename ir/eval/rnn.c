@@ -168,14 +168,6 @@ static void run_row(const rnn *k, uint32_t d, int64_t b) {
 
 /* ---- operands and results -------------------------------------------------------------------------------------------------- */
 
-static bool expect_shape(ir_eval *e, const ir_node *n, const ir_datum *const *in, uint32_t i,
-                         const ev_shape *s) {
-    const ir_tensor *t = ev_tensor(n, in, i);
-    ev_shape own = t ? ev_shape_of(t) : *s;
-    return ev_shape_equal(&own, s) || ev_error(e, n, "operand %u is %s, expected %s", i,
-                                               ev_shape_text(e, &own), ev_shape_text(e, s));
-}
-
 static ev_shape state_shape(const rnn *k) {
     if (k->spec.batch_first) return (ev_shape){3, {k->batch, k->spec.directions, k->hidden}};
     return (ev_shape){3, {k->spec.directions, k->batch, k->hidden}};
@@ -193,10 +185,11 @@ static bool read_sizes(ir_eval *e, const ir_node *n, const ir_datum *const *in, 
     int64_t d = k->spec.directions, rows = k->spec.gates * k->hidden;
     ev_shape w = {3, {d, rows, k->input}}, rr = {3, {d, rows, k->hidden}}, b = {2, {d, 2 * rows}},
              lengths = {1, {k->batch}}, state = state_shape(k), p = {2, {d, 3 * k->hidden}};
-    return expect_shape(e, n, in, RNN_W, &w) && expect_shape(e, n, in, RNN_R, &rr) &&
-           expect_shape(e, n, in, RNN_B, &b) && expect_shape(e, n, in, RNN_LENGTHS, &lengths) &&
-           expect_shape(e, n, in, RNN_INITIAL_H, &state) &&
-           expect_shape(e, n, in, RNN_INITIAL_C, &state) && expect_shape(e, n, in, RNN_P, &p);
+    return ev_expect_shape(e, n, in, RNN_W, &w) && ev_expect_shape(e, n, in, RNN_R, &rr) &&
+           ev_expect_shape(e, n, in, RNN_B, &b) &&
+           ev_expect_shape(e, n, in, RNN_LENGTHS, &lengths) &&
+           ev_expect_shape(e, n, in, RNN_INITIAL_H, &state) &&
+           ev_expect_shape(e, n, in, RNN_INITIAL_C, &state) && ev_expect_shape(e, n, in, RNN_P, &p);
 }
 
 /* Where element j of the state of row (d, b) stands in an operand or result. */

@@ -7,14 +7,6 @@
 
 #include <math.h>
 
-static bool expect_shape(ir_eval *e, const ir_node *n, const ir_datum *const *in, uint32_t i,
-                         const ev_shape *s) {
-    const ir_tensor *t = ev_tensor(n, in, i);
-    ev_shape own = t ? ev_shape_of(t) : *s;
-    return ev_shape_equal(&own, s) || ev_error(e, n, "operand %u is %s, expected %s", i,
-                                               ev_shape_text(e, &own), ev_shape_text(e, s));
-}
-
 static const double *optional_f64s(ir_eval *e, const ir_tensor *t) {
     return t ? ev_f64s(e, t) : NULL;
 }
@@ -85,8 +77,8 @@ static bool read_widths(ir_eval *e, const ir_node *n, const ir_datum *const *in,
     ev_shape k = {3, {a->batch, a->steps, a->kv_heads * a->dk}},
              vv = {3, {a->batch, a->steps, a->kv_heads * a->dv}},
              past = {4, {a->batch, a->kv_heads, a->dk, a->dv}};
-    return expect_shape(e, n, in, K, &k) && expect_shape(e, n, in, V, &vv) &&
-           expect_shape(e, n, in, PAST, &past);
+    return ev_expect_shape(e, n, in, K, &k) && ev_expect_shape(e, n, in, V, &vv) &&
+           ev_expect_shape(e, n, in, PAST, &past);
 }
 
 /* A gate [batch, steps, width], where width is one of two. */
@@ -99,7 +91,7 @@ static bool read_gate(ir_eval *e, const ir_node *n, const ir_datum *const *in, u
     *width = s.rank == 3 && s.dims[2] == other ? other : a->kv_heads;
     ev_shape expected = {3, {a->batch, a->steps, *width}};
     *gate = ev_f64s(e, t);
-    return expect_shape(e, n, in, i, &expected);
+    return ev_expect_shape(e, n, in, i, &expected);
 }
 
 bool eval_linear_attention(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
@@ -160,8 +152,8 @@ static bool check_causal_conv(ir_eval *e, const ir_node *n, const ir_datum *cons
         return ev_error(e, n, "%s by %s", ev_shape_text(e, sx), ev_shape_text(e, sw));
     ev_shape w = {3, {sx->dims[1], 1, sw->dims[2]}}, bias = {1, {sx->dims[1]}},
              past = {3, {sx->dims[0], sx->dims[1], sw->dims[2] - 1}};
-    return expect_shape(e, n, in, 1, &w) && expect_shape(e, n, in, 2, &bias) &&
-           expect_shape(e, n, in, 3, &past);
+    return ev_expect_shape(e, n, in, 1, &w) && ev_expect_shape(e, n, in, 2, &bias) &&
+           ev_expect_shape(e, n, in, 3, &past);
 }
 
 /* The last `before` elements of every row. */
@@ -231,8 +223,8 @@ static bool read_rotary(ir_eval *e, const ir_node *n, const ir_datum *const *in,
     ev_shape by_position = {2, {r->rows, r->half}}, by_step = {3, {r->batch, r->steps, r->half}},
              positions = {2, {r->batch, r->steps}};
     const ev_shape *cache = r->positions ? &by_position : &by_step;
-    return expect_shape(e, n, in, 1, cache) && expect_shape(e, n, in, 2, cache) &&
-           expect_shape(e, n, in, 3, &positions);
+    return ev_expect_shape(e, n, in, 1, cache) && ev_expect_shape(e, n, in, 2, cache) &&
+           ev_expect_shape(e, n, in, 3, &positions);
 }
 
 /* One head at one step; `cache`: where its cosines and sines begin. */

@@ -22,6 +22,14 @@ const ir_tensor *ev_need(ir_eval *e, const ir_node *n, const ir_datum *const *in
     return t;
 }
 
+bool ev_expect_shape(ir_eval *e, const ir_node *n, const ir_datum *const *in, uint32_t i,
+                     const ev_shape *s) {
+    const ir_tensor *t = ev_tensor(n, in, i);
+    ev_shape own = t ? ev_shape_of(t) : *s;
+    return ev_shape_equal(&own, s) || ev_error(e, n, "operand %u is %s, expected %s", i,
+                                               ev_shape_text(e, &own), ev_shape_text(e, s));
+}
+
 bool ev_scalar_i64(ir_eval *e, const ir_node *n, const ir_tensor *t, int64_t *v) {
     if (!t) return false;
     if (ir_tensor_elements(t) != 1) return ev_error(e, n, "a tensor of one element is expected");

@@ -99,6 +99,15 @@ bool infer_expect_dim(ir_ctx *c, const ir_node *n, uint32_t i, int32_t axis,
                        (long long)wanted);
 }
 
+bool infer_expect_dims(ir_ctx *c, const ir_node *n, uint32_t i, const ir_dim *const *dims,
+                       int32_t rank) {
+    if (!infer_is_ranked(n, i)) return true;
+    if (!infer_expect_rank(c, n, i, rank)) return false;
+    for (int32_t k = 0; k < rank; k++)
+        if (!infer_expect_dim(c, n, i, k, dims[k])) return false;
+    return true;
+}
+
 bool infer_axis(ir_ctx *c, const ir_node *n, int64_t axis, int32_t rank, int32_t *out) {
     if (axis < -rank || axis >= rank)
         return diag_error(&c->diag, n->loc, "axis is %lld, expected -%d to %d", (long long)axis,

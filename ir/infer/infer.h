@@ -37,6 +37,9 @@ bool infer_expect_rank(ir_ctx *c, const ir_node *n, uint32_t i, int32_t rank);
 /* Two dims that must be the same: false after reporting when both are constants and differ. */
 bool infer_expect_dim(ir_ctx *c, const ir_node *n, uint32_t i, int32_t axis,
                       const ir_dim *expected);
+/* Operand i, where it is there and of known rank, has these dims. */
+bool infer_expect_dims(ir_ctx *c, const ir_node *n, uint32_t i, const ir_dim *const *dims,
+                       int32_t rank);
 /* Attribute `axis` brought into [0, rank); false after reporting when out of range. */
 bool infer_axis(ir_ctx *c, const ir_node *n, int64_t axis, int32_t rank, int32_t *out);
 

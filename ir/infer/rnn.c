@@ -13,16 +13,6 @@ static const ir_dim *dim_of(ir_ctx *c, const ir_node *n, uint32_t i, int32_t axi
     return infer_is_ranked(n, i) ? infer_in(n, i)->dims[axis] : ir_dim_unknown(c);
 }
 
-/* Operand i, where it is there, has these dims. */
-static bool expect_dims(ir_ctx *c, const ir_node *n, uint32_t i, const ir_dim *const *dims,
-                        int32_t rank) {
-    if (!infer_is_ranked(n, i)) return true;
-    if (!infer_expect_rank(c, n, i, rank)) return false;
-    for (int32_t k = 0; k < rank; k++)
-        if (!infer_expect_dim(c, n, i, k, dims[k])) return false;
-    return true;
-}
-
 static bool read_sizes(ir_ctx *c, const ir_node *n, const ir_rnn *r, sizes *s) {
     for (uint32_t i = RNN_X; i <= RNN_R; i++)
         if (infer_is_ranked(n, i) && !infer_expect_rank(c, n, i, 3)) return false;
@@ -43,10 +33,12 @@ static bool check_operands(ir_ctx *c, const ir_node *n, const ir_rnn *r, const s
                  *bias[] = {s->directions, biases}, *p[] = {s->directions, peepholes};
     const ir_dim *state[] = {r->batch_first ? s->batch : s->directions,
                              r->batch_first ? s->directions : s->batch, s->hidden};
-    return expect_dims(c, n, RNN_W, w, 3) && expect_dims(c, n, RNN_R, state_weight, 3) &&
-           expect_dims(c, n, RNN_B, bias, 2) && expect_dims(c, n, RNN_LENGTHS, &s->batch, 1) &&
-           expect_dims(c, n, RNN_INITIAL_H, state, 3) &&
-           expect_dims(c, n, RNN_INITIAL_C, state, 3) && expect_dims(c, n, RNN_P, p, 2);
+    return infer_expect_dims(c, n, RNN_W, w, 3) &&
+           infer_expect_dims(c, n, RNN_R, state_weight, 3) &&
+           infer_expect_dims(c, n, RNN_B, bias, 2) &&
+           infer_expect_dims(c, n, RNN_LENGTHS, &s->batch, 1) &&
+           infer_expect_dims(c, n, RNN_INITIAL_H, state, 3) &&
+           infer_expect_dims(c, n, RNN_INITIAL_C, state, 3) && infer_expect_dims(c, n, RNN_P, p, 2);
 }
 
 static bool set_results(ir_ctx *c, ir_node *n, const ir_rnn *r, const sizes *s) {

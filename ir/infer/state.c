@@ -2,16 +2,6 @@
  * cache that is written in place. */
 #include "ir/infer/infer.h"
 
-/* Operand i, where it is there and of known rank, has these dims. */
-static bool expect_dims(ir_ctx *c, const ir_node *n, uint32_t i, const ir_dim *const *dims,
-                        int32_t rank) {
-    if (!infer_is_ranked(n, i)) return true;
-    if (!infer_expect_rank(c, n, i, rank)) return false;
-    for (int32_t k = 0; k < rank; k++)
-        if (!infer_expect_dim(c, n, i, k, dims[k])) return false;
-    return true;
-}
-
 /* Unknown where the operand has no such axis: what it must have is checked later. */
 static const ir_dim *dim_of(ir_ctx *c, const ir_node *n, uint32_t i, int32_t axis) {
     const ir_type *t = infer_in(n, i);
@@ -53,7 +43,7 @@ static bool check_gate(ir_ctx *c, const ir_node *n, uint32_t i, int64_t heads,
                        const ir_dim *other) {
     int64_t width;
     const ir_dim *dims[] = {dim_of(c, n, Q, 0), dim_of(c, n, Q, 1), dim_of(c, n, i, 2)};
-    if (!expect_dims(c, n, i, dims, 3)) return false;
+    if (!infer_expect_dims(c, n, i, dims, 3)) return false;
     if (!ir_dim_is_const(dims[2], &width) || width == heads || !ir_dim_is_const(other, NULL) ||
         ir_dim_is(other, width))
         return true;
@@ -80,8 +70,8 @@ bool infer_linear_attention(ir_ctx *c, ir_node *n) {
                  *kv = ir_dim_const(c, kv_heads);
     const ir_dim *k[] = {batch, steps, ir_dim_mul(c, kv, dk)},
                  *v[] = {batch, steps, dim_of(c, n, V, 2)}, *past[] = {batch, kv, dk, dv};
-    if (!expect_dims(c, n, K, k, 3) || !expect_dims(c, n, V, v, 3) ||
-        !expect_dims(c, n, PAST, past, 4) || !check_gate(c, n, DECAY, kv_heads, k[2]) ||
+    if (!infer_expect_dims(c, n, K, k, 3) || !infer_expect_dims(c, n, V, v, 3) ||
+        !infer_expect_dims(c, n, PAST, past, 4) || !check_gate(c, n, DECAY, kv_heads, k[2]) ||
         !check_gate(c, n, BETA, kv_heads, ir_dim_const(c, 1)))
         return false;
     ir_shape y = {3, {batch, steps, ir_dim_mul(c, ir_dim_const(c, heads), dv)}},
@@ -105,8 +95,8 @@ bool infer_causal_conv(ir_ctx *c, ir_node *n) {
     if (ir_dim_is(taps, 0)) return infer_error(c, n, 1, "dimension 2 is 0, expected 1 or more");
     const ir_dim *w[] = {channels, one, taps},
                  *past[] = {batch, channels, ir_dim_sub(c, taps, one)};
-    if (!expect_dims(c, n, 1, w, 3) || !expect_dims(c, n, 2, &channels, 1) ||
-        !expect_dims(c, n, 3, past, 3))
+    if (!infer_expect_dims(c, n, 1, w, 3) || !infer_expect_dims(c, n, 2, &channels, 1) ||
+        !infer_expect_dims(c, n, 3, past, 3))
         return false;
     return infer_set(c, n, 0, infer_in(n, 0)) &&
            infer_set_shape(c, n, 1, t, &(ir_shape){3, {past[0], past[1], past[2]}});
@@ -153,8 +143,9 @@ bool infer_rotary(ir_ctx *c, ir_node *n) {
     const ir_dim *by_position[] = {rows, half}, *by_step[] = {batch, steps, half};
     bool indexed = ir_in(n, 3) != NULL;
     for (uint32_t i = 1; i <= 2; i++)
-        if (!expect_dims(c, n, i, indexed ? by_position : by_step, indexed ? 2 : 3)) return false;
-    return expect_dims(c, n, 3, positions, 2) && infer_set(c, n, 0, infer_in(n, 0));
+        if (!infer_expect_dims(c, n, i, indexed ? by_position : by_step, indexed ? 2 : 3))
+            return false;
+    return infer_expect_dims(c, n, 3, positions, 2) && infer_set(c, n, 0, infer_in(n, 0));
 }
 
 /* ---- TensorScatter ------------------------------------------------------------------------------------------------ */
@@ -170,7 +161,8 @@ bool infer_tensor_scatter(ir_ctx *c, ir_node *n) {
     if (!infer_axis(c, n, ir_attr_int(n, "axis", -2), cache.rank, &axis)) return false;
     if (axis == 0) return diag_error(&c->diag, n->loc, "attribute 'axis' is that of the batch, 0");
     update.dims[axis] = ir_dim_unknown(c);
-    if (!expect_dims(c, n, 1, update.dims, cache.rank) || !expect_dims(c, n, 2, &cache.dims[0], 1))
+    if (!infer_expect_dims(c, n, 1, update.dims, cache.rank) ||
+        !infer_expect_dims(c, n, 2, &cache.dims[0], 1))
         return false;
     if (ir_dim_is_const(dim_of(c, n, 1, axis), &size) && ir_dim_is_const(cache.dims[axis], &most) &&
         size > most)

@@ -6,26 +6,10 @@
 
 #include <stdlib.h>
 
-static int allocations;
-
 #ifdef COUNT_ALLOCATIONS
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__real_aligned_alloc(size_t align, size_t n);
-
-void *__wrap_malloc(size_t n) {
-    return allocations++, __real_malloc(n);
-}
-void *__wrap_calloc(size_t n, size_t size) {
-    return allocations++, __real_calloc(n, size);
-}
-void *__wrap_realloc(void *p, size_t n) {
-    return allocations++, __real_realloc(p, n);
-}
-void *__wrap_aligned_alloc(size_t align, size_t n) {
-    return allocations++, __real_aligned_alloc(align, n);
-}
+#include "tests/support/count_allocations.h"
+#else
+static int allocations;
 #endif
 
 /* ---- the model, and what it computes ------------------------------------------------------------------------- */

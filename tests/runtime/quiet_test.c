@@ -2,29 +2,10 @@
  * that the runtime calls through the counters below (--wrap). */
 #include "tests/runtime/fake_model.h"
 #include "tests/support/check.h"
+#include "tests/support/count_allocations.h"
 
 #include <stdlib.h>
 #include <time.h>
-
-static int allocations;
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__real_aligned_alloc(size_t align, size_t n);
-
-void *__wrap_malloc(size_t n) {
-    return allocations++, __real_malloc(n);
-}
-void *__wrap_calloc(size_t n, size_t size) {
-    return allocations++, __real_calloc(n, size);
-}
-void *__wrap_realloc(void *p, size_t n) {
-    return allocations++, __real_realloc(p, n);
-}
-void *__wrap_aligned_alloc(size_t align, size_t n) {
-    return allocations++, __real_aligned_alloc(align, n);
-}
 
 static int count_run(tlbc_session *s, fake_mix_data *d, int64_t batch) {
     fake_mix_fill(d, batch);
