@@ -16,7 +16,7 @@ models=
 for size in ${SIZES:-lra_image lra_pathfinder lra_text400 lra_listops keras_cifar tf_cifar tf_imagenette vit_s}; do
     for form in ${FORMS:-unrolled loop}; do
         to=$dir/${size}_$form
-        [ -f "$to/model.onnx" ] || "$python" "$root/models/tlb.py" --size "$size" --form "$form" -o "$to" >&2
+        [ -f "$to/model.onnx" ] || "$python" "$root/models/export.py" "tlb:$size" --form "$form" -o "$to" >&2
         models="$models $to"
     done
 done

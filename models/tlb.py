@@ -1,34 +1,27 @@
-#!/usr/bin/env python3
-"""Writes a TLB model as an ONNX test-data folder.
+"""The Temporal Latent Bottleneck as a system to export: inputs, dynamic dimensions, and which exporter takes which form.
 
-usage: tlb.py --size NAME [--form unrolled|loop|scan] [--exporter torchscript|dynamo] [--set key=value]... -o DIR
-example: tlb.py --size tiny --form loop -o out/tlb_tiny_loop
-         tlb.py --size test --exporter dynamo --opset 23 --set attention=sdpa -o out/tlb_sdpa
+    python3 models/export.py tlb:tiny --form loop -o out/tlb_tiny_loop
+    python3 models/export.py tlb --exporter dynamo --opset 23 --set attention=sdpa -o out/tlb_sdpa
 
-`unrolled` has one copy of the cell per chunk and a fixed length; its batch is fixed too unless --batch dynamic is given.
-`scan` has a Scan node over whole chunks, with fixed length and batch; it needs --exporter dynamo.
-`loop` keeps a Loop node; batch and length are dynamic, and the test sets use several of both.
+The network is in tlb_net.py, the sizes are in tlb_config.py.
 """
-import argparse
-import sys
-
 import torch
 
-import onnx_folder
-from tlb_config import SIZES, config
-from tlb_net import FORMS, build
+from system import Export, Model, System, generator
+from tlb_config import SIZES
+from tlb_net import build
 
 
-def random_input(c, batch, length, generator):
+def random_input(c, batch, length, random):
     """One input of the size's kind. With a mask, sequences end early: some inside a chunk, some chunks before the end."""
     if c.input == "image":
-        return torch.rand(batch, c.channels, c.side, c.side, generator=generator)
+        return torch.rand(batch, c.channels, c.side, c.side, generator=random)
     if c.input == "features":
-        return torch.randn(batch, length, c.features, generator=generator)
+        return torch.randn(batch, length, c.features, generator=random)
     if not c.mask:
-        return torch.randint(0, c.vocab, (batch, length), generator=generator)
-    tokens = torch.randint(1, c.vocab, (batch, length), generator=generator)
-    ends = torch.randint(1, length + 1, (batch, 1), generator=generator)
+        return torch.randint(0, c.vocab, (batch, length), generator=random)
+    tokens = torch.randint(1, c.vocab, (batch, length), generator=random)
+    ends = torch.randint(1, length + 1, (batch, 1), generator=random)
     ends[-1] = max(1, length - c.K - 1)
     return torch.where(torch.arange(length) < ends, tokens, 0)
 
@@ -56,53 +49,30 @@ def dynamic_axes(c, form, batch):
     return axes
 
 
-def write_model(folder, c, form, exporter, batch="1", opset=None, inline=False, external=False):
-    """Builds and writes one model; returns ONNX Runtime's largest difference, or None without it."""
-    eager = build(c, form)
-    net = torch.jit.script(eager) if form == "loop" else eager
-    generator = torch.Generator().manual_seed(c.seed + 2)
-    sets = [(random_input(c, b, t, generator),) for b, t in test_shapes(c, form, batch)]
+def model(c, form, exporter, batch):
+    net = build(c, form)
+    random = generator(c)
+    sets = [(random_input(c, b, t, random),) for b, t in test_shapes(c, form, batch)]
     outputs = ["logits", "tokens"] if c.outputs == "both" else ["logits"]
-    onnx_folder.write(folder, net, eager, sets, ["x"], outputs, dynamic_axes(c, form, batch), exporter,
-                      opset or (17 if exporter == "torchscript" else 20), inline, external)
-    return onnx_folder.runtime_difference(folder)
+    return Model(net, sets, ["x"], outputs, dynamic_axes(c, form, batch),
+                 exported=torch.jit.script(net) if form == "loop" else None)
 
 
-def refusal(c, args):
-    """Why this form cannot be exported as asked, or None."""
-    if args.form == "loop" and args.exporter == "dynamo":
-        return "--form loop is scripted, which the dynamo exporter does not take"
-    if args.form == "scan" and (args.exporter != "dynamo" or args.batch == "dynamic"):
-        return "--form scan needs --exporter dynamo and a fixed batch"
-    if args.form == "scan" and c.T % c.K != 0:
-        return "--form scan needs K to divide T"
+def refuse(c, form, exporter, batch):
+    if form == "loop" and exporter == "dynamo":
+        return "the loop is scripted, which the dynamo exporter does not take"
+    if form == "scan" and exporter != "dynamo":
+        return "torch's scan() is for the dynamo exporter"
+    if form == "scan" and batch == "dynamic":
+        return "the dynamo exporter makes a Scan of a fixed batch only"
+    if form == "scan" and c.T % c.K != 0:
+        return "a Scan takes whole chunks: K must divide T"
     return None
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", required=True, choices=SIZES)
-    parser.add_argument("--form", default="unrolled", choices=FORMS)
-    parser.add_argument("--exporter", default="torchscript", choices=["torchscript", "dynamo"])
-    parser.add_argument("--opset", type=int, help="default: 17 with torchscript, 20 with dynamo")
-    parser.add_argument("--batch", default="1", help="a number or 'dynamic' (unrolled form)")
-    parser.add_argument("--inline", action="store_true", help="dynamo: weights inside model.onnx")
-    parser.add_argument("--external", action="store_true", help="torchscript: weights in model.onnx.data")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="fields: see tlb_config.py")
-    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="its model and test sets are replaced")
-    args = parser.parse_args()
-    try:
-        c = config(args.size, args.set)
-    except ValueError as error:
-        parser.error(str(error))
-    wrong = refusal(c, args)
-    if wrong:
-        parser.error(wrong)
-    difference = write_model(args.output, c, args.form, args.exporter, args.batch, args.opset, args.inline,
-                             args.external)
-    print(f"{args.output}: {'not compared' if difference is None else f'ONNX Runtime differs by {difference:.2e}'}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+SYSTEMS = [System(
+    name="tlb", what="Temporal Latent Bottleneck: chunks of tokens, state vectors from chunk to chunk",
+    sizes=SIZES, build=model, refuse=refuse,
+    forms={"unrolled": "a copy of the cell for each chunk", "loop": "a Loop over chunks; batch and length are dynamic",
+           "scan": "a Scan over chunks"},
+    tests=(Export("test_keras", "unrolled", "dynamo"),))]

@@ -8,6 +8,8 @@ Notation follows the TLB paper: T tokens are cut into chunks of K; M state vecto
 """
 import dataclasses
 
+from system import configure
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -86,7 +88,7 @@ KERAS = dict(input="image", embed_norm=True, pos="global", learned_pos=True, sta
 PLAIN = dict(input="features", features=48, pos="global", learned_pos=True, state_pos=False, first_state="learned",
              fast="SCSC", bias=True, gelu="erf", eps=1e-5, final_norm=False, classes=10, outputs="both")
 
-SIZES = {
+SIZES = {name: Config(**fields).check() for name, fields in {
     "test": dict(),
     "test_keras": dict(KERAS, d=16, qkv=32, heads=2, ffn=64, T=16, K=4, M=4, side=12, patch=3, fast="SCSSCS"),
     "tiny": dict(PLAIN, d=64, qkv=64, heads=4, ffn=128, T=16, K=4, M=2),
@@ -104,25 +106,9 @@ SIZES = {
     "tf_imagenette": dict(KERAS, d=128, qkv=128, heads=1, ffn=512, T=196, K=14, M=14, side=224, patch=16,
                           fast="SCSSCSSCS", classes=10),
     "vit_s": dict(PLAIN, d=384, qkv=384, heads=6, ffn=1536, T=260, K=20, M=5, fast="SSCSSCSSCSSC"),
-}
-
-
-def parse_value(kind, text):
-    """Reads `text` as a value of the field's type."""
-    if kind is bool:
-        if text not in ("0", "1"):
-            raise ValueError(f"'{text}' is not 0 or 1")
-        return text == "1"
-    return kind(text)
+}.items()}
 
 
 def config(name, settings=()):
     """The named size with `key=value` settings on top."""
-    kinds = {f.name: f.type for f in dataclasses.fields(Config)}
-    fields = dict(SIZES[name])
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or key not in kinds:
-            raise ValueError(f"'{setting}' is not key=value with one of: {' '.join(kinds)}")
-        fields[key] = parse_value(kinds[key], text)
-    return Config(**fields).check()
+    return configure(SIZES[name], settings)
