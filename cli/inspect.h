@@ -8,7 +8,9 @@
 
 typedef struct inspect_args {
     cli_list dims;
-    bool json, quick;
+    const char *svg;
+    int64_t threads;
+    bool json, quick, schedule;
 } inspect_args;
 
 typedef struct inspect_value {
@@ -57,6 +59,8 @@ typedef struct inspect_facts {
 
 void inspect_facts_init(inspect_facts *f, const char *path);
 bool inspect_onnx(cli *c, const inspect_args *args, inspect_facts *f);
+/* Measures its schedule and prints it; false after reporting. */
+bool inspect_onnx_schedule(cli *c, const inspect_args *args, const char *path);
 /* Bytes of machine code in an object file or shared object. */
 int64_t inspect_code_bytes(tl_sv elf);
 void inspect_print_text(const inspect_facts *f);

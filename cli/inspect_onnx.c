@@ -1,5 +1,6 @@
 /* Facts about an .onnx: from the graph as imported, and from what the compiler makes of it. */
 #include "cli/inspect.h"
+#include "cli/schedule.h"
 #include "codegen/cg.h"
 #include "frontend/frontend.h"
 #include "ir/cost.h"
@@ -143,22 +144,39 @@ static bool gather_compiled(cli *c, ir_module *m, inspect_facts *f) {
     return gather_code(model, f);
 }
 
-bool inspect_onnx(cli *c, const inspect_args *args, inspect_facts *f) {
+static ir_module *import(cli *c, const inspect_args *args, const char *path) {
     fe_options o = {0};
+    if (!parse_pins(c, args->dims, &o)) return NULL;
+    ir_module *m = fe_import_file(&c->ctx, c->arena, path, &o);
+    if (m) cli_report(c); /* warnings */
+    return m;
+}
+
+static bool run_passes(cli *c, ir_module *m) {
     pass_options passes = {0};
-    if (!parse_pins(c, args->dims, &o)) return false;
-    ir_module *m = fe_import_file(&c->ctx, c->arena, f->path, &o);
+    return pass_options_add_environment(&passes, &c->ctx) && pass_run(m, "default", &passes);
+}
+
+bool inspect_onnx_schedule(cli *c, const inspect_args *args, const char *path) {
+    schedule s;
+    ir_module *m = import(c, args, path);
+    if (!m || !run_passes(c, m)) return false;
+    const schedule_options o = {.dims = args->dims, .threads = args->threads};
+    if (!schedule_measure(c, m, &o, &s)) return false;
+    schedule_print(c, &s);
+    return !args->svg || schedule_write_svg(c, &s, args->svg);
+}
+
+bool inspect_onnx(cli *c, const inspect_args *args, inspect_facts *f) {
+    ir_module *m = import(c, args, f->path);
     if (!m) return false;
-    cli_report(c); /* warnings */
     f->name = m->graphs->name;
     f->made_by = m->producer;
     f->sha256 = m->sha256;
     gather_values(c, m->graphs, f);
     gather_costs(c, m, f);
     ir_module *optimised = ir_module_clone(m, c->arena);
-    if (!args->quick && !(pass_options_add_environment(&passes, &c->ctx) &&
-                          pass_run(optimised, "default", &passes)))
-        return false;
+    if (!args->quick && !run_passes(c, optimised)) return false;
     gather_ops(c, m->graphs, optimised->graphs, f);
     if (!args->quick) gather_serial(c, optimised->graphs, f);
     return args->quick || gather_compiled(c, optimised, f);

@@ -22,6 +22,8 @@ static void begin_variant(cg *g, cg_model *model, uint32_t i, const cg_interface
     v->plan_name = ir_name(m->ctx, tl_arena_printf(m->arena, "%s_plan_%u", model->name, i));
     *g = (cg){.c = m->ctx, .arena = m->arena, .m = m, .target = v->target, .lp = v->lp};
     g->lines = model->options->lines;
+    g->marked = model->options->mark != NULL;
+    g->mark_data = (int64_t)(intptr_t)model->options->mark_data;
     tl_map_init(&g->views, m->arena);
     tl_map_init(&g->dests, m->arena);
     tl_map_init(&g->trips, m->arena);
@@ -35,6 +37,8 @@ static bool lower_variant(cg *g, cg_variant *v, ir_graph *graph, const cg_interf
     g->b.func->name = v->main_name;
     cg_plan_memory(g, &v->plan);
     cg_place_buffers(g);
+    v->steps = g->steps.data;
+    v->n_steps = g->steps.len;
     cg_emit_plan(g, &v->plan, v->plan_name, io->exprs.data, io->exprs.len);
     if (g->failed) return false;
     return lp_module_verify(v->lp, &g->c->diag);
@@ -142,6 +146,7 @@ const tlbc_model *cg_load_model(const cg_model *model) {
     ir_ctx *c = model->m->ctx;
     const cg_symbol symbols[] = {{model->weights_symbol, weights_in_memory(model)},
                                  {"tlbc_rt_api", &tlbc_rt_api},
+                                 {"tlbc_mark", (const void *)(uintptr_t)model->options->mark},
                                  FUNCTION(tlbc_rt_barrier),
                                  FUNCTION(tlbc_rt_fail),
                                  FUNCTION(tlbc_rt_invoke),

@@ -23,6 +23,11 @@ typedef struct cg_options {
         *graph_path; /* file that holds the printed graph IR, for debug information; NULL = none */
     const tl_map *lines;      /* node -> its line in that file (ir_print_options.lines) */
     const char *weights_file; /* name of a side file; NULL = weights inside the object */
+    void (*mark)(
+        void *data, int64_t thread,
+        int64_t
+            step); /* called behind every step (codegen/steps.h); for cg_load_model alone; NULL = none */
+    void *mark_data;
 } cg_options;
 
 /* Constants in the order of their offsets, 64-byte aligned; between them zeros. */
@@ -37,6 +42,8 @@ typedef struct cg_variant {
     lp_module *lp;
     const char *main_name, *plan_name;
     cg_memory_plan plan;
+    const struct cg_step *steps;
+    uint32_t n_steps;
 } cg_variant;
 
 struct cg_cells;

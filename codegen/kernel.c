@@ -4,7 +4,7 @@
  *   program:   call @k_add_2(%lo, %hi, %x, %y, %batch)
  *
  * Parameters appear in the order the body asks for them, so that nodes of the same structure build the same function. */
-#include "codegen/lower.h"
+#include "codegen/steps.h"
 
 #include "ir/base/assert.h"
 
@@ -38,7 +38,7 @@ cg_kernel cg_kernel_begin(cg *g, const ir_node *n, const ir_dim *units) {
     snprintf(name, sizeof name, "%s_%u", n ? op_get(n->op)->name : "Copy", g->lp->n_funcs);
     lp_func *f = lp_func_create(g->lp, name);
     f->noinline_ = true;
-    cg_kernel k = {.g = g, .units = units, .serial = ir_dim_is(units, 1)};
+    cg_kernel k = {.g = g, .node = n, .units = units, .serial = ir_dim_is(units, 1)};
     k.b = lp_build_in(f);
     k.b.loc = n ? n->loc : NULL;
     k.b.line = f->line = cg_line(g, n);
@@ -212,6 +212,7 @@ void cg_kernel_end(cg_kernel *k, const char *summary, ...) {
     const lp_func *f = lp_module_merge(g->lp, k->b.func);
     if (needs_barrier(g, k)) cg_barrier(g);
     emit_call(g, k, f);
+    cg_step_add(g, CG_STEP_CALL, f->name, k->node);
     note_accesses(g, k);
     if (g->alone) g->epoch++; /* the order of calls is the order of lifetimes */
 }

@@ -77,6 +77,7 @@ typedef struct cg_shape_check {
 } cg_shape_check;
 
 typedef struct cg_cells cg_cells; /* codegen/dynamic.h */
+typedef struct cg_step cg_step;   /* codegen/steps.h */
 typedef struct cg_scope cg_scope;
 typedef struct cg_loop cg_loop;
 typedef struct cg cg;
@@ -111,6 +112,10 @@ struct cg {
     tl_map definers;     /* symbol of a size that is data -> the ir_value * it is a size of */
     uint32_t demanded;   /* mark of the values that are needed at run time */
     cg_cells *cells;
+    TL_VEC(cg_step) steps;
+    uint32_t step_depth;
+    bool marked;       /* the program tells when a step is done, */
+    int64_t mark_data; /* and hands this on */
     bool failed;
     double flops;
 };
@@ -202,6 +207,7 @@ const ir_tensor *cg_unpacked(tl_arena *a, ir_ctx *c, const ir_tensor *t);
 enum { CG_MAX_KERNEL_ARGS = 96 };
 typedef struct cg_kernel {
     cg *g;
+    const ir_node *node;   /* NULL: a copy */
     lp_builder b;          /* inside the kernel */
     lp_value *begin, *end; /* this thread's units */
     const ir_dim *units;

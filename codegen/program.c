@@ -5,6 +5,7 @@
 #include "codegen/program.h"
 
 #include "codegen/dynamic.h"
+#include "codegen/steps.h"
 
 #include "ir/base/assert.h"
 #include "ir/limits.h"
@@ -192,7 +193,10 @@ void cg_loop_end(cg *g, cg_loop *l) {
 }
 
 void cg_barrier(cg *g) {
-    if (!g->alone) lp_call(&g->b, "tlbc_rt_barrier", lp_scalar(LP_VOID), &g->frame, 1);
+    if (!g->alone) {
+        lp_call(&g->b, "tlbc_rt_barrier", lp_scalar(LP_VOID), &g->frame, 1);
+        cg_step_add(g, CG_STEP_BARRIER, NULL, NULL);
+    }
     g->epoch++;
 }
 
@@ -454,6 +458,7 @@ static void begin_program(cg *g, const ir_graph *graph) {
         lp_value *v = lp_load(&g->b, LP_I64, g->symbols, lp_index(&g->b, i));
         cg_symbol_set(g, g->symbol_names.data[i], v);
     }
+    cg_step_add(g, CG_STEP_BEGIN, NULL, NULL);
 }
 
 static void bind_cell_input(cg *g, ir_value *v, uint32_t i) {

@@ -5,6 +5,7 @@
  *       for %i = 0 to %n { kernels reading S, writing S (or S1 and copy), writing ys[%i] }  */
 #include "codegen/dynamic.h"
 #include "codegen/lower/rounds.h"
+#include "codegen/steps.h"
 #include "ir/limits.h"
 
 /* ---- Loop ---------------------------------------------------------------------------------------------------------------- */
@@ -46,9 +47,11 @@ static bool conditional_rounds(loop_state *s, const char *symbol, lp_value *trip
     lp_loop l = lp_while_begin(b, (lp_value *[]){lp_index(b, 0), cond}, 2);
     lp_while_do(b, &l, lp_bin(b, LP_and, lp_bin(b, LP_lt, l.carried[0], trip), l.carried[1]));
     lp_value *counter = l.carried[0];
+    cg_step_add(g, CG_STEP_LOOP, NULL, s->node);
     bool ok = rounds_body(s, symbol, counter, iter, cond_param);
     lp_value *next = ok ? cg_load_scalar(g, ir_region_result(s->body, 0)) : cond;
     cg_loop_end(g, &s->loop);
+    cg_step_add(g, CG_STEP_END, NULL, NULL);
     if (ok) cg_scope_end(g);
     lp_while_end(b, &l, (lp_value *[]){lp_bin(b, LP_add, counter, lp_index(b, 1)), next});
     return ok;

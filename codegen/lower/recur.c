@@ -7,6 +7,7 @@
  * Rounds that carry nothing are shared out among the threads, each of which runs its share alone. */
 #include "codegen/dynamic.h"
 #include "codegen/lower/rounds.h"
+#include "codegen/steps.h"
 
 static int64_t int_at(const ir_node *n, const char *attr, uint32_t i) {
     uint32_t count;
@@ -84,8 +85,10 @@ static bool own_rounds(loop_state *s, const recur_rounds *r, ir_value *iter) {
         lp_value *left = lp_bin(&g->b, LP_sub, trip, first);
         cg_symbol_set(g, ir_dim_symbol_name(r->taken), lp_bin(&g->b, LP_min, left, width));
     }
+    cg_step_add(g, CG_STEP_LOOP, NULL, s->node);
     bool ok = rounds_body(s, ir_dim_symbol_name(r->symbol), first, iter, NULL);
     cg_loop_end(g, &s->loop);
+    cg_step_add(g, CG_STEP_END, NULL, NULL);
     if (ok) cg_scope_end(g), cg_scope_end(g);
     lp_for_end(&g->b, &l, NULL);
     g->alone = was_alone;

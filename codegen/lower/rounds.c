@@ -2,6 +2,7 @@
 #include "codegen/lower/rounds.h"
 
 #include "codegen/dynamic.h"
+#include "codegen/steps.h"
 #include "ir/limits.h"
 
 /* ---- carried values ------------------------------------------------------------------------------------------------ */
@@ -295,8 +296,10 @@ bool rounds_counted(loop_state *s, const char *symbol, lp_value *trip, ir_value 
     cg *g = s->g;
     cg_loop_begin(g, &s->loop);
     lp_loop l = lp_for_begin(&g->b, lp_index(&g->b, 0), trip, lp_index(&g->b, 1), NULL, 0);
+    cg_step_add(g, CG_STEP_LOOP, NULL, s->node);
     bool ok = rounds_body(s, symbol, l.counter, iter, cond);
     cg_loop_end(g, &s->loop);
+    cg_step_add(g, CG_STEP_END, NULL, NULL);
     if (ok) cg_scope_end(g);
     lp_for_end(&g->b, &l, NULL);
     return ok;

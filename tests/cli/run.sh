@@ -39,6 +39,14 @@ expect 0 "inspect .onnx without compiling" "$TLBC" inspect "$digits" --quick
 check "no plan" [ "$(grep -c workspace out)" = 0 ]
 expect 0 "inspect a model of symbolic sizes" "$TLBC" inspect "$SOURCE/tests/models/tlb_tiny_loop/model.onnx"
 check "slots have formulas" grep -qE "^ +slot 0 +[0-9]+\*batch" out
+loop="$SOURCE/tests/models/tlb_tiny_loop/model.onnx"
+expect 0 "inspect --schedule" "$TLBC" inspect "$loop" --dim batch=1 --dim time=16 --schedule --threads 2 --svg t.svg
+for word in "2 threads" "between loops" "rounds, one after the other" "|" "MatMulPacked_" "GFLOP/s"; do contains out "$word"; done
+check "a line for each thread" [ "$(grep -cE '^ +[01] \|.{100}\|' out)" = 2 ]
+check "a picture" grep -q "</svg>" t.svg
+! command -v python3 >/dev/null || check "valid SVG" python3 -c "import xml.dom.minidom; xml.dom.minidom.parse('t.svg')"
+expect 1 "a picture that cannot be written" "$TLBC" inspect "$loop" --dim batch=1 --dim time=16 --svg no/t.svg
+expect 2 "the schedule of a library" "$TLBC" inspect m.so --schedule
 for file in "$digits" m.so; do
     expect 0 "inspect --json $file" "$TLBC" inspect --json "$file"
     check "one line" [ "$(wc -l <out)" = 1 ]
