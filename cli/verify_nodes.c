@@ -1,17 +1,23 @@
 /* Node by node: the inner values of the graph become outputs of a copy that is compiled on its own, and the evaluator computes each
  * node again from the operands that compiled code had. So rounding does not add up, and the first node that is reported is the one at
- * fault. Loops and branches are judged as a whole, by what they return.
+ * fault. What the rounds of a Recur compute are stacked outputs of it (passes/expose_rounds.c), compared round by round; other loops and
+ * branches are judged as a whole, by what they return.
  *
  * Not compared: sequences, values of unknown size, values that no operator reads (of shapes that are known at compile time). */
 #include "cli/verify.h"
 
 #include "codegen/cg.h"
 #include "codegen/lower.h"
+#include "ir/base/assert.h"
+#include "passes/recur.h"
+
+#include <string.h>
 
 struct verify_nodes {
     ir_module *m;   /* the copy */
     tl_map outputs; /* value of m -> 1 + number of its output */
     tl_map symbols; /* interned names that inputs define */
+    tl_map rounds;  /* value of a Recur's body -> the output of that Recur that it is stacked in */
     const tlbc_model *model;
     tlbc_session *session;
 };
@@ -49,6 +55,7 @@ static bool can_be_output(const struct verify_nodes *k, const ir_type *t) {
 }
 
 static bool is_read(const ir_value *v) {
+    if (v->def->op == OP_Recur) return true; /* a round's value that is looked at */
     ir_for_each_use (u, v)
         if (cg_reads_data(u->user, (uint32_t)(u - u->user->in))) return true;
     return false;
@@ -72,6 +79,15 @@ static void expose_values(cli *c, struct verify_nodes *k) {
     }
 }
 
+/* Which output of the Recur each value of its body is stacked in. */
+static void find_rounds(struct verify_nodes *k) {
+    ir_for_each_node (n, k->m->graphs->body) {
+        if (n->op != OP_Recur) continue;
+        for (uint32_t i = (uint32_t)ir_attr_int(n, "carries", 0); i < n->n_out; i++)
+            tl_map_set_ptr(&k->rounds, ir_region_result(n->regions[0], i), &n->out[i]);
+    }
+}
+
 /* ---- building ------------------------------------------------------------------------------------------------- */
 
 const tlbc_model *verify_build(verify_job *j, ir_module *m, const char *name) {
@@ -90,8 +106,11 @@ bool verify_nodes_prepare(verify_job *j) {
     *k = (struct verify_nodes){.m = ir_module_clone(j->optimised, c->arena)};
     tl_map_init(&k->outputs, c->arena);
     tl_map_init(&k->symbols, c->arena);
+    tl_map_init(&k->rounds, c->arena);
+    if (!pass_run(k->m, "expose_rounds", &(pass_options){0})) return false;
     collect_symbols(k, k->m->graphs->body);
     expose_values(c, k);
+    find_rounds(k);
     k->model = verify_build(j, k->m, "nodes");
     return k->model && model_session(c, k->model, j->threads, &k->session);
 }
@@ -107,6 +126,7 @@ typedef struct node_run {
     const model_tensors *t;
     int64_t run;
     uint32_t nodes, compared;
+    tl_map turns; /* value of a Recur's body -> how often it has been computed */
     const ir_node *worst_node;
     double worst;
     bool failed;
@@ -142,12 +162,56 @@ static void report_node(node_run *r, const ir_node *n, uint32_t i, const char *t
     r->failed = true;
 }
 
+static const ir_tensor *output_of(node_run *r, const ir_value *v) {
+    const uint64_t *number = tl_map_find(&r->j->nodes->outputs, (uint64_t)(uintptr_t)v);
+    return number ? data_to_ir(r->j->c, &r->t->out[*number - 1]) : NULL;
+}
+
+static int64_t extent(const ir_tensor *t, int32_t axis) {
+    int64_t n = 0;
+    ir_dim_is_const(t->type->dims[axis], &n);
+    return n;
+}
+
+/* Elements at ... at+taken of `all` along an axis, as a tensor of this type. */
+static const ir_tensor *part_of(tl_arena *a, const ir_type *type, const ir_tensor *all,
+                                int32_t axis, int64_t at, int64_t taken) {
+    size_t outer = 1, inner = ir_dtype_bits(type->dtype) / 8;
+    for (int32_t i = 0; i < all->type->rank; i++)
+        *(i < axis ? &outer : &inner) *= i == axis ? 1 : (size_t)extent(all, i);
+    size_t run = (size_t)taken * inner, stride = (size_t)extent(all, axis) * inner;
+    ir_tensor *part = ir_tensor_alloc(a, type);
+    for (size_t o = 0; o < outer; o++)
+        memcpy((char *)ir_tensor_data(part) + o * run,
+               (const char *)all->data + o * stride + (size_t)at * inner, run);
+    return part;
+}
+
+/* This turn's part of the stacked output that shows v; NULL where nothing does. */
+static const ir_tensor *round_of(node_run *r, const ir_value *v, const ir_tensor *want) {
+    const ir_value *stacked = tl_map_get_ptr(&r->j->nodes->rounds, v);
+    const ir_tensor *all = stacked ? output_of(r, stacked) : NULL;
+    if (!all) return NULL;
+    const ir_node *recur = stacked->def;
+    uint32_t i = (uint32_t)(stacked - recur->out) - (uint32_t)ir_attr_int(recur, "carries", 0);
+    int64_t span = ir_attr_int(recur, "span", 0);
+    int32_t axis = (int32_t)recur_list_at(recur, "output_axes", i);
+    if (axis < 0) axis += all->type->rank;
+    uint64_t *turn = tl_map_insert(&r->turns, (uint64_t)(uintptr_t)v, NULL);
+    int64_t at = (int64_t)(*turn)++ * (span ? span : 1), taken = span ? extent(want, axis) : 1,
+            trips = extent(all, axis);
+    if (recur_list_at(recur, "output_reverse", i)) at = trips - 1 - at;
+    TL_ASSERT(at >= 0 && at + taken <= trips);
+    return part_of(r->j->c->arena, want->type, all, axis, at, taken);
+}
+
 /* Only the first difference is told: what follows may come from it. */
 static void check_result(node_run *r, const ir_node *n, uint32_t i, ir_datum *out) {
     cli *c = r->j->c;
-    const uint64_t *number = tl_map_find(&r->j->nodes->outputs, (uint64_t)(uintptr_t)&n->out[i]);
-    if (!number || !out->tensor || out->tensor->type->dtype == DT_str) return;
-    const ir_tensor *got = data_to_ir(c, &r->t->out[*number - 1]);
+    if (!out->tensor || out->tensor->type->dtype == DT_str) return;
+    const ir_tensor *got = n->parent->owner ? round_of(r, &n->out[i], out->tensor)
+                                            : output_of(r, &n->out[i]);
+    if (!got) return;
     verify_result v = verify_compare(c->arena, &r->j->tolerance, got, out->tensor);
     r->compared++;
     if (v.ulp > r->worst) r->worst = v.ulp, r->worst_node = n;
@@ -157,9 +221,10 @@ static void check_result(node_run *r, const ir_node *n, uint32_t i, ir_datum *ou
 
 static void check_node(void *data, const ir_node *n, ir_datum *out) {
     node_run *r = data;
+    uint32_t before = r->compared;
     for (uint32_t i = 0; i < n->n_out; i++)
         check_result(r, n, i, &out[i]);
-    r->nodes++;
+    r->nodes += !n->parent->owner || r->compared > before;
 }
 
 static bool run_compiled(verify_job *j, const model_tensors *inputs, model_tensors *t) {
@@ -177,6 +242,7 @@ bool verify_nodes_run(verify_job *j, int64_t run, const model_tensors *inputs) {
     struct verify_nodes *k = j->nodes;
     model_tensors t;
     node_run r = {.j = j, .run = run, .t = &t};
+    tl_map_init(&r.turns, j->c->arena);
     if (!run_compiled(j, inputs, &t)) return false;
     ir_datum *out = TL_NEW_ARRAY(j->c->arena, ir_datum, k->model->n_outputs);
     if (!verify_evaluate(j, k->m, &t, out, check_node, &r)) return false;

@@ -24,7 +24,7 @@ struct ir_eval {
     tl_map symbols; /* interned name -> int64 */
     tl_map
         binders; /* interned name -> the node whose result gave it its value; absent: the inputs */
-    /* Called after each node of the entry graph where not NULL. It may replace results: what follows is computed from those. So
+    /* Called after each node, those of regions too, where not NULL. It may replace results: what follows is computed from those. So
      * `tlbc verify` judges each node on the operands that compiled code had, and rounding does not add up along the graph. */
     void (*on_node)(void *data, const ir_node *n, ir_datum *out);
     void *on_node_data;

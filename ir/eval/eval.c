@@ -138,8 +138,7 @@ static bool run_node(ir_eval *e, const ir_node *n) {
         if (ir_in(n, i) && !in[i]) return ev_error(e, n, "operand %u has no value", i);
     }
     if (!eval_one(e, n, in, out)) return false;
-    bool is_entry = n->parent && !n->parent->owner; /* of a graph's body, not of a loop's */
-    if (e->on_node && is_entry) e->on_node(e->on_node_data, n, out);
+    if (e->on_node) e->on_node(e->on_node_data, n, out);
     for (uint32_t i = 0; i < n->n_out; i++)
         frame_set(e, &n->out[i], &out[i]);
     return true;
