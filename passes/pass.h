@@ -72,6 +72,7 @@ struct pass_ctx {
     tl_arena *scratch; /* reset by the manager after each pass */
     const pass_options *options;
     struct pass_manager *manager;
+    const struct rule_set *rules; /* of simplify, read when they are first asked for (rule.h) */
 };
 
 const pass_info *pass_find(const char *name); /* NULL where absent */

@@ -1,4 +1,4 @@
-/* Rules about sequences whose elements are known; listed in simplify_rules.def, conventions in simplify.h. Unrolled code that
+/* Rules about sequences whose elements are known; listed in simplify_rules.def, conventions in rule.h. Unrolled code that
  * collects its steps in a list becomes plain tensor code this way. */
 #include "passes/simplify.h"
 

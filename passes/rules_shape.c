@@ -1,4 +1,4 @@
-/* Rules about shapes and views; listed in simplify_rules.def, conventions in simplify.h. */
+/* Rules about shapes and views that text cannot say; listed in simplify_rules.def, conventions in rule.h. */
 #include "ir/base/vec.h"
 #include "ir/limits.h"
 #include "passes/piece.h"
@@ -65,11 +65,6 @@ RULE_FN(transpose_ones) {
 
 /* ---- nodes that change nothing ------------------------------------------------------------------------------ */
 
-RULE_FN(same_shape) {
-    (void)b;
-    return same_type(&n->out[0], n->in[0].value) ? n->in[0].value : NULL;
-}
-
 RULE_FN(tile_none) {
     (void)b;
     int64_t repeats[IR_MAX_RANK];
@@ -101,20 +96,6 @@ RULE_FN(reshape_twice) {
     return build_reshape_to(b, x->def->in[0].value, n->out[0].type);
 }
 
-static bool same_ints(const ir_value *a, const ir_value *b) {
-    int64_t x[IR_MAX_RANK], y[IR_MAX_RANK];
-    if (a == b) return a;
-    int32_t n = optional_ints(a, x, IR_MAX_RANK), k = optional_ints(b, y, IR_MAX_RANK);
-    return n > 0 && n == k && memcmp(x, y, (size_t)n * sizeof *x) == 0;
-}
-
-RULE_FN(squeeze_undone) {
-    (void)b;
-    ir_node *inner = operand_node(n, n->op == OP_Squeeze ? OP_Unsqueeze : OP_Squeeze);
-    if (!inner || !same_ints(ir_in(n, 1), ir_in(inner, 1))) return NULL;
-    return inner->in[0].value;
-}
-
 RULE_FN(to_reshape) {
     return build_reshape_to(b, n->in[0].value, n->out[0].type);
 }
@@ -135,11 +116,6 @@ RULE_FN(reshape_exact) {
 }
 
 /* ---- Concat and Split --------------------------------------------------------------------------------------- */
-
-RULE_FN(concat_one) {
-    (void)b;
-    return n->n_in == 1 ? n->in[0].value : NULL;
-}
 
 static ir_value *build_concat(ir_builder *b, const ir_node *like, ir_value *const *in, uint32_t n) {
     return build_node(b, OP_Concat, in, n, 1, like->attrs, like->n_attrs)->out;
@@ -241,11 +217,6 @@ RULE_FN(concat_pieces) {
     int32_t axis = normal_axis(ir_attr_int(n, "axis", 0), to->rank);
     if (all.dropped) return merge_pieces(b, &all, axis, to);
     return axis == all.axis && same_type(all.from, &n->out[0]) ? all.from : NULL;
-}
-
-RULE_FN(split_one) {
-    (void)b;
-    return same_type(&n->out[0], n->in[0].value) ? n->in[0].value : NULL;
 }
 
 /* ---- Gather ------------------------------------------------------------------------------------------------- */

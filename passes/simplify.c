@@ -4,26 +4,59 @@
  *            %b = Unsqueeze(%a, @axes)
  *            %c = Identity-like reshapes of %b
  *
- * The rules are data: simplify_rules.def lists them with what math they need, rules_*.c holds a short function for each. This file
- * walks the graph in order and offers each node to the rules of its operator, again and again until none wants it. */
+ * The rules are data: simplify_rules.def lists them with what math they need. This file is the classical engine: it walks the graph
+ * in order and offers each node to the rules of its operator, again and again until none wants it. The other engine is egraph.c. */
 #include "passes/simplify.h"
 
 #include "ir/base/assert.h"
 
-typedef struct rule {
-    const char *name;
-    op_id op;
-    rule_fn *apply;
-    pass_math math;
-} rule;
+/* ---- rules in text -------------------------------------------------------------------------------------------- */
 
-static const rule rules[] = {
-#define RULE(rule_name, rule_op, function, rule_math, text) \
-    {#rule_name, OP_##rule_op, rule_##function, PASS_MATH_##rule_math},
-#include "passes/simplify_rules.def"
-#undef RULE
-};
-enum { N_RULES = sizeof rules / sizeof *rules };
+static ir_node *next_maker(rule_host *h, const ir_value *v, const ir_node *after) {
+    (void)h;
+    return after ? NULL : v->def;
+}
+
+static ir_value *adopt(rule_host *h, ir_node *n) {
+    (void)h;
+    return &n->out[0];
+}
+
+static bool is_constant(const rule_host *h, const ir_value *v) {
+    (void)h;
+    return ir_value_is_const(v);
+}
+
+static bool keep_first(void *data, const rule_match *m) {
+    *(rule_match *)data = *m;
+    return true;
+}
+
+/* As far as both types are known they are the same. */
+static bool can_replace(const ir_value *old, const ir_value *v) {
+    if (v->type == old->type) return true;
+    bool known = ir_type_is_known(v->type) && ir_type_is_known(old->type);
+    return v->type->kind == old->type->kind && v->type->dtype == old->type->dtype &&
+           (!known || same_dims(v->type, old->type));
+}
+
+static void remove_between(const ir_node *first, const ir_node *end) {
+    while (end->prev != first)
+        ir_node_remove(end->prev);
+}
+
+static ir_value *apply_text(const rule *r, ir_node *n) {
+    rule_host h = {ir_build_before(n), next_maker, adopt, is_constant};
+    rule_match m;
+    if (!rule_match_each(&h, r->program, &n->out[0], n, keep_first, &m)) return NULL;
+    const ir_node *before = n->prev;
+    ir_value *v = rule_build(&h, r->program, &m);
+    if (v && can_replace(&n->out[0], v)) return v;
+    remove_between(before, n);
+    return NULL;
+}
+
+/* ---- the engine ----------------------------------------------------------------------------------------------- */
 
 /* The value takes the result's place; n goes. */
 static void replace_node(pass_ctx *ctx, ir_node *n, ir_value *v) {
@@ -33,34 +66,30 @@ static void replace_node(pass_ctx *ctx, ir_node *n, ir_value *v) {
     ir_node_remove(n);
 }
 
-static bool rule_is_for(const rule *r, const ir_node *n, pass_math math) {
-    return (r->op == n->op || r->op == OP_None) && r->math <= math;
-}
-
 /* Whether the rule's changes are allowed is known only by asking, and asking counts. So a rule that is skipped or beyond the
  * bisection must not run at all: ctx_may looks first. */
 static ir_value *apply_rule(pass_ctx *ctx, const rule *r, ir_node *n) {
+    if (r->engines == RULE_EGRAPH || r->math > pass_get_math(ctx->options)) return NULL;
     if (!ctx_may(ctx, r->name)) return NULL;
     ir_builder b = ir_build_before(n);
-    ir_value *v = r->apply(&b, n);
+    ir_value *v = r->program ? apply_text(r, n) : r->apply(&b, n);
     if (v) ctx_take(ctx, r->name);
     return v;
 }
 
-static ir_value *apply_first(pass_ctx *ctx, ir_node *n, pass_math math) {
-    for (uint32_t i = 0; i < N_RULES; i++) {
-        if (!rule_is_for(&rules[i], n, math)) continue;
-        ir_value *v = apply_rule(ctx, &rules[i], n);
+static ir_value *apply_first(pass_ctx *ctx, ir_node *n) {
+    const rule_set *s = rule_set_get(ctx);
+    for (const uint32_t *i = s->of_op[n->op]; *i < s->n; i++) {
+        ir_value *v = apply_rule(ctx, &s->rules[*i], n);
         if (v) return v;
     }
     return NULL;
 }
 
 static pass_result simplify_node(pass_ctx *ctx, ir_node *n) {
-    pass_math math = pass_get_math(ctx->options);
     pass_result result = PASS_SAME;
     if (n->n_out != 1 || !n->out[0].type) return PASS_SAME;
-    for (ir_value *v; (v = apply_first(ctx, n, math));) {
+    for (ir_value *v; (v = apply_first(ctx, n));) {
         result = PASS_CHANGED;
         if (v == &n->out[0]) continue; /* changed in place: look again */
         ir_node *made = v->def;
