@@ -8,6 +8,7 @@
  *   upgrade_ms_attention.c  attention and rotary embeddings of com.microsoft
  *   upgrade_microsoft.c  operators of com.microsoft that ONNX can say too
  *   flex_attention.c, training.c, gradient.c, random.c  operators that are short for several others
+ *   upgrade_sizes.c      operators whose result is as large as an operand says
  * Versions that only allow more element types, or that only add attributes whose default is the old
  * meaning, need no rule. */
 #include "frontend/upgrade.h"
@@ -17,9 +18,9 @@
 #include <stdarg.h>
 
 static const fe_rule *const families[] = {
-    fe_rules_basic,    fe_rules_shape,    fe_rules_norm,      fe_rules_other,
-    fe_rules_sequence, fe_rules_quantize, fe_rules_microsoft, fe_rules_ms_attention,
-    fe_rules_flex,     fe_rules_training, fe_rules_gradient,  fe_rules_random};
+    fe_rules_basic,    fe_rules_shape,     fe_rules_norm,         fe_rules_other, fe_rules_sequence,
+    fe_rules_quantize, fe_rules_microsoft, fe_rules_ms_attention, fe_rules_flex,  fe_rules_training,
+    fe_rules_gradient, fe_rules_random,    fe_rules_sizes};
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 static bool is_for(const fe_rule *r, const char *domain, const char *op) {

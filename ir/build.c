@@ -87,30 +87,6 @@ ir_value *build_i64s(ir_builder *b, const int64_t *v, uint32_t n) {
     return const_ints(b, ir_type_tensor_static(b->m->ctx, DT_i64, 1, (int64_t[]){n}), v, n);
 }
 
-static bool all_const(const ir_dim *const *d, uint32_t n, int64_t *values) {
-    for (uint32_t i = 0; i < n; i++)
-        if (!ir_dim_is_const(d[i], &values[i])) return false;
-    return true;
-}
-
-static ir_value *build_dims_node(ir_builder *b, const ir_dim *const *d, uint32_t n, int64_t rank) {
-    ir_attr attrs[] = {{.name = "dims", .kind = ATTR_DIMS, .n = n, .v.dims = d},
-                       {.name = "rank", .kind = ATTR_INT, .v.i = rank}};
-    return build_node(b, OP_Dims, NULL, 0, 1, attrs, 2)->out;
-}
-
-ir_value *build_dims(ir_builder *b, const ir_dim *const *d, uint32_t n) {
-    int64_t values[IR_MAX_KNOWN];
-    TL_ASSERT(n <= IR_MAX_KNOWN);
-    return all_const(d, n, values) ? build_i64s(b, values, n) : build_dims_node(b, d, n, 1);
-}
-
-ir_value *build_dim_scalar(ir_builder *b, const ir_dim *d) {
-    int64_t value;
-    if (!ir_dim_is_const(d, &value)) return build_dims_node(b, &d, 1, 0);
-    return const_ints(b, ir_type_scalar(b->m->ctx, DT_i64), &value, 1);
-}
-
 ir_value *build_reshape(ir_builder *b, ir_value *x, const ir_dim *const *d, uint32_t n) {
     /* allowzero: a dimension that is 0 means 0, not "copy the input's" */
     return build_op2_int(b, OP_Reshape, x, build_dims(b, d, n), "allowzero", 1);

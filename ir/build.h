@@ -14,8 +14,9 @@
 typedef struct ir_builder {
     ir_module *m;
     ir_region *region;
-    ir_node *before;   /* NULL = at the end of region */
-    const ir_loc *loc; /* given to new nodes */
+    ir_node *before;      /* NULL = at the end of region */
+    const ir_loc *loc;    /* given to new nodes */
+    const ir_node *sizes; /* whose operands tell sizes that come from data; NULL = there are none */
 } ir_builder;
 
 ir_builder ir_build_before(ir_node *n); /* loc inherited from n */
@@ -38,11 +39,19 @@ ir_value *build_op1_ints(ir_builder *b, op_id op, ir_value *x, const char *attr,
 
 ir_value *build_scalar(ir_builder *b, ir_dtype t, double x);       /* rank 0 constant */
 ir_value *build_i64s(ir_builder *b, const int64_t *v, uint32_t n); /* 1-D i64 constant */
-ir_value *build_dims(ir_builder *b, const ir_dim *const *d,
-                     uint32_t n);                           /* 1-D i64: constant, or a Dims node */
-ir_value *build_dim_scalar(ir_builder *b, const ir_dim *d); /* rank 0 i64 */
 ir_value *build_reshape(ir_builder *b, ir_value *x, const ir_dim *const *d, uint32_t n);
 ir_value *build_transpose(ir_builder *b, ir_value *x, const int64_t *perm, uint32_t n);
 ir_value *build_cast(ir_builder *b, ir_value *x, ir_dtype to); /* x itself where it has that type */
+
+/* ---- dimensions as values: build_dims.c ------------------------------------------------------------------------------- */
+ir_value *build_dims(ir_builder *b, const ir_dim *const *d, uint32_t n); /* 1-D i64 */
+ir_value *build_dim_scalar(ir_builder *b, const ir_dim *d);              /* rank 0 i64 */
+/* What these can give: expressions of the inputs' dimensions, and of what b->sizes knows. */
+bool can_build_dims(const ir_builder *b, const ir_dim *const *dims, uint32_t n);
+bool can_build_type(const ir_builder *b, const ir_type *t); /* ranked, and its dims so */
+/* True where the dims can be computed anywhere in the graph: all their symbols are dimensions of its inputs. Symbols that stand
+ * for data (the number of nonzeros) or for what a loop makes are not. */
+bool dims_are_computable(const ir_graph *g, const ir_dim *const *dims, uint32_t n);
+bool type_is_computable(const ir_graph *g, const ir_type *t);
 
 #endif

@@ -138,7 +138,7 @@ static bool decompose_group_norm(ir_builder *b, ir_node *n) {
     if (!same_dims(ir_type_tensor(b->m->ctx, t->dtype, 1, t->dims + 1),
                    ir_type_with_dtype(b->m->ctx, n->in[1].value->type, t->dtype)))
         return false; /* the older form: scale per group */
-    if (!type_is_computable(b->region->graph, t)) return false;
+    if (!can_build_type(b, t)) return false;
     ir_value *x = to_compute(b, n->in[0].value);
     ir_value *rows = build_op2(b, OP_Reshape, x, build_i64s(b, (int64_t[]){0, groups, -1}, 3));
     float epsilon = ir_attr_float(n, "epsilon", 1e-5f);
@@ -224,8 +224,7 @@ static bool decompose_mean_variance_norm(ir_builder *b, ir_node *n) {
 
 /* x -> reshape to six dims -> transpose -> reshape to the result's. */
 static bool shuffle(ir_builder *b, ir_node *n, const ir_dim *const *six, const int64_t *perm) {
-    const ir_graph *g = b->region->graph;
-    if (!dims_are_computable(g, six, 6) || !type_is_computable(g, n->out[0].type)) return false;
+    if (!can_build_dims(b, six, 6) || !can_build_type(b, n->out[0].type)) return false;
     ir_value *x = build_reshape(b, n->in[0].value, six, 6);
     x = build_transpose(b, x, perm, 6);
     return decompose_give(n, 0, build_reshape_to(b, x, n->out[0].type));
@@ -303,6 +302,7 @@ static pass_result visit(pass_ctx *ctx, ir_node *n) {
     const char *name = op_get(n->op)->name;
     if (!definitions[n->op] || !ctx_may(ctx, name)) return PASS_SAME;
     ir_builder b = ir_build_before(n);
+    b.sizes = n;
     if (!decompose_node(&b, n)) return PASS_SAME;
     ctx_take(ctx, name);
     ir_node_remove(n);

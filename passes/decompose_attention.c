@@ -183,10 +183,9 @@ static ir_value *masked(attention *a, ir_value *scores) {
 /* ---- the whole ------------------------------------------------------------------------------------------------------------- */
 
 static bool is_expandable(const attention *a) {
-    const ir_graph *g = a->b->region->graph;
     for (uint32_t i = 0; i < N_OPERANDS; i++) {
         const ir_value *v = ir_in(a->n, i);
-        if (v && !type_is_computable(g, v->type)) return false;
+        if (v && !can_build_type(a->b, v->type)) return false;
         if (v && i == MASK && (v->type->rank < 1 || v->type->rank > 4)) return false;
     }
     return true;

@@ -57,10 +57,9 @@ static bool stays_in_place(const ir_node *n, const ir_window *w) {
 /* Patches that do not overlap times a matrix of the kernels. */
 bool decompose_conv(ir_builder *b, ir_node *n) {
     ir_value *x = n->in[0].value, *w = n->in[1].value;
-    const ir_graph *g = b->region->graph;
     ir_window window;
     if (ir_attr_int(n, "group", 1) != 1 || !ir_type_is_known(n->out[0].type)) return false;
-    if (!type_is_computable(g, x->type) || !type_is_computable(g, w->type) ||
+    if (!can_build_type(b, x->type) || !can_build_type(b, w->type) ||
         2 * x->type->rank > IR_MAX_RANK)
         return false;
     int32_t axes = x->type->rank - 2;
@@ -269,10 +268,9 @@ static ir_value *lengthen(transposed *t, ir_value *y, ir_value *bias) {
 }
 
 bool decompose_conv_transpose(ir_builder *b, ir_node *n) {
-    const ir_graph *g = b->region->graph;
     transposed *t = &(transposed){.b = b, .n = n};
     ir_value *bias = ir_in(n, 2);
-    if (!type_is_computable(g, n->in[0].value->type) || !type_is_computable(g, n->out[0].type) ||
+    if (!can_build_type(b, n->in[0].value->type) || !can_build_type(b, n->out[0].type) ||
         !ir_type_is_known(n->in[1].value->type) || !set_transposed(t))
         return false;
     if (bias && !ir_dim_is(bias->type->dims[0], t->groups * t->features)) return false;
@@ -414,13 +412,12 @@ static bool set_deform(deform *d) {
 }
 
 bool decompose_deform_conv(ir_builder *b, ir_node *n) {
-    const ir_graph *g = b->region->graph;
     ir_ctx *c = b->m->ctx;
     deform *d = &(deform){.b = b, .n = n};
     ir_value *mask = ir_in(n, 4);
     for (uint32_t i = 0; i < n->n_in; i++)
-        if (ir_in(n, i) && !type_is_computable(g, ir_in(n, i)->type)) return false;
-    if (!type_is_computable(g, n->out[0].type) || !set_deform(d)) return false;
+        if (ir_in(n, i) && !can_build_type(b, ir_in(n, i)->type)) return false;
+    if (!can_build_type(b, n->out[0].type) || !set_deform(d)) return false;
     const ir_type *x = n->in[0].value->type, *w = n->in[1].value->type;
     ir_value *v = apply_mask(d, sample_taps(d), mask);
     const ir_dim *rows[IR_MAX_RANK] = {x->dims[0], ir_dim_mul(c, x->dims[1], constant(d, d->taps))};

@@ -268,19 +268,18 @@ static bool find_length(dft *d, const ir_node *n, const ir_dim *size) {
 
 bool decompose_dft(ir_builder *b, ir_node *n) {
     ir_value *x = n->in[0].value;
-    const ir_graph *g = b->region->graph;
     const ir_type *t = x->type;
     int64_t axis = -2, parts;
     dft d = {.b = b,
              .c = b->m->ctx,
              .inverse = ir_attr_int(n, "inverse", 0) != 0,
              .half = ir_attr_int(n, "onesided", 0) != 0};
-    if (!type_is_computable(g, t) || (ir_in(n, 2) && !ir_value_const_i64(ir_in(n, 2), &axis)))
+    if (!can_build_type(b, t) || (ir_in(n, 2) && !ir_value_const_i64(ir_in(n, 2), &axis)))
         return false;
     int32_t at = normal_axis(axis, t->rank), last = t->rank - 2;
     if (at < 0 || at > last) return false;
     bool known = ir_dim_is_const(t->dims[t->rank - 1], &parts);
-    if (!find_length(&d, n, t->dims[at]) || !dims_are_computable(g, &d.length, 1)) return false;
+    if (!find_length(&d, n, t->dims[at]) || !can_build_dims(b, &d.length, 1)) return false;
     d.type = ir_dtype_compute(t->dtype);
     x = build_cast(b, x, d.type);
     if (!known || (d.half && d.inverse)) x = fit(&d, x, last + 1, dim(&d, 2));

@@ -268,7 +268,7 @@ static bool read_operands(einsum *s, ir_node *n) {
     if (n->n_in > MAX_OPERANDS) return false;
     for (uint32_t i = 0; i < n->n_in; i++) {
         const ir_type *t = n->in[i].value->type;
-        if (!type_is_computable(s->b->region->graph, t)) return false;
+        if (!can_build_type(s->b, t)) return false;
         ranks[i] = t->rank;
     }
     const char *equation = ir_attr_string(n, "equation", "");

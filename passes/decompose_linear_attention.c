@@ -120,8 +120,7 @@ static ir_node *build_loop(const linear_attention *a) {
 
 bool decompose_linear_attention(ir_builder *b, ir_node *n) {
     for (uint32_t i = 0; i < n->n_in; i++)
-        if (ir_in(n, i) && !type_is_computable(b->region->graph, n->in[i].value->type))
-            return false;
+        if (ir_in(n, i) && !can_build_type(b, n->in[i].value->type)) return false;
     linear_attention a = {.b = b, .n = n};
     read_dims(&a);
     ir_node *loop = build_loop(&a);

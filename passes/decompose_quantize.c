@@ -58,8 +58,7 @@ static ir_value *beside(ir_builder *b, const ir_node *n, uint32_t i, ir_dtype t)
     int32_t at = normal_axis(axis, x->rank);
     if (at < 0) return NULL;
     if (size <= 0) return with_axes_behind(b, v, x->rank - 1 - at);
-    const ir_graph *g = b->region->graph;
-    bool computable = type_is_computable(g, v->type) && type_is_computable(g, x);
+    bool computable = can_build_type(b, v->type) && can_build_type(b, x);
     if (!computable || x->rank + 1 > IR_MAX_RANK) return NULL;
     return spread_blocks(b, v, x, at, size);
 }

@@ -47,14 +47,13 @@ static ir_value *frames_of(ir_builder *b, ir_value *x, const ir_dim *count, cons
 }
 
 bool decompose_stft(ir_builder *b, ir_node *n) {
-    const ir_graph *g = b->region->graph;
     const ir_type *t = n->in[0].value->type;
     const ir_dim *step[1], *length[1];
-    if (!type_is_computable(g, t) || !type_is_computable(g, n->out[0].type)) return false;
+    if (!can_build_type(b, t) || !can_build_type(b, n->out[0].type)) return false;
     if (ir_value_known_dims(b->m->ctx, n->in[1].value, step, 1) != 1) return false;
     length[0] = ir_in(n, 2) ? n->in[2].value->type->dims[0] : t->dims[1];
     if (ir_in(n, 3) && ir_value_known_dims(b->m->ctx, n->in[3].value, length, 1) != 1) return false;
-    if (!dims_are_computable(g, step, 1) || !dims_are_computable(g, length, 1)) return false;
+    if (!can_build_dims(b, step, 1) || !can_build_dims(b, length, 1)) return false;
     ir_dtype compute = ir_dtype_compute(t->dtype);
     ir_value *x = build_cast(b, n->in[0].value, compute);
     x = frames_of(b, x, n->out[0].type->dims[1], length[0], step[0]);
@@ -67,6 +66,7 @@ bool decompose_stft(ir_builder *b, ir_node *n) {
     ir_node *dft = build_node(b, OP_DFT, in, 3, 1, &half, 1);
     decompose_give(n, 0, build_cast(b, &dft->out[0], t->dtype));
     ir_builder at_dft = ir_build_before(dft);
+    at_dft.sizes = dft;
     if (decompose_dft(&at_dft, dft)) ir_node_remove(dft);
     return true;
 }

@@ -81,9 +81,8 @@ static ir_value *through_products(causal_conv *v, int64_t taps) {
 
 bool decompose_causal_conv(ir_builder *b, ir_node *n) {
     const ir_type *x = n->in[0].value->type, *w = n->in[1].value->type;
-    const ir_graph *g = b->region->graph;
     int64_t taps = 0;
-    if (!type_is_computable(g, x) || !type_is_computable(g, w)) return false;
+    if (!can_build_type(b, x) || !can_build_type(b, w)) return false;
     bool few = ir_dim_is_const(w->dims[2], &taps) && taps <= MAX_TAPS;
     bool plain = strcmp(ir_attr_string(n, "activation", "none"), "none") == 0;
     if (!few && plain && ir_in(n, 3)) return false;

@@ -108,14 +108,13 @@ static ir_value *extend(ir_builder *b, ir_value *x, const ir_dim *const *sizes) 
 bool decompose_max_unpool(ir_builder *b, ir_node *n) {
     ir_ctx *c = b->m->ctx;
     ir_value *x = n->in[0].value;
-    const ir_graph *g = b->region->graph;
     const ir_type *t = n->out[0].type;
     const ir_dim *sizes[IR_MAX_RANK];
     const ir_type *it = n->in[1].value->type;
-    if (!type_is_computable(g, x->type) || !type_is_computable(g, t) || !type_is_computable(g, it))
+    if (!can_build_type(b, x->type) || !can_build_type(b, t) || !can_build_type(b, it))
         return false;
     pooled_sizes(c, n, x->type, sizes);
-    if (!dims_are_computable(g, sizes, (uint32_t)t->rank)) return false;
+    if (!can_build_dims(b, sizes, (uint32_t)t->rank)) return false;
     const ir_dim *total = ir_dim_const(c, 1);
     for (int32_t i = 0; i < t->rank; i++)
         total = ir_dim_mul(c, total, sizes[i]);
@@ -147,9 +146,8 @@ static ir_value *axis_coordinates(ir_builder *b, ir_dtype t, const ir_dim *n, bo
 bool decompose_affine_grid(ir_builder *b, ir_node *n) {
     ir_value *theta = n->in[0].value, *columns[IR_MAX_RANK];
     const ir_type *out = n->out[0].type;
-    const ir_graph *g = b->region->graph;
     ir_dtype t = ir_dtype_compute(theta->type->dtype);
-    if (!type_is_computable(g, out) || !type_is_computable(g, theta->type)) return false;
+    if (!can_build_type(b, out) || !can_build_type(b, theta->type)) return false;
     uint32_t axes = (uint32_t)out->rank - 2;
     const ir_dim *const *sizes = out->dims + 1;
     bool align = ir_attr_int(n, "align_corners", 0);
@@ -177,10 +175,8 @@ bool decompose_center_crop_pad(ir_builder *b, ir_node *n) {
     ir_ctx *c = b->m->ctx;
     ir_value *x = n->in[0].value;
     const ir_type *in = x->type, *out = n->out[0].type;
-    const ir_graph *g = b->region->graph;
     const ir_dim *pads[2 * IR_MAX_RANK], *zero = ir_dim_const(c, 0), *two = ir_dim_const(c, 2);
-    if (!type_is_computable(g, in) || !type_is_computable(g, out) ||
-        2 * out->rank > IR_MAX_RANK * 2)
+    if (!can_build_type(b, in) || !can_build_type(b, out) || 2 * out->rank > IR_MAX_RANK * 2)
         return false;
     for (int32_t i = 0; i < out->rank; i++) {
         const ir_dim *more = ir_dim_sub(c, out->dims[i], in->dims[i]),
@@ -189,7 +185,7 @@ bool decompose_center_crop_pad(ir_builder *b, ir_node *n) {
                              ir_dim_floordiv(c, ir_dim_max(c, less, zero), two));
         pads[out->rank + i] = ir_dim_sub(c, more, pads[i]);
     }
-    if (!dims_are_computable(g, pads, 2 * (uint32_t)out->rank)) return false;
+    if (!can_build_dims(b, pads, 2 * (uint32_t)out->rank)) return false;
     ir_value *list = build_dims(b, pads, 2 * (uint32_t)out->rank);
     return decompose_give(n, 0, build_op2(b, OP_Pad, x, list));
 }
@@ -201,7 +197,7 @@ bool decompose_lrn(ir_builder *b, ir_node *n) {
     ir_ctx *c = b->m->ctx;
     const ir_type *t = n->in[0].value->type;
     int64_t size = ir_attr_int(n, "size", 0);
-    if (!type_is_computable(b->region->graph, t) || t->rank < 2 || size < 1) return false;
+    if (!can_build_type(b, t) || t->rank < 2 || size < 1) return false;
     ir_value *x = build_cast(b, n->in[0].value, ir_dtype_compute(t->dtype));
     const ir_dim *flat[] = {t->dims[0], ir_dim_const(c, 1), t->dims[1], ir_dim_const(c, 1)};
     for (int32_t i = 2; i < t->rank; i++)

@@ -15,41 +15,6 @@ bool same_dims(const ir_type *a, const ir_type *b) {
     return true;
 }
 
-typedef struct symbol_search {
-    const ir_graph *graph;
-    bool all_found;
-} symbol_search;
-
-static bool is_input_dim(const ir_graph *g, const char *symbol) {
-    for (uint32_t p = 0; p < g->body->n_params; p++) {
-        const ir_type *t = g->body->params[p]->type;
-        if (!ir_type_is_ranked(t)) continue;
-        for (int32_t i = 0; i < t->rank; i++)
-            if (ir_dim_is_symbol(t->dims[i]) && ir_dim_symbol_name(t->dims[i]) == symbol)
-                return true;
-        if (g->steps == symbol) return true; /* a constant soon */
-    }
-    return false;
-}
-
-static void look_for_symbol(void *data, const char *symbol) {
-    symbol_search *s = data;
-    s->all_found = s->all_found && is_input_dim(s->graph, symbol);
-}
-
-bool dims_are_computable(const ir_graph *g, const ir_dim *const *dims, uint32_t n) {
-    symbol_search s = {g, true};
-    for (uint32_t i = 0; i < n && s.all_found; i++) {
-        if (ir_dim_is_unknown(dims[i])) return false;
-        ir_dim_each_symbol(dims[i], look_for_symbol, &s);
-    }
-    return s.all_found;
-}
-
-bool type_is_computable(const ir_graph *g, const ir_type *t) {
-    return ir_type_is_ranked(t) && dims_are_computable(g, t->dims, (uint32_t)t->rank);
-}
-
 /* False where a reshape would have to rely on dims being related (N = 1) that only the rest of the model implies. */
 static bool same_elements(ir_ctx *c, const ir_type *a, const ir_type *b) {
     const ir_dim *n = ir_type_elements(c, a), *k = ir_type_elements(c, b);
@@ -57,8 +22,7 @@ static bool same_elements(ir_ctx *c, const ir_type *a, const ir_type *b) {
 }
 
 ir_value *build_reshape_to(ir_builder *b, ir_value *x, const ir_type *t) {
-    if (!type_is_computable(b->region->graph, t) || !same_elements(b->m->ctx, x->type, t))
-        return NULL;
+    if (!can_build_type(b, t) || !same_elements(b->m->ctx, x->type, t)) return NULL;
     return build_reshape(b, x, t->dims, (uint32_t)t->rank);
 }
 

@@ -4,14 +4,12 @@
 
 #include "passes/pass.h"
 
+#include "ir/build.h"
+
 /* Both have the same type, and it is known completely ("?" equals nothing). */
 bool same_type(const ir_value *a, const ir_value *b);
 /* Type known completely, but for the same element type: the same dims. */
 bool same_dims(const ir_type *a, const ir_type *b);
-/* True where the dims can be computed anywhere in the graph: all their symbols are dimensions of its inputs. Symbols that stand
- * for data (the number of nonzeros) or for what a loop makes are not. */
-bool dims_are_computable(const ir_graph *g, const ir_dim *const *dims, uint32_t n);
-bool type_is_computable(const ir_graph *g, const ir_type *t);
 /* Reshape of x to exactly the dims of t; NULL where they are not computable, or not clearly of as many elements. */
 ir_value *build_reshape_to(ir_builder *b, ir_value *x, const ir_type *t);
 /* Reshape, Squeeze, Unsqueeze, Flatten: the same elements in the same order under other dims. */

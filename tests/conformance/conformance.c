@@ -1,7 +1,7 @@
 /* ONNX's own backend tests, run by the reference evaluator or as compiled code.
  *
  *   conformance DATA [CATEGORY…] [--skip FILE]… [--filter TEXT] [--tolerance T] [--symbolic] [--passes LIST] [--compiled] [--bind]
- *               [--verbose]
+ *               [--constant] [--verbose]
  *
  * DATA holds the categories (by default node, simple, pytorch-operator, pytorch-converted), each a folder of cases: model.onnx and
  * test_data_set_0, test_data_set_1, ….
@@ -18,6 +18,9 @@
  *
  * --bind: scalar inputs, and integers of rank 1 (axes, shapes, starts, counts) and scales become constants with the first set's contents, as exporters
  * write them: the official models hand them in as inputs, where compiled code cannot know the shapes that follow from them.
+ *
+ * --constant: every input that is a tensor becomes a constant with the first set's contents, so that the evaluator folds the model within
+ * the passes. What is left (sequences, optionals, random numbers) is computed as without it.
  *
  * Each case runs in a process of its own with a time limit: a crash is one failure, not the end of the run.
  * Tolerance and rules are those of ONNX's runner: relative 1e-3, absolute 1e-7, shapes and types exact. --tolerance: another one,
@@ -47,7 +50,7 @@ typedef enum outcome { PASSED, FAILED, UNSUPPORTED } outcome;
 typedef struct options {
     const char *filter;
     tolerance tolerance;
-    bool verbose, symbolic, compiled, bind;
+    bool verbose, symbolic, compiled, bind, constant;
     bool networks;      /* the cases of this category are files beside each other, not folders */
     const char *passes; /* run on the model first; NULL = none */
 } options;
@@ -175,11 +178,15 @@ static bool is_setting(const ir_value *v) {
     return t->rank == 0 || (t->rank == 1 && (ir_dtype_is_int(t->dtype) || is_scales(v)));
 }
 
-static bool bind_settings(test_case *t, ir_module *m) {
+static bool is_bound(const options *o, const ir_value *v) {
+    return o->constant ? ir_type_is_tensor(v->type) : o->bind && is_setting(v);
+}
+
+static bool bind_inputs(test_case *t, ir_module *m) {
     const ir_region *r = m->graphs->body;
     for (uint32_t i = 0; i < r->n_params; i++) {
         ir_datum d = {0};
-        if (!is_setting(r->params[i])) continue;
+        if (!is_bound(t->options, r->params[i])) continue;
         if (!read_value(t, "input", i, r->params[i]->type, &d)) return false;
         ir_value_replace_uses(r->params[i], ir_module_const(m, d.tensor, NULL));
     }
@@ -196,7 +203,7 @@ static bool run_loaded(test_case *t) {
     const char *path = tl_arena_printf(&t->arena, file, t->folder);
     ir_module *m = fe_import_file(&t->ctx, &t->arena, path,
                                   &(fe_options){.symbolic_inputs = t->options->symbolic});
-    bool ready = m && (!t->options->bind || bind_settings(t, m)) && run_passes(t, m);
+    bool ready = m && bind_inputs(t, m) && run_passes(t, m);
     if (!ready) return finish_reported(t);
     const ir_graph *g = m->graphs;
     if (t->options->compiled &&
@@ -392,6 +399,8 @@ static bool read_arguments(run *s, int argc, char **argv) {
             s->options.compiled = true;
         else if (strcmp(argv[i], "--bind") == 0)
             s->options.bind = true;
+        else if (strcmp(argv[i], "--constant") == 0)
+            s->options.constant = true;
         else if (strcmp(argv[i], "--verbose") == 0)
             s->options.verbose = true;
         else if (argv[i][0] != '-' && !s->data)
@@ -417,7 +426,8 @@ int main(int argc, char **argv) {
     if (!read_arguments(&s, argc, argv)) {
         fprintf(stderr,
                 "usage: %s DATA [CATEGORY...] [--skip FILE] [--filter TEXT] [--tolerance T] "
-                "[--symbolic] [--passes LIST] [--compiled] [--bind] [--verbose]\n",
+                "[--symbolic] [--passes LIST] [--compiled] [--bind] [--constant] "
+                "[--verbose]\n",
                 argv[0]);
         return 2;
     }
