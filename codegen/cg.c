@@ -108,13 +108,14 @@ cg_model *cg_lower(ir_module *m, const cg_options *o) {
 
 /* ---- machine code ------------------------------------------------------------------------------------------------------ */
 
-cg_unit **cg_model_units(const cg_model *model, cg_form form, uint32_t *n) {
+static cg_unit **compile_units(const cg_model *model, cg_form form, bool watch, uint32_t *n) {
     ir_module *m = model->m;
     cg_unit **units = TL_NEW_ARRAY(m->arena, cg_unit *, model->n_variants + 1);
     *n = 0;
     for (uint32_t i = 0; i < model->n_variants; i++) {
         cg_unit_options o = {.target = model->variants[i].target,
-                             .graph_path = model->options->graph_path};
+                             .graph_path = model->options->graph_path,
+                             .watch = watch};
         cg_unit *u = cg_unit_create(m->ctx, model->variants[i].lp, &o);
         if (!u) return NULL;
         units[(*n)++] = u;
@@ -128,6 +129,10 @@ cg_unit **cg_model_units(const cg_model *model, cg_form form, uint32_t *n) {
     return units;
 }
 
+cg_unit **cg_model_units(const cg_model *model, cg_form form, uint32_t *n) {
+    return compile_units(model, form, false, n);
+}
+
 /* ---- in memory ----------------------------------------------------------------------------------------------------------- */
 
 static const void *weights_in_memory(const cg_model *model) {
@@ -139,6 +144,15 @@ static const void *weights_in_memory(const cg_model *model) {
     return p;
 }
 
+/* ThreadSanitizer's own interface has no header for these two. */
+#ifdef __SANITIZE_THREAD__
+enum { IS_WATCHED = true };
+void __tsan_read_range(void *p, long n);
+void __tsan_write_range(void *p, long n);
+#else
+enum { IS_WATCHED = false };
+#endif
+
 #define FUNCTION(name) {#name, (const void *)(uintptr_t)(name)}
 #define MATHS(name)    FUNCTION(name), FUNCTION(name##f)
 
@@ -147,6 +161,10 @@ const tlbc_model *cg_load_model(const cg_model *model) {
     const cg_symbol symbols[] = {{model->weights_symbol, weights_in_memory(model)},
                                  {"tlbc_rt_api", &tlbc_rt_api},
                                  {"tlbc_mark", (const void *)(uintptr_t)model->options->mark},
+#ifdef __SANITIZE_THREAD__
+                                 FUNCTION(__tsan_read_range),
+                                 FUNCTION(__tsan_write_range),
+#endif
                                  FUNCTION(tlbc_rt_barrier),
                                  FUNCTION(tlbc_rt_fail),
                                  FUNCTION(tlbc_rt_invoke),
@@ -192,7 +210,7 @@ const tlbc_model *cg_load_model(const cg_model *model) {
                                  MATHS(rint),
                                  MATHS(trunc)};
     uint32_t n;
-    cg_unit **units = cg_model_units(model, CG_OBJECT, &n);
+    cg_unit **units = compile_units(model, CG_OBJECT, IS_WATCHED, &n);
     cg_jit *j = units ? cg_jit_create(c, symbols, sizeof symbols / sizeof *symbols) : NULL;
     if (!j) return NULL;
     for (uint32_t i = 0; i < n; i++)

@@ -54,6 +54,10 @@ LLVMValueRef emit_unary(emitter *e, lp_op op, lp_type t, LLVMValueRef x);
 LLVMValueRef emit_binary(emitter *e, lp_op op, lp_type t, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef emit_vector(emitter *e, const lp_instr *i);
 LLVMValueRef emit_memory(emitter *e, const lp_instr *i);
+/* Nothing, or calls that tell ThreadSanitizer of an access: to `elements` elements from p on, to one at each of several pointers. */
+void emit_watch(emitter *e, bool write, LLVMValueRef p, LLVMValueRef elements, uint32_t bytes);
+void emit_watch_lanes(emitter *e, bool write, LLVMValueRef pointers, unsigned lanes,
+                      uint32_t bytes);
 LLVMValueRef emit_dot4(emitter *e, unsigned lanes, LLVMValueRef x, LLVMValueRef w,
                        LLVMValueRef sum);
 LLVMValueRef emit_cast(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes);

@@ -34,16 +34,23 @@ static LLVMValueRef address(emitter *e, const lp_instr *i) {
     return LLVMBuildGEP2(e->b, elem, emit_value(i->args[0]), &index, 1, "");
 }
 
+static LLVMValueRef lanes_of(emitter *e, const lp_instr *i) {
+    return LLVMConstInt(LLVMInt64TypeInContext(e->ctx), i->type.lanes, false);
+}
+
 static LLVMValueRef emit_load(emitter *e, const lp_instr *i) {
     LLVMTypeRef type = emit_memory_type(e, i->type);
-    LLVMValueRef x = LLVMBuildLoad2(e->b, type, address(e, i), "");
+    LLVMValueRef p = address(e, i);
+    emit_watch(e, false, p, lanes_of(e, i), elem_bytes(i->type));
+    LLVMValueRef x = LLVMBuildLoad2(e->b, type, p, "");
     LLVMSetAlignment(x, alignment(i));
     return from_memory(e, i->type, x);
 }
 
 static void emit_store(emitter *e, const lp_instr *i) {
-    LLVMValueRef x = to_memory(e, i->type, emit_value(i->args[2]));
-    LLVMSetAlignment(LLVMBuildStore(e->b, x, address(e, i)), alignment(i));
+    LLVMValueRef x = to_memory(e, i->type, emit_value(i->args[2])), p = address(e, i);
+    emit_watch(e, true, p, lanes_of(e, i), elem_bytes(i->type));
+    LLVMSetAlignment(LLVMBuildStore(e->b, x, p), alignment(i));
 }
 
 /* ---- masked --------------------------------------------------------------------------------------------------- */
@@ -112,6 +119,7 @@ static LLVMValueRef emit_load_masked(emitter *e, const lp_instr *i) {
     if (scalar) type = LLVMVectorType(type, 1);
     LLVMValueRef mask = scalar ? scalar_mask(e, n) : lanes_below(e, n, i->type);
     LLVMTypeRef overloads[2] = {type, LLVMTypeOf(p)};
+    emit_watch(e, false, p, clamp(e, n, i->type.lanes), elem_bytes(i->type));
     LLVMValueRef args[3] = {p, mask, LLVMConstNull(type)};
     LLVMValueRef x = masked_call(e, "llvm.masked.load", overloads, args, 3, 0, alignment(i));
     return from_memory(e, i->type, scalar ? first_lane(e, x) : x);
@@ -124,6 +132,7 @@ static void emit_store_masked(emitter *e, const lp_instr *i) {
     if (scalar) x = as_vector_of_one(e, x);
     LLVMValueRef mask = scalar ? scalar_mask(e, n) : lanes_below(e, n, i->type);
     LLVMTypeRef overloads[2] = {LLVMTypeOf(x), LLVMTypeOf(p)};
+    emit_watch(e, true, p, clamp(e, n, i->type.lanes), elem_bytes(i->type));
     masked_call(e, "llvm.masked.store", overloads, (LLVMValueRef[]){x, p, mask}, 3, 1,
                 alignment(i));
 }
@@ -139,6 +148,7 @@ static LLVMValueRef emit_gather(emitter *e, const lp_instr *i) {
     LLVMValueRef p = address(e, i);
     LLVMTypeRef type = emit_memory_type(e, i->type);
     LLVMTypeRef overloads[2] = {type, LLVMTypeOf(p)};
+    emit_watch_lanes(e, false, p, i->type.lanes, elem_bytes(i->type));
     LLVMValueRef args[3] = {p, all_true(e, i->type.lanes), LLVMGetPoison(type)};
     LLVMValueRef x = masked_call(e, "llvm.masked.gather", overloads, args, 3, 0, alignment(i));
     return from_memory(e, i->type, x);
@@ -152,6 +162,7 @@ static void emit_scatter(emitter *e, const lp_instr *i) {
     }
     LLVMValueRef p = address(e, i), x = to_memory(e, i->type, emit_value(i->args[2]));
     LLVMTypeRef overloads[2] = {LLVMTypeOf(x), LLVMTypeOf(p)};
+    emit_watch_lanes(e, true, p, i->type.lanes, elem_bytes(i->type));
     LLVMValueRef args[3] = {x, p, all_true(e, i->type.lanes)};
     masked_call(e, "llvm.masked.scatter", overloads, args, 3, 1, alignment(i));
 }

@@ -93,6 +93,7 @@ cg_unit *cg_unit_create(ir_ctx *c, const lp_module *m, const cg_unit_options *o)
     u->no_passes = o->no_passes;
     u->module = llvm_emit(u->llvm, m,
                           &(llvm_emit_options){.target = &u->target,
+                                               .watch = o->watch,
                                                .builders = &u->builders,
                                                .graph_path = o->graph_path});
     return u;
