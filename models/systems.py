@@ -1,7 +1,7 @@
 """The modules of models/ that have systems to export."""
 import importlib
 
-MODULES = ["tlb"]
+MODULES = ["tlb", "prformer", "crate", "einconv", "mcquic", "funnel"]
 
 
 def systems():

@@ -293,8 +293,9 @@ static decompose_fn *const definitions[OP_COUNT] = {
     [OP_DeformConv] = decompose_deform_conv,
 };
 
-bool decompose_node(ir_builder *b, ir_node *n) {
+bool decompose_node(ir_builder *b, ir_node *n, bool strict) {
     decompose_fn *fn = definitions[n->op];
+    if (strict && n->op == OP_Einsum) fn = decompose_einsum_strict;
     return fn && fn(b, n);
 }
 
@@ -303,7 +304,7 @@ static pass_result visit(pass_ctx *ctx, ir_node *n) {
     if (!definitions[n->op] || !ctx_may(ctx, name)) return PASS_SAME;
     ir_builder b = ir_build_before(n);
     b.sizes = n;
-    if (!decompose_node(&b, n)) return PASS_SAME;
+    if (!decompose_node(&b, n, pass_get_math(ctx->options) == PASS_MATH_STRICT)) return PASS_SAME;
     ctx_take(ctx, name);
     ir_node_remove(n);
     return PASS_CHANGED;

@@ -5,14 +5,17 @@
 #include "ir/build.h"
 
 /* Builds n's definition at b, and makes users of n's results read it; n itself stays, without users. false, with nothing built,
- * where n's operator is not defined by others or the case is not covered (a rank that is not known). */
-bool decompose_node(ir_builder *b, ir_node *n);
+ * where n's operator is not defined by others or the case is not covered (a rank that is not known). `strict`: every bit is as the
+ * operator's definition says. */
+bool decompose_node(ir_builder *b, ir_node *n, bool strict);
 /* For definitions: users of n's result i read v from now on, which takes its name. Always true. */
 bool decompose_give(ir_node *n, uint32_t result, ir_value *v);
 bool decompose_attention(ir_builder *b, ir_node *n);  /* decompose_attention.c */
 bool decompose_class_loss(ir_builder *b, ir_node *n); /* decompose_loss.c */
-bool decompose_einsum(ir_builder *b, ir_node *n);     /* decompose_einsum.c */
-bool decompose_dft(ir_builder *b, ir_node *n);        /* decompose_dft.c */
+/* decompose_einsum.c; strict: no operand's zeros are taken as places where nothing is */
+bool decompose_einsum(ir_builder *b, ir_node *n);
+bool decompose_einsum_strict(ir_builder *b, ir_node *n);
+bool decompose_dft(ir_builder *b, ir_node *n); /* decompose_dft.c */
 /* decompose_signal.c */
 bool decompose_window(ir_builder *b, ir_node *n);
 bool decompose_stft(ir_builder *b, ir_node *n);

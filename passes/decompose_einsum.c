@@ -6,42 +6,21 @@
  * First every operand alone: repeated labels become diagonals, labels that nothing else has are summed. Then operands meet in pairs, in
  * the order of the least arithmetic: of all orders for up to MAX_EXACT operands (dynamic programming over the sets of operands), else the
  * cheapest pair first. A pair's labels are those of the batch (in both, still needed), summed ones (in both, needed no more), and those
- * of one side. Products that sum nothing are elementwise. */
-#include "passes/decompose.h"
+ * of one side. Products that sum nothing are elementwise.
+ *
+ * Constants of zeros and ones that say which elements meet (one per axis of a convolution written as an einsum) are never multiplied
+ * with: the whole may be a convolution (einsum_conv.c); else a product with one is a look-up (einsum_pattern.c), which costs what it
+ * moves and no arithmetic. Both take 0 * x as 0 also where x is infinite: with --math=strict, patterns are tensors like others. */
+#include "passes/einsum.h"
 
-#include "ir/einsum.h"
+#include "passes/decompose.h"
 #include "passes/util.h"
 
 enum {
     MAX_EXACT = 10,
-    MAX_OPERANDS = 64,
-    ASSUMED_SIZE = 64 /* of a dimension only the run knows */
+    ASSUMED_SIZE = 64, /* of a dimension only the run knows */
+    MOVE = 8           /* what an element of a result costs, in multiply-adds */
 };
-
-typedef uint64_t label_set;
-
-/* An operand, or what operands have become. */
-typedef struct factor {
-    ir_value *v;
-    ir_einsum_term term;
-} factor;
-
-typedef struct einsum {
-    ir_builder *b;
-    ir_einsum e;
-    const ir_dim *size[IR_EINSUM_MAX_LABELS];
-    factor factors[MAX_OPERANDS];
-    uint32_t n;
-    tl_arena *arena;
-} einsum;
-
-static label_set bit(uint32_t label) {
-    return (label_set)1 << label;
-}
-
-static label_set labels(const factor *f) {
-    return ir_einsum_labels(&f->term);
-}
 
 /* ---- one operand ---------------------------------------------------------------------------------------------------- */
 
@@ -94,98 +73,16 @@ static void drop_repeated(einsum *s, factor *f) {
 
 static void sum_unneeded(einsum *s, factor *f, label_set needed) {
     for (int32_t i = f->term.rank; i-- > 0;)
-        if (!(needed & bit(f->term.label[i]))) sum_axis(s, f, i);
-}
-
-/* ---- a pair ------------------------------------------------------------------------------------------------------------ */
-
-/* f with its axes in the order of the labels given, and a new axis of 1 for each label it does not have. */
-static ir_value *arranged(einsum *s, const factor *f, const ir_einsum_term *order) {
-    int64_t perm[IR_MAX_RANK], added[IR_MAX_RANK];
-    uint32_t n = 0, n_added = 0;
-    bool sorted = true;
-    for (int32_t i = 0; i < order->rank; i++) {
-        int32_t axis = ir_einsum_axis(&f->term, order->label[i]);
-        if (axis < 0) {
-            added[n_added++] = i;
-            continue;
-        }
-        sorted = sorted && axis == (int32_t)n;
-        perm[n++] = axis;
-    }
-    ir_value *v = sorted ? f->v : build_transpose(s->b, f->v, perm, n);
-    return n_added ? build_op2(s->b, OP_Unsqueeze, v, build_i64s(s->b, added, n_added)) : v;
-}
-
-static void append(ir_einsum_term *t, const ir_einsum_term *from, label_set which) {
-    for (int32_t i = 0; i < from->rank; i++)
-        if (which & bit(from->label[i])) t->label[t->rank++] = from->label[i];
-}
-
-/* v with the axes [batch, batch + n) and the m after them each merged into one. */
-static ir_value *as_matrices(einsum *s, ir_value *v, int32_t batch, int32_t n, int32_t m) {
-    const ir_dim *dims[IR_MAX_RANK + 2];
-    const ir_dim *const *d = v->type->dims;
-    if (n == 1 && m == 1) return v;
-    for (int32_t i = 0; i < batch; i++)
-        dims[i] = d[i];
-    dims[batch] = dims[batch + 1] = ir_dim_const(s->b->m->ctx, 1);
-    for (int32_t i = 0; i < n + m; i++) {
-        const ir_dim **to = &dims[batch + (i >= n)];
-        *to = ir_dim_mul(s->b->m->ctx, *to, d[batch + i]);
-    }
-    return build_reshape(s->b, v, dims, (uint32_t)batch + 2);
-}
-
-/* The product's rows and columns as axes of their own again. */
-static ir_value *from_matrices(einsum *s, ir_value *v, const ir_einsum_term *t, const factor *x,
-                               const factor *y) {
-    const ir_dim *dims[IR_MAX_RANK];
-    int32_t batch = v->type->rank - 2, rows = 0;
-    for (int32_t i = batch; i < t->rank; i++)
-        rows += ir_einsum_axis(&x->term, t->label[i]) >= 0;
-    if (rows == 1 && t->rank == batch + 2) return v;
-    for (int32_t i = 0; i < t->rank; i++) {
-        int32_t in_x = ir_einsum_axis(&x->term, t->label[i]);
-        int32_t in_y = ir_einsum_axis(&y->term, t->label[i]);
-        dims[i] = i < batch   ? v->type->dims[i]
-                  : in_x >= 0 ? x->v->type->dims[in_x]
-                              : y->v->type->dims[in_y];
-    }
-    return build_reshape(s->b, v, dims, (uint32_t)t->rank);
-}
-
-static factor multiply(einsum *s, const factor *x, const factor *y, label_set needed) {
-    label_set lx = labels(x), ly = labels(y), both = lx & ly;
-    factor r = {0};
-    append(&r.term, &x->term, both & needed);
-    int32_t batch = r.term.rank;
-    ir_einsum_term left = r.term, right = r.term;
-    append(&r.term, &x->term, lx & ~ly);
-    append(&r.term, &y->term, ly & ~lx);
-    if (!(both & ~needed)) {
-        r.v = build_op2(s->b, OP_Mul, arranged(s, x, &r.term), arranged(s, y, &r.term));
-        return r;
-    }
-    append(&left, &x->term, lx & ~ly);
-    int32_t rows = left.rank - batch;
-    append(&left, &x->term, both & ~needed);
-    append(&right, &x->term, both & ~needed);
-    int32_t depth = right.rank - batch;
-    append(&right, &y->term, ly & ~lx);
-    ir_value *a = as_matrices(s, arranged(s, x, &left), batch, rows, depth);
-    ir_value *b = as_matrices(s, arranged(s, y, &right), batch, depth, right.rank - batch - depth);
-    r.v = from_matrices(s, build_op2(s->b, OP_MatMul, a, b), &r.term, x, y);
-    return r;
+        if (!(needed & einsum_bit(f->term.label[i]))) sum_axis(s, f, i);
 }
 
 /* ---- the order ------------------------------------------------------------------------------------------------------------- */
 
-static double extent(const einsum *s, label_set set) {
+double einsum_extent(const einsum *s, label_set set) {
     double n = 1;
     for (uint32_t i = 0; i < s->e.n_labels; i++) {
         int64_t size = ASSUMED_SIZE;
-        if (!(set & bit(i))) continue;
+        if (!(set & einsum_bit(i))) continue;
         if (!ir_dim_is_const(s->size[i], &size)) size = ASSUMED_SIZE;
         n *= (double)size;
     }
@@ -193,23 +90,36 @@ static double extent(const einsum *s, label_set set) {
 }
 
 /* Labels that the operands outside of `group` (a set of operands) or the result have. */
-static label_set needed_outside(const einsum *s, uint64_t group) {
+label_set einsum_needed_outside(const einsum *s, uint64_t group) {
     label_set set = ir_einsum_labels(&s->e.out);
     for (uint32_t i = 0; i < s->n; i++)
-        if (!(group >> i & 1)) set |= labels(&s->factors[i]);
+        if (!(group >> i & 1)) set |= factor_labels(&s->factors[i]);
     return set;
 }
 
 static label_set labels_inside(const einsum *s, uint64_t group) {
     label_set set = 0;
     for (uint32_t i = 0; i < s->n; i++)
-        if (group >> i & 1) set |= labels(&s->factors[i]);
+        if (group >> i & 1) set |= factor_labels(&s->factors[i]);
     return set;
 }
 
 /* What is left of a group of operands once they are multiplied. */
 static label_set labels_of_product(const einsum *s, uint64_t group) {
-    return labels_inside(s, group) & needed_outside(s, group);
+    return labels_inside(s, group) & einsum_needed_outside(s, group);
+}
+
+/* p is one pattern, and x is only looked up in it. */
+static bool is_look_up(const einsum *s, uint64_t x, uint64_t p, const label_set *left) {
+    const factor *f = &s->factors[__builtin_ctzll(p)];
+    return !(p & (p - 1)) && einsum_is_lookup(left[x], f, einsum_needed_outside(s, x | p));
+}
+
+/* A product's arithmetic and what it stores; a look-up only stores. `left`: what is left of each group. */
+static double pair_cost(const einsum *s, uint64_t x, uint64_t y, const label_set *left) {
+    double moved = MOVE * einsum_extent(s, left[x | y]);
+    if (is_look_up(s, x, y, left) || is_look_up(s, y, x, left)) return moved;
+    return einsum_extent(s, left[x] | left[y]) + moved;
 }
 
 /* For every group of operands the half that is multiplied last, by the least cost of the whole. */
@@ -223,7 +133,7 @@ static uint64_t *best_halves(const einsum *s) {
         for (uint64_t h = (g - 1) & g; h; h = (h - 1) & g) {
             if (!(h & (g & -g)))
                 continue; /* each division once; the first operand stays on the left */
-            double c = cost[h] + cost[g & ~h] + extent(s, left[h] | left[g & ~h]);
+            double c = cost[h] + cost[g & ~h] + pair_cost(s, h, g & ~h, left);
             if (!half[g] || c < cost[g]) cost[g] = c, half[g] = h;
         }
     }
@@ -235,7 +145,7 @@ static factor multiply_group(einsum *s, const uint64_t *half, uint64_t group) {
     if (!half[group]) return s->factors[first];
     factor x = multiply_group(s, half, half[group]);
     factor y = multiply_group(s, half, group & ~half[group]);
-    return multiply(s, &x, &y, needed_outside(s, group));
+    return einsum_multiply(s, &x, &y, einsum_needed_outside(s, group));
 }
 
 /* Too many operands for all orders: the cheapest pair first. */
@@ -245,12 +155,13 @@ static factor multiply_greedily(einsum *s) {
         double best = -1;
         for (uint32_t i = 0; i < s->n; i++)
             for (uint32_t k = i + 1; k < s->n; k++) {
-                double c = extent(s, labels(&s->factors[i]) | labels(&s->factors[k]));
+                double c = einsum_extent(s, factor_labels(&s->factors[i]) |
+                                                factor_labels(&s->factors[k]));
                 if (best < 0 || c < best) best = c, best_i = i, best_k = k;
             }
         uint64_t pair = (uint64_t)1 << best_i | (uint64_t)1 << best_k;
-        s->factors[best_i] = multiply(s, &s->factors[best_i], &s->factors[best_k],
-                                      needed_outside(s, pair));
+        s->factors[best_i] = einsum_multiply(s, &s->factors[best_i], &s->factors[best_k],
+                                             einsum_needed_outside(s, pair));
         s->factors[best_k] = s->factors[--s->n];
     }
     return s->factors[0];
@@ -265,7 +176,7 @@ static ir_dtype compute_type(ir_dtype t) {
 
 static bool read_operands(einsum *s, ir_node *n) {
     int32_t *ranks = TL_NEW_ARRAY(s->arena, int32_t, n->n_in);
-    if (n->n_in > MAX_OPERANDS) return false;
+    if (n->n_in > EINSUM_MAX_OPERANDS) return false;
     for (uint32_t i = 0; i < n->n_in; i++) {
         const ir_type *t = n->in[i].value->type;
         if (!can_build_type(s->b, t)) return false;
@@ -276,7 +187,7 @@ static bool read_operands(einsum *s, ir_node *n) {
     s->n = n->n_in;
     for (uint32_t i = 0; i < n->n_in; i++) {
         ir_value *v = n->in[i].value;
-        s->factors[i] = (factor){v, s->e.terms[i]};
+        s->factors[i] = (factor){.v = v, .term = s->e.terms[i]};
         for (int32_t k = 0; k < ranks[i]; k++) {
             const ir_dim **size = &s->size[s->e.terms[i].label[k]];
             if (!*size || ir_dim_is(*size, 1)) *size = v->type->dims[k];
@@ -289,7 +200,46 @@ static bool ranks_fit(const einsum *s) {
     return s->e.n_labels + 2 <= IR_MAX_RANK; /* a product has each label once */
 }
 
-bool decompose_einsum(ir_builder *b, ir_node *n) {
+/* Patterns go last: groups of operands that are alike but for names are then multiplied in the same order, and computed once. */
+static void find_patterns(einsum *s) {
+    factor found[EINSUM_MAX_OPERANDS];
+    uint32_t n_found = 0, n = 0;
+    for (uint32_t i = 0; i < s->n; i++) {
+        factor f = s->factors[i];
+        f.pattern = einsum_find_pattern(s, &f);
+        *(f.pattern ? &found[n_found++] : &s->factors[n++]) = f;
+    }
+    memcpy(s->factors + n, found, n_found * sizeof *found);
+}
+
+/* Operands without axes, multiplied together; they wait for the end, where the product's own kernel takes a factor over. NULL without
+ * any, and where there is nothing else. */
+static ir_value *take_scalars(einsum *s) {
+    ir_value *product = NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n; i++) {
+        factor *f = &s->factors[i];
+        bool last = n == 0 && i + 1 == s->n;
+        if (f->term.rank || last)
+            s->factors[n++] = *f;
+        else
+            product = product ? build_op2(s->b, OP_Mul, product, f->v) : f->v;
+    }
+    s->n = n;
+    return product;
+}
+
+static factor multiply_all(einsum *s) {
+    ir_value *scalar = take_scalars(s);
+    uint64_t all = s->n < 64 ? ((uint64_t)1 << s->n) - 1 : UINT64_MAX;
+    factor y;
+    if (!einsum_as_conv(s, &y))
+        y = s->n <= MAX_EXACT ? multiply_group(s, best_halves(s), all) : multiply_greedily(s);
+    if (scalar) y.v = build_op2(s->b, OP_Mul, y.v, scalar);
+    return y;
+}
+
+static bool decompose(ir_builder *b, ir_node *n, bool patterns) {
     einsum s = {.b = b, .arena = b->m->arena};
     if (!read_operands(&s, n) || !ranks_fit(&s)) return false;
     ir_dtype type = n->out[0].type->dtype;
@@ -299,8 +249,16 @@ bool decompose_einsum(ir_builder *b, ir_node *n) {
         take_diagonals(&s, &s.factors[i]);
     }
     for (uint32_t i = 0; i < s.n; i++)
-        sum_unneeded(&s, &s.factors[i], needed_outside(&s, (uint64_t)1 << i));
-    uint64_t all = s.n < 64 ? ((uint64_t)1 << s.n) - 1 : UINT64_MAX;
-    factor y = s.n <= MAX_EXACT ? multiply_group(&s, best_halves(&s), all) : multiply_greedily(&s);
-    return decompose_give(n, 0, build_cast(b, arranged(&s, &y, &s.e.out), type));
+        sum_unneeded(&s, &s.factors[i], einsum_needed_outside(&s, (uint64_t)1 << i));
+    if (patterns) find_patterns(&s);
+    factor y = multiply_all(&s);
+    return decompose_give(n, 0, build_cast(b, einsum_arranged(&s, &y, &s.e.out), type));
+}
+
+bool decompose_einsum(ir_builder *b, ir_node *n) {
+    return decompose(b, n, true);
+}
+
+bool decompose_einsum_strict(ir_builder *b, ir_node *n) {
+    return decompose(b, n, false);
 }
