@@ -1,5 +1,7 @@
 #include "ir/cost.h"
 
+#include "ir/band.h"
+
 static const ir_dim *region_flops(ir_ctx *c, const ir_region *r);
 
 static const ir_dim *elements_of(ir_ctx *c, const ir_value *v) {
@@ -18,11 +20,22 @@ static const ir_dim *multiply_adds(ir_ctx *c, const ir_dim *a, const ir_dim *b) 
     return ir_dim_mul(c, ir_dim_const(c, 2), ir_dim_mul(c, a, b));
 }
 
-/* Scores and mixing: every element of Q, and of the result, meets every key. */
+/* Keys that a query of LocalAttention sees. */
+static const ir_dim *local_keys(ir_ctx *c, const ir_node *n, const ir_dim *keys) {
+    ir_band band = ir_band_of(n);
+    int64_t all = INT64_MAX, span;
+    ir_dim_is_const(keys, &all);
+    span = ir_band_span(&band, 1, all);
+    return span == INT64_MAX ? keys : ir_dim_const(c, span);
+}
+
+/* Scores and mixing: every element of Q, and of the result, meets every key that it sees; half of those of a causal mask count as all. */
 static const ir_dim *attention_flops(ir_ctx *c, const ir_node *n) {
-    const ir_value *q = ir_in(n, 0), *k = ir_in(n, 1), *past = ir_in(n, 4);
+    const ir_value *q = ir_in(n, 0), *k = ir_in(n, 1);
+    const ir_value *past = n->op == OP_Attention ? ir_in(n, 4) : NULL;
     const ir_dim *keys = dim_of(c, k, -2);
     if (past) keys = ir_dim_add(c, keys, dim_of(c, past, -2));
+    if (n->op == OP_LocalAttention) keys = local_keys(c, n, keys);
     const ir_dim *both = ir_dim_add(c, elements_of(c, q), elements_of(c, ir_out(n, 0)));
     return multiply_adds(c, both, keys);
 }
@@ -107,6 +120,7 @@ const ir_dim *ir_node_flops(ir_ctx *c, const ir_node *n) {
     case OP_ConvPacked:
         return conv_flops(c, n);
     case OP_Attention:
+    case OP_LocalAttention:
         return attention_flops(c, n);
     case OP_Loop:
     case OP_Recur:

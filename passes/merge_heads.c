@@ -1,4 +1,4 @@
-/* merge_heads: Attention takes over the splitting of rows into heads and their merging.
+/* merge_heads: Attention (LocalAttention, too) takes over the splitting of rows into heads and their merging.
  *
  *   before:  %q4 = Reshape(%q, [B,T,H,h])           after:  %y = Attention<q_num_heads=H, kv_num_heads=H>(%q, %k, %v)
  *            %qt = Transpose<perm=[0,2,1,3]>(%q4)
@@ -100,8 +100,8 @@ static bool can_merge_result(const ir_value *y) {
 }
 
 static bool can_merge(const ir_node *n) {
-    if (n->op != OP_Attention || n->n_out != 1) return false;
-    for (uint32_t i = 4; i < n->n_in; i++)
+    if ((n->op != OP_Attention && n->op != OP_LocalAttention) || n->n_out != 1) return false;
+    for (uint32_t i = 4; i < n->n_in && n->op == OP_Attention; i++)
         if (ir_in(n, i)) return false;
     for (uint32_t i = 0; i < 3; i++)
         if (!can_merge_operand(ir_in(n, i))) return false;
@@ -148,16 +148,18 @@ static ir_value *merge_operand(ir_builder *b, ir_value *v) {
 }
 
 static ir_node *build_merged(ir_builder *b, ir_node *n) {
-    ir_value *in[4];
-    for (uint32_t i = 0; i < n->n_in && i < 4; i++)
+    enum { MAX_OPERANDS = 6, MAX_ATTRS = 12 };
+    ir_value *in[MAX_OPERANDS];
+    uint32_t n_in = n->op == OP_LocalAttention || n->n_in < 4 ? n->n_in : 4;
+    for (uint32_t i = 0; i < n_in; i++)
         in[i] = i < 3 ? merge_operand(b, ir_in(n, i)) : ir_in(n, i);
-    ir_attr attrs[8] = {
+    ir_attr attrs[MAX_ATTRS] = {
         {.name = "q_num_heads", .kind = ATTR_INT, .v.i = dim_value(ir_in(n, 0)->type, 1)},
         {.name = "kv_num_heads", .kind = ATTR_INT, .v.i = dim_value(ir_in(n, 1)->type, 1)}};
     uint32_t n_attrs = 2;
-    for (uint32_t i = 0; i < n->n_attrs && n_attrs < 8; i++)
+    for (uint32_t i = 0; i < n->n_attrs && n_attrs < MAX_ATTRS; i++)
         attrs[n_attrs++] = n->attrs[i];
-    return build_node(b, OP_Attention, in, n->n_in < 4 ? n->n_in : 4, 1, attrs, n_attrs);
+    return build_node(b, n->op, in, n_in, 1, attrs, n_attrs);
 }
 
 /* [B,T,H*h] as the type t, which is [B,T,H,h], or [B,H,T,h] where H or T is 1 */

@@ -20,7 +20,7 @@ const char pipeline_default[] =
     /* steps that have become alike only now */
     "reroll,"
     /* what exporters spelled out is one operator: normalisation, activation functions, attention */
-    "fuse_normalization, fuse_activation, fuse_attention, decompose,"
+    "fuse_normalization, fuse_activation, fuse_attention, decompose, fuse_chunked_attention, dce,"
     /* where that is asked for (--stream), one step of it */
     "stream,"
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads),"

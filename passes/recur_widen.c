@@ -426,6 +426,7 @@ static const widen_rule rules[] = {
     {OP_MatMul, fits_matmul, widen_matmul},
     {OP_Conv, fits_batch, widen_batch},
     {OP_Attention, fits_attention, widen_attention},
+    {OP_LocalAttention, fits_attention, widen_attention},
 };
 
 static const widen_rule elementwise = {OP_None, fits_elementwise, widen_elementwise};

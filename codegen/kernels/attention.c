@@ -22,7 +22,10 @@ typedef struct attention_state {
     lp_value *pq, *pk, *pv, *py, *pm;
     lp_value *qt, *scores, *inverse; /* scratch: [width][block], [keys][block], [block] */
     lp_value *q_base, *k_base, *v_base, *y_base, *m_base; /* of this batch entry and head */
-    lp_value *n_keys;                                     /* that this block can see */
+    lp_value *n_keys; /* that this block can see: rows of the scores */
+    lp_value *prefix,
+        *skipped; /* local: the first rows are keys 0 ... prefix, the others so many further; NULL = 0 */
+    lp_value *first, *begin;   /* local: key of the first query; NULL = 0 */
     lp_value *query, *present; /* first query, number of queries of the block */
 } attention_state;
 
@@ -40,6 +43,9 @@ static lp_value *mul(attention_state *s, lp_value *x, lp_value *y) {
 }
 static lp_value *min(attention_state *s, lp_value *x, lp_value *y) {
     return lp_bin(&s->k.b, LP_min, x, y);
+}
+static lp_value *max(attention_state *s, lp_value *x, lp_value *y) {
+    return lp_bin(&s->k.b, LP_max, x, y);
 }
 static lp_value *stride(attention_state *s, const cg_view *v, int axis) {
     return cg_kernel_dim(&s->k, v->strides[axis]);
@@ -161,6 +167,86 @@ static lp_value *load_mask(attention_state *s, lp_value *key, unsigned v) {
     return lp_gather(b, lp_vec(m->dtype, s->lanes), s->pm, at);
 }
 
+/* ---- neighbourhoods (LocalAttention) -------------------------------------------------------------------------------------- */
+
+/* The key of a row of scores. */
+static lp_value *key_of(attention_state *s, lp_value *row) {
+    if (!s->skipped) return row;
+    lp_value *local = add(s, row, s->skipped);
+    if (!s->prefix) return local;
+    return lp_select(&s->k.b, lp_bin(&s->k.b, LP_lt, row, s->prefix), row, local);
+}
+
+/* The first key of the chunk that is `further` ones behind that of position p, a scalar or a vector. */
+static lp_value *chunk_start(attention_state *s, lp_value *p, unsigned lanes, int64_t further) {
+    lp_builder *b = &s->k.b;
+    lp_value *size = lp_broadcast(b, lp_index(b, s->a->band.chunk), lanes);
+    lp_value *own = lp_bin(b, LP_div, p, size);
+    return mul(s, add(s, own, lp_broadcast(b, lp_index(b, further), lanes)), size);
+}
+
+/* The keys around position p, which is no less than 0: [lo, hi); NULL where that end has no limit. */
+static void band_ends(attention_state *s, lp_value *p, unsigned lanes, lp_value **lo,
+                      lp_value **hi) {
+    lp_builder *b = &s->k.b;
+    const ir_band *band = &s->a->band;
+    int64_t after = band->causal ? 0 : band->after;
+    *lo = *hi = NULL;
+    if (band->before >= 0) *lo = add(s, p, lp_broadcast(b, lp_index(b, -band->before), lanes));
+    if (after >= 0) *hi = add(s, p, lp_broadcast(b, lp_index(b, after + 1), lanes));
+    if (!band->chunk) return;
+    if (band->chunks_before >= 0) {
+        lp_value *start = chunk_start(s, p, lanes, -band->chunks_before);
+        *lo = *lo ? max(s, *lo, start) : start;
+    }
+    lp_value *end = chunk_start(s, p, lanes, 1);
+    *hi = *hi ? min(s, *hi, end) : end;
+}
+
+/* Which queries of vector v see the key. */
+static lp_value *is_seen(attention_state *s, lp_value *key, unsigned v) {
+    lp_builder *b = &s->k.b;
+    const ir_band *band = &s->a->band;
+    lp_value *lo, *hi, *seen = NULL, *p = query_numbers(s, v, false);
+    if (s->first) p = add(s, p, lp_broadcast(b, s->first, s->lanes));
+    band_ends(s, p, s->lanes, &lo, &hi);
+    lp_value *keys = lp_broadcast(b, key, s->lanes);
+    if (lo) seen = lp_bin(b, LP_ge, keys, lo);
+    if (hi) {
+        lp_value *below = lp_bin(b, LP_lt, keys, hi);
+        seen = seen ? lp_bin(b, LP_and, seen, below) : below;
+    }
+    if (!seen) return lp_bin(b, LP_eq, keys, keys);
+    if (!band->prefix) return seen; /* rows begin where `begin` allows it */
+    lp_value *in = lp_bin(b, LP_lt, keys, lp_broadcast(b, lp_index(b, band->prefix), s->lanes));
+    if (band->causal) in = lp_bin(b, LP_and, in, lp_bin(b, LP_le, keys, p));
+    if (s->begin)
+        in = lp_bin(b, LP_and, in, lp_bin(b, LP_ge, keys, lp_broadcast(b, s->begin, s->lanes)));
+    return lp_bin(b, LP_or, seen, in);
+}
+
+/* The rows of scores: the keys of the prefix, then those that the first query of the block or one behind it sees, to those of the last. */
+static void limit_local(attention_state *s) {
+    lp_builder *b = &s->k.b;
+    const ir_band *band = &s->a->band;
+    lp_value *lo, *hi, *ignored, *zero = lp_index(b, 0), *begin = s->begin ? s->begin : zero;
+    lp_value *p = s->first ? add(s, s->first, s->query) : s->query;
+    lp_value *last = plus(s, add(s, p, s->present), -1), *all = s->n_keys;
+    band_ends(s, p, 1, &lo, &ignored);
+    band_ends(s, last, 1, &ignored, &hi);
+    hi = hi ? min(s, hi, all) : all;
+    lo = min(s, lo ? max(s, lo, begin) : begin, hi);
+    if (band->prefix) {
+        s->prefix = min(s, lp_index(b, band->prefix), all);
+        if (band->causal) s->prefix = min(s, s->prefix, plus(s, last, 1));
+        lo = max(s, lo, s->prefix);
+        hi = max(s, hi, s->prefix);
+    }
+    lp_value *local = lp_bin(b, LP_sub, hi, lo);
+    s->n_keys = s->prefix ? add(s, s->prefix, local) : local;
+    s->skipped = s->prefix ? lp_bin(b, LP_sub, lo, s->prefix) : lo;
+}
+
 static lp_value *apply_mask(attention_state *s, lp_value *x, lp_value *key, unsigned v) {
     lp_builder *b = &s->k.b;
     const cg_attention *a = s->a;
@@ -168,6 +254,7 @@ static lp_value *apply_mask(attention_state *s, lp_value *x, lp_value *key, unsi
         lp_value *m = load_mask(s, key, v);
         x = a->mask->dtype == DT_bool ? lp_select(b, m, x, splat(s, -INFINITY)) : add(s, x, m);
     }
+    if (a->local) return lp_select(b, is_seen(s, key, v), x, splat(s, -INFINITY));
     if (!a->causal) return x;
     lp_value *past = lp_broadcast(b, cg_kernel_dim(&s->k, a->past), s->lanes);
     lp_value *seen = lp_bin(b, LP_le, lp_broadcast(b, key, s->lanes),
@@ -175,20 +262,22 @@ static lp_value *apply_mask(attention_state *s, lp_value *x, lp_value *key, unsi
     return lp_select(b, seen, x, splat(s, -INFINITY));
 }
 
-/* Scores of keys [key, key + n_keys); max: running maximum per vector. */
-static void score_tile(attention_state *s, lp_value *key, unsigned n_keys, lp_value **max) {
+/* Scores of rows [row, row + n_keys); max: running maximum per vector. */
+static void score_tile(attention_state *s, lp_value *row, unsigned n_keys, lp_value **max) {
     lp_builder *b = &s->k.b;
-    lp_value *k_at[MAX_KEYS], *acc[MAX_KEYS * MAX_VECTORS];
-    for (unsigned i = 0; i < n_keys; i++)
-        k_at[i] = add(s, s->k_base, mul(s, plus(s, key, i), stride(s, s->a->k, 2)));
+    lp_value *keys[MAX_KEYS], *k_at[MAX_KEYS], *acc[MAX_KEYS * MAX_VECTORS];
+    for (unsigned i = 0; i < n_keys; i++) {
+        keys[i] = key_of(s, plus(s, row, i));
+        k_at[i] = add(s, s->k_base, mul(s, keys[i], stride(s, s->a->k, 2)));
+    }
     for (unsigned i = 0; i < n_keys * s->vectors; i++)
         acc[i] = splat(s, 0);
     score_chain(s, k_at, n_keys, acc);
     for (unsigned i = 0; i < n_keys; i++)
         for (unsigned v = 0; v < s->vectors; v++) {
-            lp_value *at = mul(s, plus(s, key, i), lp_index(b, s->block));
+            lp_value *at = mul(s, plus(s, row, i), lp_index(b, s->block));
             lp_value *x = soft_cap(s, acc[i * s->vectors + v]);
-            x = apply_mask(s, x, plus(s, key, i), v);
+            x = apply_mask(s, x, keys[i], v);
             lp_store(b, s->scores, plus(s, at, v * s->lanes), x);
             max[v] = lp_bin(b, LP_greater, x, max[v]); /* a NaN comes back in the exponentials */
         }
@@ -270,7 +359,7 @@ static void emit_value_tile(attention_state *s, const value_tile *t) {
     for (unsigned i = 0; i < t->rows * t->parts; i++)
         acc[i] = splat(s, 0);
     lp_loop l = lp_for_begin(b, lp_index(b, 0), s->n_keys, lp_index(b, 1), acc, t->rows * t->parts);
-    lp_value *from = add(s, s->v_base, mul(s, l.counter, stride(s, s->a->v, 2)));
+    lp_value *from = add(s, s->v_base, mul(s, key_of(s, l.counter), stride(s, s->a->v, 2)));
     for (unsigned p = 0; p < t->parts; p++)
         v[p] = load_part(s, s->pv, from, t->first + (int64_t)p * s->lanes, s->a->value_width);
     lp_value *weights = add(s, mul(s, l.counter, lp_index(b, s->block)), t->row);
@@ -335,7 +424,7 @@ static void choose_block(attention_state *s) {
     s->block = (int64_t)s->lanes * s->vectors;
 }
 
-/* Keys that the block's queries may look at: up to the mask's end, the entry's length, the last query. */
+/* Keys that the block's queries may look at: up to the mask's end, the entry's length, the last query; their neighbourhood. */
 static void limit_keys(attention_state *s, lp_value *lengths, lp_value *batch) {
     cg_attention *a = s->a;
     lp_builder *b = &s->k.b;
@@ -345,6 +434,7 @@ static void limit_keys(attention_state *s, lp_value *lengths, lp_value *batch) {
         lp_value *at = mul(s, batch, stride(s, a->lengths, 0));
         s->n_keys = min(s, s->n_keys, lp_load(b, LP_I64, lengths, at));
     }
+    if (a->local) limit_local(s);
     if (!a->causal) return;
     lp_value *seen = add(s, s->query, cg_kernel_dim(&s->k, a->past));
     s->n_keys = min(s, s->n_keys, add(s, seen, s->present));
@@ -381,6 +471,23 @@ static const ir_dim *product(cg *g, const ir_dim *x, int64_t y) {
     return ir_dim_mul(g->c, x, cg_dc(g, y));
 }
 
+/* Of a block, at most. */
+static const ir_dim *most_keys(attention_state *s) {
+    cg_attention *a = s->a;
+    int64_t all = INT64_MAX, span;
+    if (!a->local) return a->k->dims[2];
+    ir_dim_is_const(a->k->dims[2], &all);
+    span = ir_band_span(&a->band, s->block, all);
+    return span == INT64_MAX ? a->k->dims[2] : cg_dc(a->g, span);
+}
+
+/* A scalar operand, brought to 0 ... INT32_MAX. */
+static lp_value *read_position(attention_state *s, const cg_view *v) {
+    if (!v) return NULL;
+    lp_value *x = lp_load(&s->k.b, LP_I64, cg_kernel_in(&s->k, v, false), lp_index(&s->k.b, 0));
+    return min(s, max(s, x, lp_index(&s->k.b, 0)), lp_index(&s->k.b, INT32_MAX));
+}
+
 void cg_attention_kernel(cg_attention *a) {
     cg *g = a->g;
     attention_state *s = TL_NEW(g->arena, attention_state);
@@ -395,11 +502,13 @@ void cg_attention_kernel(cg_attention *a) {
     s->py = cg_kernel_out(&s->k, a->y, false);
     if (a->mask) s->pm = cg_kernel_in(&s->k, a->mask, false);
     lp_value *lengths = a->lengths ? cg_kernel_in(&s->k, a->lengths, false) : NULL;
+    s->first = read_position(s, a->first);
+    s->begin = read_position(s, a->begin);
     s->qt = scratch(s, cg_dc(g, a->width * s->block));
-    s->scores = scratch(s, product(g, a->k->dims[2], s->block));
+    s->scores = scratch(s, product(g, most_keys(s), s->block));
     s->inverse = scratch(s, cg_dc(g, s->block));
     lp_loop l = lp_for_begin(&s->k.b, s->k.begin, s->k.end, lp_index(&s->k.b, 1), NULL, 0);
     emit_block(s, l.counter, blocks, lengths);
     lp_for_end(&s->k.b, &l, NULL);
-    cg_kernel_end(&s->k, "Attention width %lld", (long long)a->width);
+    cg_kernel_end(&s->k, "%s width %lld", op_get(a->node->op)->name, (long long)a->width);
 }

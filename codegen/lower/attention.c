@@ -1,7 +1,8 @@
-/* Attention: operands brought to [batch, heads, length, width] by strides alone, then one kernel (codegen/kernels/attention.c). */
+/* Attention and LocalAttention: operands brought to [batch, heads, length, width] by strides alone, then one kernel (codegen/kernels/attention.c). */
 #include "codegen/kernels/attention.h"
 
 enum { Q, K, V, MASK, PAST_K, PAST_V, LENGTHS };
+enum { FIRST = 4, BEGIN }; /* of LocalAttention */
 
 static bool is_contiguous(const cg_view *v) {
     return ir_dim_is(v->strides[v->rank - 1], 1) || ir_dim_is(v->dims[v->rank - 1], 1);
@@ -63,7 +64,7 @@ static void set_mask(cg_attention *a) {
 static bool is_supported(cg *g, const ir_node *n) {
     if (n->n_out > 3 && n->out[3].uses)
         return cg_unsupported(g, n, "scores as a result (pass decompose)");
-    for (uint32_t i = Q; i <= PAST_V; i++) {
+    for (uint32_t i = Q; i <= (n->op == OP_Attention ? PAST_V : MASK); i++) {
         if (!ir_in(n, i)) continue;
         ir_dtype t = ir_in(n, i)->type->dtype;
         if (t != DT_f32 && !(i == MASK && t == DT_bool))
@@ -95,7 +96,7 @@ static void check_shapes(const cg_attention *a) {
         cg_check_equal(g, a->v->dims[i], a->k->dims[i]);
     cg_check_equal(g, a->k->dims[0], a->q->dims[0]);
     cg_check_equal(g, a->k->dims[3], a->q->dims[3]);
-    const ir_value *lengths = ir_in(a->node, LENGTHS);
+    const ir_value *lengths = a->lengths ? ir_in(a->node, LENGTHS) : NULL;
     if (lengths) cg_check_equal(g, lengths->type->dims[0], a->q->dims[0]);
 }
 
@@ -116,24 +117,51 @@ static void run_to(cg_attention *a, const cg_view *dest) {
     cg_copy(g, own, dest);
 }
 
+static cg_attention *new_attention(cg *g, ir_node *n) {
+    cg_attention *a = TL_NEW(g->arena, cg_attention);
+    *a = (cg_attention){.g = g, .node = n, .past = cg_dc(g, 0)};
+    a->softcap = (double)ir_attr_float(n, "softcap", 0);
+    return a;
+}
+
+/* What both operators have, once q, k and v are known. */
+static bool lower_scores(cg_attention *a) {
+    cg *g = a->g;
+    ir_node *n = a->node;
+    if (!set_heads(g, n, a)) return false;
+    check_shapes(a);
+    a->scale = ir_attr_has(n, "scale") ? (double)ir_attr_float(n, "scale", 1)
+                                       : 1 / __builtin_sqrt((double)a->width);
+    set_mask(a);
+    run_to(a, cg_write(g, &n->out[0]));
+    return true;
+}
+
 bool lower_attention(cg *g, ir_node *n) {
     if (!is_supported(g, n)) return false;
     int64_t q_heads = ir_attr_int(n, "q_num_heads", 1),
             kv_heads = ir_attr_int(n, "kv_num_heads", q_heads);
-    cg_attention *a = TL_NEW(g->arena, cg_attention);
-    *a = (cg_attention){.g = g, .node = n, .past = cg_dc(g, 0)};
+    cg_attention *a = new_attention(g, n);
     a->q = heads_of(g, ir_in(n, Q), q_heads);
     a->k = with_past(g, n, heads_of(g, ir_in(n, K), kv_heads), PAST_K, 1);
     a->v = with_past(g, n, heads_of(g, ir_in(n, V), kv_heads), PAST_V, 2);
-    if (!set_heads(g, n, a)) return false;
-    check_shapes(a);
     if (ir_in(n, PAST_K)) a->past = ir_in(n, PAST_K)->type->dims[2];
     if (ir_in(n, LENGTHS)) a->lengths = cg_read(g, ir_in(n, LENGTHS));
-    a->scale = ir_attr_has(n, "scale") ? (double)ir_attr_float(n, "scale", 1)
-                                       : 1 / __builtin_sqrt((double)a->width);
-    a->softcap = (double)ir_attr_float(n, "softcap", 0);
     a->causal = ir_attr_int(n, "is_causal", 0);
-    set_mask(a);
-    run_to(a, cg_write(g, &n->out[0]));
-    return true;
+    return lower_scores(a);
+}
+
+bool lower_local_attention(cg *g, ir_node *n) {
+    if (!is_supported(g, n)) return false;
+    int64_t q_heads = ir_attr_int(n, "q_num_heads", 1),
+            kv_heads = ir_attr_int(n, "kv_num_heads", q_heads);
+    cg_attention *a = new_attention(g, n);
+    a->q = heads_of(g, ir_in(n, Q), q_heads);
+    a->k = heads_of(g, ir_in(n, K), kv_heads);
+    a->v = heads_of(g, ir_in(n, V), kv_heads);
+    a->local = true;
+    a->band = ir_band_of(n);
+    if (ir_in(n, FIRST)) a->first = cg_read(g, ir_in(n, FIRST));
+    if (ir_in(n, BEGIN)) a->begin = cg_read(g, ir_in(n, BEGIN));
+    return lower_scores(a);
 }

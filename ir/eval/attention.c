@@ -5,7 +5,10 @@
  * Forms: 4-D [batch, heads, length, size] or 3-D [batch, length, heads * size] with head counts as attributes; fewer
  * key/value heads than query heads are shared by groups of query heads in order; past keys and values come in front.
  * A mask shorter than the keys masks the rest out. is_causal: position i of the queries sees keys up to past + i.
- * qk_matmul_output shows the scores at one of four stages. Everything in double, rounded where the operator rounds. */
+ * qk_matmul_output shows the scores at one of four stages. Everything in double, rounded where the operator rounds.
+ *
+ * LocalAttention: query i stands at key first + i and sees what ir/band.h says, from key `begin` on. */
+#include "ir/band.h"
 #include "ir/eval/eval_internal.h"
 
 #include <math.h>
@@ -24,7 +27,8 @@ typedef struct attention {
     ev_shape mask_shape;
     int64_t mask_steps[4];
     double scale, softcap;
-    bool is_causal;
+    ir_band band;
+    int64_t begin; /* no query sees a key in front of this one */
     int64_t mode;
     ir_dtype type;
 } attention;
@@ -92,34 +96,43 @@ static bool read_mask(ir_eval *e, const ir_node *n, attention *a) {
     return true;
 }
 
-static bool read_attention(ir_eval *e, const ir_node *n, const ir_datum *const *in, attention *a,
-                           ir_datum *out) {
+static bool read_operands(ir_eval *e, const ir_node *n, const ir_datum *const *in, attention *a) {
     const ir_tensor *q = ev_need(e, n, in, 0), *k = ev_need(e, n, in, 1), *v = ev_need(e, n, in, 2);
     if (!q || !k || !v) return false;
     int64_t q_heads = ir_attr_int(n, "q_num_heads", 0),
             kv_heads = ir_attr_int(n, "kv_num_heads", 0);
-    if (!read_heads(e, n, q, q_heads, &a->q) || !read_heads(e, n, k, kv_heads, &a->k) ||
-        !read_heads(e, n, v, kv_heads, &a->v))
-        return false;
-    const ir_tensor *past_k = ev_tensor(n, in, 4), *past_v = ev_tensor(n, in, 5);
-    a->past = past_k ? ev_shape_of(past_k).dims[2] : 0;
-    ir_tensor *present_k = with_past(e, n, k, past_k, &a->k),
-              *present_v = present_k ? with_past(e, n, v, past_v, &a->v) : NULL;
-    if (!present_v) return false;
+    return read_heads(e, n, q, q_heads, &a->q) && read_heads(e, n, k, kv_heads, &a->k) &&
+           read_heads(e, n, v, kv_heads, &a->v);
+}
+
+/* What both operators have, once keys and values are known. */
+static bool read_scores(ir_eval *e, const ir_node *n, const ir_datum *const *in, attention *a) {
     bool fits = a->k.batch == a->q.batch && a->v.batch == a->q.batch && a->k.size == a->q.size &&
                 a->k.length == a->v.length && a->k.n_heads == a->v.n_heads &&
                 (a->q.n_heads == 0 || (a->k.n_heads && a->q.n_heads % a->k.n_heads == 0));
     if (!fits) return ev_error(e, n, "queries, keys and values do not fit each other");
     a->total = a->k.length;
     a->mask = ev_tensor(n, in, 3);
+    a->scale = ir_attr_has(n, "scale") ? ir_attr_float(n, "scale", 0) : 1 / sqrt((double)a->q.size);
+    a->softcap = ir_attr_float(n, "softcap", 0);
+    a->band = ir_band_of(n);
+    a->type = in[0]->tensor->type->dtype;
+    return true;
+}
+
+static bool read_attention(ir_eval *e, const ir_node *n, const ir_datum *const *in, attention *a,
+                           ir_datum *out) {
+    if (!read_operands(e, n, in, a)) return false;
+    const ir_tensor *k = ev_tensor(n, in, 1), *v = ev_tensor(n, in, 2);
+    const ir_tensor *past_k = ev_tensor(n, in, 4), *past_v = ev_tensor(n, in, 5);
+    a->past = past_k ? ev_shape_of(past_k).dims[2] : 0;
+    ir_tensor *present_k = with_past(e, n, k, past_k, &a->k),
+              *present_v = present_k ? with_past(e, n, v, past_v, &a->v) : NULL;
+    if (!present_v || !read_scores(e, n, in, a)) return false;
     a->kv_lengths = ev_tensor(n, in, 6);
     if (a->kv_lengths && ir_tensor_elements(a->kv_lengths) != (size_t)a->q.batch)
         return ev_error(e, n, "nonpad_kv_seqlen needs one length per batch entry");
-    a->scale = ir_attr_has(n, "scale") ? ir_attr_float(n, "scale", 0) : 1 / sqrt((double)a->q.size);
-    a->softcap = ir_attr_float(n, "softcap", 0);
-    a->is_causal = ir_attr_int(n, "is_causal", 0) != 0;
     a->mode = ir_attr_int(n, "qk_matmul_output_mode", 0);
-    a->type = q->type->dtype;
     if (n->n_out > 1) out[1].tensor = present_k;
     if (n->n_out > 2) out[2].tensor = present_v;
     return read_mask(e, n, a);
@@ -127,7 +140,7 @@ static bool read_attention(ir_eval *e, const ir_node *n, const ir_datum *const *
 
 /* What is added to the score of query i and key j; -inf: masked out. */
 static double bias_of(const attention *a, int64_t b, int64_t h, int64_t i, int64_t j) {
-    if (a->is_causal && j > a->past + i) return -INFINITY;
+    if (j < a->begin || !ir_band_sees(&a->band, a->past + i, j)) return -INFINITY;
     if (a->kv_lengths && j >= ir_tensor_get_i64(a->kv_lengths, (size_t)b)) return -INFINITY;
     if (!a->mask) return 0;
     if (j >= a->mask_shape.dims[a->mask_shape.rank - 1]) return -INFINITY;
@@ -202,24 +215,44 @@ static void weigh_values(const attention *a, const double *row, int64_t b, int64
     }
 }
 
-bool eval_attention(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
-    attention a = {0};
-    if (!read_attention(e, n, in, &a, out)) return false;
-    bool flat = in[0]->tensor->type->rank == 3;
-    ev_shape s = {4, {a.q.batch, a.q.n_heads, a.q.length, a.v.size}},
-             all = {4, {a.q.batch, a.q.n_heads, a.q.length, a.total}};
-    if (flat) s = (ev_shape){3, {a.q.batch, a.q.length, a.q.n_heads * a.v.size}};
-    ir_tensor *y = ev_alloc(e, n, a.type, &s), *scores = NULL;
-    if (!y || (n->n_out > 3 && !(scores = ev_alloc(e, n, a.type, &all)))) return false;
-    double *row = TL_NEW_ARRAY(e->arena, double, (size_t)a.total + 1);
-    int64_t rows = a.q.batch * a.q.n_heads * a.q.length;
+static bool compute(ir_eval *e, const ir_node *n, const attention *a, bool flat, ir_datum *out) {
+    ev_shape s = {4, {a->q.batch, a->q.n_heads, a->q.length, a->v.size}},
+             all = {4, {a->q.batch, a->q.n_heads, a->q.length, a->total}};
+    if (flat) s = (ev_shape){3, {a->q.batch, a->q.length, a->q.n_heads * a->v.size}};
+    ir_tensor *y = ev_alloc(e, n, a->type, &s), *scores = NULL;
+    if (!y || (n->n_out > 3 && !(scores = ev_alloc(e, n, a->type, &all)))) return false;
+    double *row = TL_NEW_ARRAY(e->arena, double, (size_t)a->total + 1);
+    int64_t rows = a->q.batch * a->q.n_heads * a->q.length;
     for (int64_t r = 0; r < rows; r++) {
-        int64_t i = r % a.q.length, h = r / a.q.length % a.q.n_heads,
-                b = r / a.q.length / a.q.n_heads;
-        attention_row(&a, b, h, i, row, scores);
-        weigh_values(&a, row, b, h, y, result_at(&a, flat, b, h, i));
+        int64_t i = r % a->q.length, h = r / a->q.length % a->q.n_heads,
+                b = r / a->q.length / a->q.n_heads;
+        attention_row(a, b, h, i, row, scores);
+        weigh_values(a, row, b, h, y, result_at(a, flat, b, h, i));
     }
     out[0].tensor = y;
     if (scores) out[3].tensor = scores;
     return true;
+}
+
+bool eval_attention(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
+    attention a = {0};
+    return read_attention(e, n, in, &a, out) &&
+           compute(e, n, &a, in[0]->tensor->type->rank == 3, out);
+}
+
+/* An optional scalar, brought to 0 ... INT32_MAX. */
+static bool read_position(ir_eval *e, const ir_node *n, const ir_tensor *t, int64_t *p) {
+    if (!t) return true;
+    if (!ev_scalar_i64(e, n, t, p)) return false;
+    if (*p > INT32_MAX) *p = INT32_MAX;
+    if (*p < 0) *p = 0;
+    return true;
+}
+
+bool eval_local_attention(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
+    attention a = {0};
+    const ir_tensor *first = ev_tensor(n, in, 4), *begin = ev_tensor(n, in, 5);
+    return read_operands(e, n, in, &a) && read_scores(e, n, in, &a) && read_mask(e, n, &a) &&
+           read_position(e, n, first, &a.past) && read_position(e, n, begin, &a.begin) &&
+           compute(e, n, &a, in[0]->tensor->type->rank == 3, out);
 }

@@ -1,4 +1,5 @@
 /* Matrix products and attention. */
+#include "ir/band.h"
 #include "ir/infer/infer.h"
 
 /* The dims in front of the last two. */
@@ -134,4 +135,42 @@ bool infer_attention(ir_ctx *c, ir_node *n) {
            set_dims(c, n, 2, infer_in(n, V)->dtype, v[0], v[1],
                     ir_dim_add(c, past_length(c, n, PAST_V), v[2]), v[3]) &&
            set_dims(c, n, 3, dtype, q[0], q[1], q[2], total);
+}
+
+/* ---- LocalAttention ---------------------------------------------------------------------------------------------- */
+
+enum { FIRST = 4, BEGIN, LOCAL_OPERANDS };
+
+static bool check_local(ir_ctx *c, const ir_node *n) {
+    ir_band band = ir_band_of(n);
+    const char *problem = ir_band_problem(&band);
+    if (problem) return diag_error(&c->diag, n->loc, "%s", problem);
+    if (n->n_in <= V || n->n_in > LOCAL_OPERANDS || n->n_out != 1)
+        return diag_error(&c->diag, n->loc, "%u inputs and %u outputs, expected 3 to 6 and 1",
+                          n->n_in, n->n_out);
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        const ir_type *t = ir_in(n, i) ? infer_in(n, i) : NULL;
+        if (i <= V && (!t || !ir_type_is_tensor(t) || !ir_dtype_is_float(t->dtype)))
+            return infer_error(c, n, i, "expected a tensor of floats");
+        if (i < FIRST || !t) continue;
+        if (!ir_type_is_tensor(t) || t->dtype != DT_i64)
+            return infer_error(c, n, i, "expected an i64 scalar");
+        if (!infer_expect_rank(c, n, i, 0)) return false;
+    }
+    return true;
+}
+
+/* LocalAttention(Q, K, V, mask, first, begin): operands and result 0 as Attention's. */
+bool infer_local_attention(ir_ctx *c, ir_node *n) {
+    const ir_dim *q[4], *k[4], *v[4];
+    if (!check_local(c, n)) return false;
+    ir_dtype dtype = infer_in(n, Q)->dtype;
+    for (uint32_t i = Q; i <= V; i++)
+        if (!infer_is_ranked(n, i)) return infer_set_unranked(c, n, 0, dtype);
+    if (!head_dims(c, n, Q, "q_num_heads", q) || !head_dims(c, n, K, "kv_num_heads", k) ||
+        !head_dims(c, n, V, "kv_num_heads", v) || !check_attention(c, n, q, k, v))
+        return false;
+    ir_shape packed = {3, {q[0], q[2], ir_dim_mul(c, q[1], v[3])}};
+    return infer_in(n, Q)->rank == 3 ? infer_set_shape(c, n, 0, dtype, &packed)
+                                     : set_dims(c, n, 0, dtype, q[0], q[1], q[2], v[3]);
 }
