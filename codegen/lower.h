@@ -160,6 +160,9 @@ cg_view *cg_view_broadcast(cg *g, const cg_view *v, int32_t rank, const ir_dim *
 /* x[..., start : start + n*step : step, ...] */
 cg_view *cg_view_slice(cg *g, const cg_view *v, int32_t axis, const ir_dim *start,
                        const ir_dim *step, const ir_dim *n);
+/* Positions start + steps[0] * i0 + steps[1] * i1 + ... of the axis, which becomes n axes of these extents. */
+cg_view *cg_view_walk_axis(cg *g, const cg_view *v, int32_t axis, int64_t start,
+                           const int64_t *steps, const ir_dim *const *dims, int32_t n);
 cg_view *cg_view_drop_axis(cg *g, const cg_view *v,
                            int32_t axis); /* axis has extent 1 or index 0 is meant */
 /* The view is all of its buffer, densely: equal pieces of its leading axes are equal pieces of the buffer. */

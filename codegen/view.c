@@ -157,6 +157,20 @@ cg_view *cg_view_slice(cg *g, const cg_view *v, int32_t axis, const ir_dim *star
     return to;
 }
 
+cg_view *cg_view_walk_axis(cg *g, const cg_view *v, int32_t axis, int64_t start,
+                           const int64_t *steps, const ir_dim *const *dims, int32_t n) {
+    cg_view *to = view_alloc(g, v, v->rank - 1 + n);
+    for (int32_t i = 0; i < to->rank; i++) {
+        int32_t from = i < axis ? i : i - n + 1;
+        bool walks = i >= axis && i < axis + n;
+        to->dims[i] = walks ? dims[i - axis] : v->dims[from];
+        to->strides[i] = walks ? ir_dim_mul(g->c, v->strides[axis], cg_dc(g, steps[i - axis]))
+                               : v->strides[from];
+    }
+    to->offset = ir_dim_add(g->c, v->offset, ir_dim_mul(g->c, cg_dc(g, start), v->strides[axis]));
+    return to;
+}
+
 cg_view *cg_view_drop_axis(cg *g, const cg_view *v, int32_t axis) {
     cg_view *to = view_alloc(g, v, v->rank - 1);
     for (int32_t i = 0; i < to->rank; i++) {

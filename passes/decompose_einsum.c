@@ -62,18 +62,43 @@ static void take_diagonals(einsum *s, factor *f) {
     }
 }
 
+static void squeeze_axis(einsum *s, factor *f, int32_t axis) {
+    f->v = build_op2(s->b, OP_Squeeze, f->v, build_i64s(s->b, (int64_t[]){axis}, 1));
+    drop_axis(f, axis);
+}
+
 /* An axis of 1 that others repeat adds nothing but its label. */
 static void drop_repeated(einsum *s, factor *f) {
     for (int32_t i = f->term.rank; i-- > 0;) {
         if (!ir_dim_is(f->v->type->dims[i], 1) || ir_dim_is(s->size[f->term.label[i]], 1)) continue;
-        f->v = build_op2(s->b, OP_Squeeze, f->v, build_i64s(s->b, (int64_t[]){i}, 1));
-        drop_axis(f, i);
+        squeeze_axis(s, f, i);
     }
 }
 
 static void sum_unneeded(einsum *s, factor *f, label_set needed) {
-    for (int32_t i = f->term.rank; i-- > 0;)
-        if (!(needed & einsum_bit(f->term.label[i]))) sum_axis(s, f, i);
+    for (int32_t i = f->term.rank; i-- > 0;) {
+        if (needed & einsum_bit(f->term.label[i])) continue;
+        sum_axis(s, f, i);
+        f->pattern = NULL;
+    }
+}
+
+/* Axes of 1 that several operands have are no axes: they would make batches of one product. The result gets its own back at the end.
+ * Patterns and what meets them stay as they are. */
+static void drop_ones(einsum *s) {
+    label_set shared = 0, seen = 0, of_patterns = 0;
+    for (uint32_t i = 0; i < s->n; i++) {
+        label_set set = factor_labels(&s->factors[i]);
+        shared |= seen & set, seen |= set;
+        if (s->factors[i].pattern) of_patterns |= set;
+    }
+    for (uint32_t i = 0; i < s->n; i++) {
+        factor *f = &s->factors[i];
+        for (int32_t k = f->term.rank; k-- > 0;)
+            if (ir_dim_is(s->size[f->term.label[k]], 1) &&
+                (shared & ~of_patterns & einsum_bit(f->term.label[k])))
+                squeeze_axis(s, f, k);
+    }
 }
 
 /* ---- the order ------------------------------------------------------------------------------------------------------------- */
@@ -248,9 +273,10 @@ static bool decompose(ir_builder *b, ir_node *n, bool patterns) {
         drop_repeated(&s, &s.factors[i]);
         take_diagonals(&s, &s.factors[i]);
     }
+    if (patterns) find_patterns(&s);
+    drop_ones(&s);
     for (uint32_t i = 0; i < s.n; i++)
         sum_unneeded(&s, &s.factors[i], einsum_needed_outside(&s, (uint64_t)1 << i));
-    if (patterns) find_patterns(&s);
     factor y = multiply_all(&s);
     return decompose_give(n, 0, build_cast(b, einsum_arranged(&s, &y, &s.e.out), type));
 }

@@ -76,11 +76,10 @@ static bool read_axes(conv *c) {
 /* Every label of the tensors has one of the four parts, and sizes other than the batch are numbers. */
 static bool read_labels(conv *c) {
     label_set x = factor_labels(c->x) & ~c->space, w = factor_labels(c->w) & ~c->space,
-              out = ir_einsum_labels(&c->s->e.out) & ~c->space;
+              out = ir_einsum_labels(&c->s->e.out) & (x | w);
     c->groups = x & w & out, c->channels = x & w & ~out;
     c->batch = x & out & ~w, c->features = w & out & ~x;
     if ((x | w) & ~(c->groups | c->channels | c->batch | c->features)) return false;
-    if (out & ~(c->groups | c->batch | c->features)) return false;
     for (label_set set = c->groups | c->channels | c->features; set; set &= set - 1)
         if (!ir_dim_is_const(c->s->size[__builtin_ctzll(set)], NULL)) return false;
     return true;

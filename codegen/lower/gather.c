@@ -1,6 +1,6 @@
 /* Reading and writing by index: Gather, GatherElements, GatherND, ScatterElements, ScatterND, TensorScatter, ReverseSequence, OneHot. Indices are checked at run time;
  * one outside its axis fails the run with the node's name and is brought inside, so that nothing is ever read out of bounds.
- * Gather by a number known at compile time, or by a loop's counter, is a view. */
+ * Gather by a number known at compile time, by a loop's counter, or by constants that go evenly ([[0,1,2],[2,3,4]]: windows) is a view. */
 #include "codegen/lower.h"
 
 #include "ir/base/assert.h"
@@ -105,11 +105,52 @@ static bool gather_as_view(cg *g, ir_node *n, int32_t axis) {
     return true;
 }
 
+typedef struct walk {
+    int64_t start, steps[IR_MAX_RANK], least, most;
+} walk;
+
+/* The table's elements are start + sum of steps[i] * index i. */
+static bool read_walk(const ir_tensor *t, walk *w) {
+    int64_t size[IR_MAX_RANK], stride = 1;
+    int32_t rank = t->type->rank;
+    size_t n = ir_tensor_elements(t);
+    if (t->opaque || !n) return false;
+    *w = (walk){.start = ir_tensor_get_i64(t, 0)};
+    w->least = w->most = w->start;
+    for (int32_t i = rank; i-- > 0;) {
+        ir_dim_is_const(t->type->dims[i], &size[i]);
+        w->steps[i] = size[i] > 1 ? ir_tensor_get_i64(t, (size_t)stride) - w->start : 0;
+        *(w->steps[i] < 0 ? &w->least : &w->most) += w->steps[i] * (size[i] - 1);
+        stride *= size[i];
+    }
+    for (size_t at = 0; at < n; at++) {
+        int64_t expected = w->start, rest = (int64_t)at;
+        for (int32_t i = rank; i-- > 0; rest /= size[i])
+            expected += w->steps[i] * (rest % size[i]);
+        if (ir_tensor_get_i64(t, at) != expected) return false;
+    }
+    return true;
+}
+
+/* Constant indices that go evenly and stay inside the axis. */
+static bool gather_as_walk(cg *g, ir_node *n, int32_t axis) {
+    const ir_value *indices = ir_in(n, 1);
+    const cg_view *x = cg_read(g, ir_in(n, 0));
+    walk w;
+    if (!ir_value_is_const(indices) || !read_walk(indices->tensor, &w) || w.least < 0 ||
+        !is_inside(g, cg_dc(g, w.most), x->dims[axis]))
+        return false;
+    cg_set_view(
+        g, &n->out[0],
+        cg_view_walk_axis(g, x, axis, w.start, w.steps, indices->type->dims, indices->type->rank));
+    return true;
+}
+
 bool lower_gather(cg *g, ir_node *n) {
     int32_t rank = ir_in(n, 0)->type->rank;
     int32_t axis = (int32_t)normalised_axis(n, 0, rank);
     bool dest = tl_map_get_ptr(&g->dests, &n->out[0]);
-    if (!dest && gather_as_view(g, n, axis)) return true;
+    if (!dest && (gather_as_view(g, n, axis) || gather_as_walk(g, n, axis))) return true;
     gather *d = TL_NEW(g->arena, gather);
     *d = (gather){.x = cg_read(g, ir_in(n, 0)), .indices = cg_read(g, ir_in(n, 1)), .axis = axis};
     cg_nest *s = nest_over(g, n, n->out[0].type, gather_point, d);
