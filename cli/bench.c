@@ -9,7 +9,7 @@
 
 typedef struct bench_args {
     cli_list inputs, dims, states, streams;
-    const char *cpu, *passes, *skip;
+    const char *cpu, *passes, *skip, *entry;
     int64_t threads, runs, n_streams;
     double seconds;
     bool json, step;
@@ -28,6 +28,8 @@ static const cli_option bench_options[] = {
     CLI_INT(bench_args, n_streams, "streams", "N", "streams in a step (1); needs a symbolic batch"),
     CLI_FLAG(bench_args, json, "json", "one JSON object on standard output"),
     CLI_STRING(bench_args, cpu, "cpu", "CPU", "compile for this processor (.onnx only; native)"),
+    CLI_STRING(bench_args, entry, "entry", "NAME",
+               "entry point of a library that has several (main)"),
     CLI_STRING(bench_args, passes, "passes", "LIST", "pass pipeline (.onnx only; default)"),
     CLI_STRING(bench_args, skip, "skip", "LIST", "passes to leave out (.onnx only)"),
     CLI_LIST(bench_args, states, "state", "IN=OUT[,...]",
@@ -211,7 +213,8 @@ static int bench_main(cli *c) {
                            .passes = args->passes,
                            .skip = args->skip,
                            .states = args->states,
-                           .streams = args->streams};
+                           .streams = args->streams,
+                           .entry = args->entry};
     model_handle h;
     if (!model_open(c, &source, &h)) return cli_report(c);
     bool ok = bench_model(c, args, &h);

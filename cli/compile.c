@@ -8,7 +8,7 @@
 
 typedef struct compile_args {
     const char *output, *emit, *cpu, *passes, *skip, *explain, *math, *weights, *name;
-    cli_list dims, states, streams;
+    cli_list dims, states, streams, entries;
     bool list_cpus, quiet;
 } compile_args;
 
@@ -26,6 +26,8 @@ static const cli_option compile_options[] = {
              "an input and an output that carry one state from step to step"),
     CLI_LIST(compile_args, streams, "stream", "IN:AXIS:CHUNK",
              "make a step function of CHUNK positions along an axis of an input"),
+    CLI_LIST(compile_args, entries, "entry", "NAME=FILE.onnx",
+             "another entry point; states of the same names are one"),
     CLI_STRING(compile_args, math, "math", "LEVEL",
                "how far rounding may change: strict, default, fast (default)"),
     CLI_STRING(compile_args, weights, "weights", "WHERE",
@@ -84,6 +86,8 @@ static const char *describe(cli *c, const compile_args *args) {
         tl_str_printf(&s, " --state %s", args->states.items[i]);
     for (uint32_t i = 0; i < args->streams.n; i++)
         tl_str_printf(&s, " --stream %s", args->streams.items[i]);
+    for (uint32_t i = 0; i < args->entries.n; i++)
+        tl_str_printf(&s, " --entry %s", args->entries.items[i]);
     if (strcmp(args->math, "default")) tl_str_printf(&s, " --math=%s", args->math);
     if (strcmp(args->weights, "embed")) tl_str_printf(&s, " --weights=%s", args->weights);
     if (args->passes) tl_str_printf(&s, " --passes=%s", args->passes);
@@ -156,7 +160,9 @@ static int compile_main(cli *c) {
                               .states = args->states.items,
                               .n_states = args->states.n,
                               .streams = args->streams.items,
-                              .n_streams = args->streams.n};
+                              .n_streams = args->streams.n,
+                              .entries = args->entries.items,
+                              .n_entries = args->entries.n};
     return compile_model(c, args, onnx, &o);
 }
 

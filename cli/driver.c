@@ -119,12 +119,38 @@ static const char *emit_path(driver *d, const struct emit_kind *k) {
 
 /* ---- stages --------------------------------------------------------------------------------------------------- */
 
+/* Names of entries become parts of C identifiers. */
+static bool check_entry_name(driver *d, const char *name) {
+    bool taken = strcmp(name, "main") == 0;
+    for (const ir_graph *g = d->m->graphs; g; g = g->next)
+        taken |= strcmp(g->name, name) == 0;
+    if (!taken && name[0] && strcmp(identifier(d, name), name) == 0) return true;
+    diag_error(&d->ctx.diag, NULL, "--entry '%s': %s", name,
+               taken ? "there is an entry of this name already" : "not a name that C could have");
+    return fail_with(d, TLBC_ERROR_ARGUMENT);
+}
+
+static bool import_entries(driver *d, const fe_options *o) {
+    if (d->options.n_entries) d->m->graphs->name = ir_name(&d->ctx, "main");
+    for (uint32_t i = 0; i < d->options.n_entries; i++) {
+        const char *text = d->options.entries[i], *path;
+        size_t n;
+        if (!cli_split(text, &path, &n)) {
+            diag_error(&d->ctx.diag, NULL, "--entry '%s': expected NAME=FILE.onnx", text);
+            return fail_with(d, TLBC_ERROR_ARGUMENT);
+        }
+        const char *name = ir_name(&d->ctx, tl_arena_strndup(&d->ctx.arena, text, n));
+        if (!check_entry_name(d, name) || !fe_import_another(d->m, path, name, o)) return false;
+    }
+    return true;
+}
+
 static bool import(driver *d) {
-    fe_options o = {0};
+    fe_options o = {.loose_pins = d->options.n_entries > 0};
     stage(d, "import");
     if (!parse_pins(d, &o)) return false;
     d->m = fe_import_file(&d->ctx, &d->arena, d->onnx, &o);
-    return d->m != NULL;
+    return d->m && import_entries(d, &o);
 }
 
 static bool optimise(driver *d) {
@@ -213,13 +239,14 @@ static bool emit_linked(driver *d, unsigned kind, const char *path) {
     cg_weights w = cg_model_weights(d->model);
     const struct unit_parts *objects = unit_results(d, CG_OBJECT);
     if (!objects) return false;
-    cg_link_options o = {.output = path,
-                         .target = &d->targets[0],
-                         .exports = exports,
-                         .n_exports = 1,
-                         .weights = d->cg.weights_file || !w.bytes ? NULL : &w,
-                         .weights_symbol = d->model->weights_symbol,
-                         .alias = tl_arena_printf(&d->arena, "tlbc_model=%s", d->model->symbol)};
+    cg_link_options o = {
+        .output = path,
+        .target = &d->targets[0],
+        .exports = exports,
+        .n_exports = 1,
+        .weights = d->cg.weights_file || !w.bytes ? NULL : &w,
+        .weights_symbol = d->model->weights_symbol,
+        .alias = tl_arena_printf(&d->arena, "tlbc_model=%s", d->model->entries[0].symbol)};
     stage(d, "link");
     bool ok = kind == TLBC_EMIT_SO ? cg_link_shared(&d->ctx, &o, objects->data, objects->n)
                                    : cg_link_relocatable(&d->ctx, &o, objects->data, objects->n);
@@ -249,8 +276,8 @@ static bool emit_loop(driver *d, const char *path) {
     tl_str_init(&text, &d->arena);
     for (uint32_t i = 0; i < d->model->n_variants; i++) {
         if (d->model->n_variants > 1)
-            tl_str_printf(&text, "// %s\n", d->model->variants[i].target->name);
-        lp_module_print(d->model->variants[i].lp, &text);
+            tl_str_printf(&text, "// %s\n", d->model->entries[0].variants[i].target->name);
+        lp_module_print(d->model->entries[0].variants[i].lp, &text);
     }
     return write_text(d, path, &text);
 }

@@ -116,6 +116,8 @@ static void gather_descriptor(cli *c, const tlbc_model *m, inspect_facts *f) {
     f->n_inputs = m->n_inputs;
     f->n_outputs = m->n_outputs;
     gather_states(c, m, f);
+    f->n_entries = m->n_entries;
+    f->entries = m->entries;
     f->weight_bytes = (int64_t)m->weight_bytes;
     f->flops_number = m->flops;
 }

@@ -35,6 +35,8 @@ typedef struct inspect_facts {
     bool compiled;
     const char *made_by, *target, *options;
     const uint8_t *sha256;
+    const tlbc_entry_info *entries; /* of a library that has several */
+    uint32_t n_entries;
     inspect_value *inputs, *outputs, *states;
     uint32_t n_inputs, n_outputs, n_states;
     int64_t state_bytes;  /* of one stream */

@@ -134,7 +134,7 @@ static bool gather_compiled(cli *c, ir_module *m, inspect_facts *f) {
     if (!cg_target_find(&c->ctx, "native", &target)) return false;
     cg_model *model = cg_lower(m, &o);
     if (!model) return false;
-    const cg_variant *v = &model->variants[0];
+    const cg_variant *v = &model->entries[0].variants[0];
     f->cpu = target.cpu;
     f->weight_bytes = model->weight_bytes;
     f->n_kernels = 0;

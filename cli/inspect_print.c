@@ -74,6 +74,8 @@ void inspect_print_text(const inspect_facts *f) {
     print_line("for", f->target);
     print_line("options", f->options);
     print_line("sha256", hash_text(f->sha256, hash));
+    for (uint32_t i = 0; i < f->n_entries; i++)
+        printf("  entry  %-4u %s\n", i, f->entries[i].name);
     print_values("input", f->inputs, f->n_inputs);
     print_values("output", f->outputs, f->n_outputs);
     print_values("state", f->states, f->n_states);

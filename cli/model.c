@@ -48,13 +48,26 @@ static bool open_library(cli *c, const char *path, model_handle *out) {
     return diag_error(c->diag, NULL, "%s", message);
 }
 
+static bool choose_entry(cli *c, const char *entry, model_handle *h) {
+    const tlbc_model *m = entry ? tlbc_entry(h->model, entry) : h->model;
+    if (m) {
+        h->model = m;
+        return true;
+    }
+    diag_error(c->diag, NULL, "the library has no entry point '%s'", entry);
+    for (uint32_t i = 0; i < h->model->n_entries; i++)
+        diag_note(c->diag, NULL, "it has '%s'", h->model->entries[i].name);
+    model_close(h);
+    return false;
+}
+
 bool model_open(cli *c, const model_source *s, model_handle *out) {
     double start = cli_seconds();
     *out = (model_handle){0};
     bool onnx = !strcmp(file_extension(s->path), ".onnx");
     bool ok = onnx ? compile_in_memory(c, s, out) : open_library(c, s->path, out);
     out->open_seconds = cli_seconds() - start;
-    return ok;
+    return ok && choose_entry(c, s->entry, out);
 }
 
 void model_close(model_handle *h) {

@@ -18,6 +18,7 @@ typedef struct model_source {
     const char *cpu; /* NULL = native; only for .onnx */
     const char *passes, *skip;
     cli_list states, streams; /* "h0=hn", "x:1:4"; only for .onnx */
+    const char *entry;        /* of a library with several entry points; NULL = the first */
 } model_source;
 
 typedef struct model_handle {

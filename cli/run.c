@@ -7,7 +7,7 @@
 
 typedef struct run_args {
     cli_list inputs, dims, states, streams;
-    const char *output_dir, *cpu, *passes, *skip;
+    const char *output_dir, *cpu, *passes, *skip, *entry;
     int64_t threads;
     bool random;
 } run_args;
@@ -23,6 +23,8 @@ static const cli_option run_options[] = {
     CLI_LIST(run_args, dims, "dim", "NAME=SIZE",
              "pin a symbolic dimension (.onnx), or its size for --random"),
     CLI_STRING(run_args, cpu, "cpu", "CPU", "compile for this processor (.onnx only; native)"),
+    CLI_STRING(run_args, entry, "entry", "NAME",
+               "entry point of a library that has several (main)"),
     CLI_STRING(run_args, passes, "passes", "LIST", "pass pipeline (.onnx only; default)"),
     CLI_STRING(run_args, skip, "skip", "LIST", "passes to leave out (.onnx only)"),
     CLI_LIST(run_args, states, "state", "IN=OUT[,...]",
@@ -80,7 +82,8 @@ static int run_main(cli *c) {
                            .passes = args->passes,
                            .skip = args->skip,
                            .states = args->states,
-                           .streams = args->streams};
+                           .streams = args->streams,
+                           .entry = args->entry};
     model_handle h;
     if (!model_open(c, &source, &h)) return cli_report(c);
     bool ok = run_model(c, args, h.model);

@@ -155,8 +155,8 @@ bool schedule_measure(cli *c, ir_module *m, const schedule_options *o, schedule 
     if (!loaded) return false;
     *s = (schedule){.name = m->graphs->name,
                     .target = target->cpu,
-                    .steps = model->variants[0].steps,
-                    .n_steps = model->variants[0].n_steps,
+                    .steps = model->entries[0].variants[0].steps,
+                    .n_steps = model->entries[0].variants[0].n_steps,
                     .n_threads = o->threads > 1 ? (uint32_t)o->threads : 1};
     if (s->n_threads > MAX_THREADS)
         return diag_error(c->diag, NULL, "--threads: a schedule shows %d threads at most",

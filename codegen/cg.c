@@ -13,50 +13,66 @@
 
 /* ---- lowering for one CPU ------------------------------------------------------------------------------------------ */
 
-static void begin_variant(cg *g, cg_model *model, uint32_t i, const cg_interface *io) {
-    ir_module *m = model->m;
-    cg_variant *v = &model->variants[i];
-    *v = (cg_variant){.target = &model->options->targets[i],
-                      .lp = lp_module_create(m->ctx, m->arena)};
-    v->main_name = ir_name(m->ctx, tl_arena_printf(m->arena, "%s_main_%u", model->name, i));
-    v->plan_name = ir_name(m->ctx, tl_arena_printf(m->arena, "%s_plan_%u", model->name, i));
-    *g = (cg){.c = m->ctx, .arena = m->arena, .m = m, .target = v->target, .lp = v->lp};
-    g->lines = model->options->lines;
-    g->marked = model->options->mark != NULL;
-    g->mark_data = (int64_t)(intptr_t)model->options->mark_data;
-    tl_map_init(&g->views, m->arena);
-    tl_map_init(&g->dests, m->arena);
-    tl_map_init(&g->trips, m->arena);
-    tl_map_init(&g->definers, m->arena);
-    for (uint32_t s = 0; s < io->symbols.len; s++)
-        tl_vec_push(m->arena, &g->symbol_names, io->symbols.data[s]);
+/* Of the lowering before, what belongs to the module stays: code, weights, and the views of constants. */
+static void begin_entry(cg *g, const cg_entry *e, const cg_options *o) {
+    cg_weight_list weights = g->weights_list;
+    *g = (cg){.c = g->c, .arena = g->arena, .m = g->m, .target = g->target, .lp = g->lp};
+    g->weights_list = weights;
+    g->lines = o->lines;
+    g->marked = o->mark != NULL;
+    g->mark_data = (int64_t)(intptr_t)o->mark_data;
+    tl_map *maps[] = {&g->views, &g->dests, &g->trips, &g->definers};
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+        tl_map_init(maps[i], g->arena);
+    for (uint32_t s = 0; s < e->io->symbols.len; s++)
+        tl_vec_push(g->arena, &g->symbol_names, e->io->symbols.data[s]);
 }
 
-static bool lower_variant(cg *g, cg_variant *v, ir_graph *graph, const cg_interface *io) {
-    if (!cg_lower_graph(g, graph)) return false;
+static bool lower_variant(cg *g, const cg_entry *e, cg_variant *v) {
+    if (!cg_lower_graph(g, e->graph)) return false;
     g->b.func->name = v->main_name;
     cg_plan_memory(g, &v->plan);
     cg_place_buffers(g);
     v->steps = g->steps.data;
     v->n_steps = g->steps.len;
-    cg_emit_plan(g, &v->plan, v->plan_name, io->exprs.data, io->exprs.len);
-    if (g->failed) return false;
-    return lp_module_verify(v->lp, &g->c->diag);
+    cg_emit_plan(g, &v->plan, v->plan_name, e->io->exprs.data, e->io->exprs.len);
+    return !g->failed;
+}
+
+/* The programs of all graphs for one CPU, in one module. */
+static bool lower_target(cg *g, cg_model *model, uint32_t t) {
+    ir_module *m = model->m;
+    *g = (cg){.c = m->ctx, .arena = m->arena, .m = m, .target = &model->options->targets[t]};
+    g->lp = lp_module_create(m->ctx, m->arena);
+    tl_map_init(&g->weights_list.by_tensor, m->arena);
+    for (uint32_t i = 0; i < model->n_entries; i++) {
+        cg_entry *e = &model->entries[i];
+        cg_variant *v = &e->variants[t];
+        *v = (cg_variant){.target = g->target, .lp = g->lp};
+        v->main_name = ir_name(m->ctx, tl_arena_printf(m->arena, "%s_main_%u", e->name, t));
+        v->plan_name = ir_name(m->ctx, tl_arena_printf(m->arena, "%s_plan_%u", e->name, t));
+        begin_entry(g, e, model->options);
+        if (!lower_variant(g, e, v)) return false;
+        e->cells = g->cells;
+        e->failures = g->failures.data;
+        e->n_failures = g->failures.len;
+    }
+    return lp_module_verify(g->lp, &g->c->diag);
 }
 
 /* ---- weights --------------------------------------------------------------------------------------------------------- */
 
 static void collect_weights(cg_model *model, const cg *g) {
     uint32_t n = 0;
-    for (cg_buffer *b = g->weight_buffers; b; b = b->next)
+    for (cg_buffer *b = g->weights_list.first; b; b = b->next)
         n++;
     cg_weight *w = TL_NEW_ARRAY(model->m->arena, cg_weight, n);
     n = 0;
-    for (cg_buffer *b = g->weight_buffers; b; b = b->next)
+    for (cg_buffer *b = g->weights_list.first; b; b = b->next)
         w[n++] = (cg_weight){b->offset, cg_unpacked(model->m->arena, g->c, b->tensor), b->tensor};
     model->weights = w;
     model->n_weights = n;
-    model->weight_bytes = g->weight_bytes;
+    model->weight_bytes = g->weights_list.bytes;
     if (!model->options->weights_file) return;
     cg_weights block = cg_model_weights(model);
     model->weights_hash = cg_weights_hash(&block);
@@ -74,35 +90,53 @@ cg_weights cg_model_weights(const cg_model *model) {
 /* All variants must read the same constants at the same offsets; they do, since they lower the same graph in the same order. */
 static bool same_weights(const cg_model *model, const cg *g) {
     uint32_t i = 0;
-    for (cg_buffer *b = g->weight_buffers; b; b = b->next, i++)
+    for (cg_buffer *b = g->weights_list.first; b; b = b->next, i++)
         if (i >= model->n_weights || model->weights[i].source != b->tensor ||
             model->weights[i].offset != b->offset)
             return false;
     return i == model->n_weights;
 }
 
+/* "model", "model_NAME" */
+static const char *entry_name(const cg_model *model, const ir_graph *g) {
+    tl_arena *a = model->m->arena;
+    if (g == model->m->graphs) return model->name;
+    return tl_arena_printf(a, "%s_%s", model->name, g->name);
+}
+
+static bool collect_entries(cg_model *model) {
+    ir_module *m = model->m;
+    for (const ir_graph *g = m->graphs; g; g = g->next)
+        model->n_entries++;
+    model->entries = TL_NEW_ARRAY(m->arena, cg_entry, model->n_entries);
+    cg_entry *e = model->entries;
+    for (ir_graph *g = m->graphs; g; g = g->next, e++) {
+        cg_interface *io = TL_NEW(m->arena, cg_interface);
+        if (!cg_interface_collect(m, g, m->arena, io)) return false;
+        *e = (cg_entry){.graph = g, .io = io, .name = entry_name(model, g)};
+        e->symbol = tl_arena_printf(m->arena, "%s_model", e->name);
+        e->variants = TL_NEW_ARRAY(m->arena, cg_variant, model->n_variants);
+        e->flops = ir_graph_flops_const(m->ctx, g);
+    }
+    return true;
+}
+
 cg_model *cg_lower(ir_module *m, const cg_options *o) {
-    ir_graph *graph = m->graphs;
-    cg_interface io;
-    if (!cg_interface_collect(m, graph, m->arena, &io)) return NULL;
     cg_model *model = TL_NEW(m->arena, cg_model);
     *model = (cg_model){.m = m, .options = o, .n_variants = o->n_targets};
     model->name = o->name ? o->name : "model";
-    model->symbol = tl_arena_printf(m->arena, "%s_model", model->name);
     model->weights_symbol = tl_arena_printf(m->arena, "%s_weights", model->name);
-    model->variants = TL_NEW_ARRAY(m->arena, cg_variant, o->n_targets);
+    if (!collect_entries(model)) return NULL;
     cg *g = TL_NEW(m->arena, cg);
     for (uint32_t i = 0; i < o->n_targets; i++) {
-        begin_variant(g, model, i, &io);
-        if (!lower_variant(g, &model->variants[i], graph, &io)) return NULL;
+        if (!lower_target(g, model, i)) return NULL;
         if (i == 0)
             collect_weights(model, g);
         else
             TL_ASSERT(same_weights(model, g));
     }
-    model->cells = g->cells;
-    model->flops = ir_graph_flops_const(m->ctx, graph);
-    cg_descriptor_build(model, graph, &io, g->failures.data, g->failures.len);
+    for (uint32_t i = 0; i < model->n_entries; i++)
+        cg_descriptor_build(model, i);
     return model;
 }
 
@@ -113,17 +147,20 @@ static cg_unit **compile_units(const cg_model *model, cg_form form, bool watch, 
     cg_unit **units = TL_NEW_ARRAY(m->arena, cg_unit *, model->n_variants + 1);
     *n = 0;
     for (uint32_t i = 0; i < model->n_variants; i++) {
-        cg_unit_options o = {.target = model->variants[i].target,
-                             .graph_path = model->options->graph_path,
-                             .watch = watch};
-        cg_unit *u = cg_unit_create(m->ctx, model->variants[i].lp, &o);
+        const cg_variant *v = &model->entries[0].variants[i];
+        cg_unit_options o = {
+            .target = v->target, .graph_path = model->options->graph_path, .watch = watch};
+        cg_unit *u = cg_unit_create(m->ctx, v->lp, &o);
         if (!u) return NULL;
         units[(*n)++] = u;
     }
-    cg_unit *data = cg_unit_create_empty(m->ctx, model->variants[0].target);
+    cg_unit *data = cg_unit_create_empty(m->ctx, model->entries[0].variants[0].target);
     if (!data) return NULL;
-    cg_unit_add_data(data, model->symbol, model->descriptor, model->descriptor_bytes, model->relocs,
-                     model->n_relocs, CG_DATA_EXTERNAL);
+    for (uint32_t i = 0; i < model->n_entries; i++) {
+        const cg_entry *e = &model->entries[i];
+        cg_unit_add_data(data, e->symbol, e->descriptor, e->descriptor_bytes, e->relocs,
+                         e->n_relocs, CG_DATA_EXTERNAL);
+    }
     units[(*n)++] = data;
     cg_units_compile(units, *n, form);
     return units;
@@ -215,5 +252,5 @@ const tlbc_model *cg_load_model(const cg_model *model) {
     if (!j) return NULL;
     for (uint32_t i = 0; i < n; i++)
         if (!cg_jit_add(j, units[i])) return NULL;
-    return cg_jit_find(j, model->symbol);
+    return cg_jit_find(j, model->entries[0].symbol);
 }

@@ -37,9 +37,10 @@ typedef struct cg_weight {
     const ir_tensor *source; /* the constant in the graph */
 } cg_weight;
 
+/* The program of one graph for one CPU. */
 typedef struct cg_variant {
     const cg_target *target;
-    lp_module *lp;
+    lp_module *lp; /* of all graphs' programs: kernels that come out the same are one */
     const char *main_name, *plan_name;
     cg_memory_plan plan;
     const struct cg_step *steps;
@@ -47,33 +48,45 @@ typedef struct cg_variant {
 } cg_variant;
 
 struct cg_cells;
+struct cg_interface; /* codegen/descriptor.h */
 
-typedef struct cg_model {
-    ir_module *m;
-    const cg_options *options;
-    const char *name, *symbol, *weights_symbol; /* NAME, NAME_model, NAME_weights */
+/* A graph of the module: an entry point of its own, with a descriptor of its own. */
+typedef struct cg_entry {
+    ir_graph *graph;
+    const char *name,
+        *symbol; /* NAME, NAME_model; of all but the first: NAME_GRAPH, NAME_GRAPH_model */
     cg_variant *variants;
-    uint32_t n_variants;
-    const cg_weight *weights;
-    uint32_t n_weights;
-    int64_t weight_bytes;
-    uint64_t weights_hash;
+    const struct cg_interface *io;
     const struct cg_cells *cells; /* codegen/dynamic.h; NULL = none */
-    /* the descriptor, struct tlbc_model at its start */
+    const char *const *failures;
+    uint32_t n_failures;
+    double flops;
+    /* struct tlbc_model at its start */
     void *descriptor;
     size_t descriptor_bytes;
     const cg_reloc *relocs;
     uint32_t n_relocs;
-    double flops;
+} cg_entry;
+
+typedef struct cg_model {
+    ir_module *m;
+    const cg_options *options;
+    const char *name, *weights_symbol; /* NAME, NAME_weights */
+    cg_entry *entries;                 /* the first one is the model's own */
+    uint32_t n_entries, n_variants;    /* each entry has so many */
+    const cg_weight *weights;
+    uint32_t n_weights;
+    int64_t weight_bytes;
+    uint64_t weights_hash;
 } cg_model;
 
 /* NULL after reporting. Everything lives in the module's arena. */
 cg_model *cg_lower(ir_module *m, const cg_options *o);
-/* Code for every variant and the descriptor as compiled units (descriptor last). Weights are not in them: symbol NAME_weights. */
+/* Code for every variant and the descriptors as compiled units (descriptors last). Weights are not in them: symbol NAME_weights. */
 cg_unit **cg_model_units(const cg_model *model, cg_form form, uint32_t *n);
 /* The constants as one block, in the module's arena. */
 cg_weights cg_model_weights(const cg_model *model);
-/* Compiles into this process. The model lives until the context is released. NULL after reporting. */
+/* Compiles into this process: the first entry. The model lives until the context is released. NULL after reporting. */
 const tlbc_model *cg_load_model(const cg_model *model);
 
 #endif

@@ -3,6 +3,7 @@
 #include "codegen/descriptor.h"
 
 #include "codegen/dynamic.h"
+#include "codegen/program.h"
 
 #include "ir/base/assert.h"
 #include "ir/call.h"
@@ -324,6 +325,8 @@ static void put_state(block *b, size_t at, const ir_graph *g, uint32_t i, bindin
     memcpy(b->data + at + offsetof(tlbc_state_info, bytes), &stored, sizeof stored);
     memcpy(b->data + at + offsetof(tlbc_state_info, stream_axis), &s.stream_axis,
            sizeof s.stream_axis);
+    uint32_t kept = cg_state_is_kept(g, i);
+    memcpy(b->data + at + offsetof(tlbc_state_info, kept), &kept, sizeof kept);
 }
 
 static void put_states(block *b, const ir_graph *g, binding *bind) {
@@ -355,11 +358,11 @@ static void put_interface(block *b, const ir_graph *g, const cg_interface *io) {
     put_states(b, g, &bind);
 }
 
-static void put_variants(block *b, size_t at, const cg_model *model) {
-    size_t list = reserve(b, model->n_variants * sizeof(tlbc_variant));
+static void put_variants(block *b, size_t at, const cg_variant *variants, uint32_t n) {
+    size_t list = reserve(b, n * sizeof(tlbc_variant));
     point_inside(b, at, list);
-    for (uint32_t i = 0; i < model->n_variants; i++) {
-        const cg_variant *v = &model->variants[i];
+    for (uint32_t i = 0; i < n; i++) {
+        const cg_variant *v = &variants[i];
         tlbc_variant out = {.features = v->target->required};
         size_t to = list + i * sizeof out;
         memcpy(b->data + to, &out, sizeof out);
@@ -473,34 +476,55 @@ static void put_dynamic(block *b, size_t at, const cg_cells *c, uint32_t n_outpu
         put_numbers(b, at + offsetof(tlbc_program, output_cells), c->outputs, n_outputs);
 }
 
-static void put_program(block *b, const cg_model *model, const cg_interface *io,
-                        const char *const *failures, uint32_t n_failures, uint32_t n_outputs) {
+static uint32_t most_slots(const cg_variant *variants, uint32_t n) {
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (variants[i].plan.n_slots > most) most = variants[i].plan.n_slots;
+    return most;
+}
+
+static void put_program(block *b, const cg_model *model, const cg_entry *e) {
     size_t at = reserve(b, sizeof(tlbc_program));
     point_inside(b, offsetof(tlbc_model, program), at);
-    uint32_t n_slots = 0;
-    for (uint32_t i = 0; i < model->n_variants; i++)
-        if (model->variants[i].plan.n_slots > n_slots) n_slots = model->variants[i].plan.n_slots;
     tlbc_program p = {.n_variants = model->n_variants,
-                      .n_exprs = io->exprs.len,
-                      .n_slots = n_slots,
-                      .n_failures = n_failures};
+                      .n_exprs = e->io->exprs.len,
+                      .n_slots = most_slots(e->variants, model->n_variants),
+                      .n_failures = e->n_failures};
     p.weights_hash = model->weights_hash;
-    p.stream_symbol = io->stream ? find_symbol(io, io->stream) + 1 : 0;
+    p.stream_symbol = e->io->stream ? find_symbol(e->io, e->io->stream) + 1 : 0;
     memcpy(b->data + at, &p, sizeof p);
-    put_variants(b, at + offsetof(tlbc_program, variants), model);
+    put_variants(b, at + offsetof(tlbc_program, variants), e->variants, model->n_variants);
     if (model->options->weights_file)
         put_string(b, at + offsetof(tlbc_program, weights_file), model->options->weights_file);
     else if (model->weight_bytes)
         point_to(b, at + offsetof(tlbc_program, weights), model->weights_symbol, 0);
-    put_strings(b, at + offsetof(tlbc_program, failures), failures, n_failures);
-    if (model->cells) put_dynamic(b, at, model->cells, n_outputs);
+    put_strings(b, at + offsetof(tlbc_program, failures), e->failures, e->n_failures);
+    if (e->cells) put_dynamic(b, at, e->cells, ir_graph_n_outputs(e->graph));
+}
+
+/* The table of all entries follows the first one's struct; the others point there. */
+static void put_entries(block *b, const cg_model *model, const cg_entry *e) {
+    const cg_entry *first = &model->entries[0];
+    uint32_t n = model->n_entries > 1 ? model->n_entries : 0;
+    size_t table = (sizeof(tlbc_model) + 7) & ~(size_t)7;
+    memcpy(b->data + offsetof(tlbc_model, n_entries), &n, sizeof n);
+    if (!n) return;
+    point_to(b, offsetof(tlbc_model, entries), first->symbol, (int64_t)table);
+    if (e != first) return;
+    size_t at = reserve(b, n * sizeof(tlbc_entry_info));
+    TL_ASSERT(at == table);
+    for (uint32_t i = 0; i < n; i++) {
+        size_t to = at + i * sizeof(tlbc_entry_info);
+        put_string(b, to + offsetof(tlbc_entry_info, name), model->entries[i].graph->name);
+        point_to(b, to + offsetof(tlbc_entry_info, model), model->entries[i].symbol, 0);
+    }
 }
 
 static const char *target_names(const cg_model *model, tl_arena *a) {
     tl_str s;
     tl_str_init(&s, a);
     for (uint32_t i = 0; i < model->n_variants; i++)
-        tl_str_printf(&s, "%s%s", i ? "," : "", model->variants[i].target->name);
+        tl_str_printf(&s, "%s%s", i ? "," : "", model->entries[0].variants[i].target->name);
     return s.data;
 }
 
@@ -522,35 +546,42 @@ static uint32_t chunk_of(const ir_graph *g) {
     return 0;
 }
 
-void cg_descriptor_build(cg_model *model, const ir_graph *g, const cg_interface *io,
-                         const char *const *failures, uint32_t n_failures) {
-    ir_module *m = model->m;
-    block b = {.arena = m->arena, .symbol = model->symbol};
+static tlbc_model numbers_of(const cg_model *model, const cg_entry *e) {
+    const ir_graph *g = e->graph;
     tlbc_model d = {
         .abi_version = TLBC_ABI_VERSION, .struct_size = sizeof d, .n_inputs = ir_graph_n_inputs(g)};
     d.n_outputs = ir_graph_n_outputs(g);
     d.n_states = g->n_states;
     d.chunk = chunk_of(g);
     d.delay = d.chunk ? d.chunk - 1 : 0;
-    d.n_symbols = io->symbols.len;
-    d.flops = model->flops;
+    d.n_symbols = e->io->symbols.len;
+    d.flops = e->flops;
     d.weight_bytes = (uint64_t)model->weight_bytes;
-    memcpy(d.sha256, m->sha256, sizeof d.sha256);
+    memcpy(d.sha256, model->m->sha256, sizeof d.sha256);
+    return d;
+}
+
+void cg_descriptor_build(const cg_model *model, uint32_t i) {
+    cg_entry *e = &model->entries[i];
+    tl_arena *a = model->m->arena;
+    block b = {.arena = a, .symbol = e->symbol};
+    tlbc_model d = numbers_of(model, e);
     size_t at = reserve(&b, sizeof d);
     TL_ASSERT(at == 0);
     memcpy(b.data, &d, sizeof d);
-    put_string(&b, offsetof(tlbc_model, name), model->name);
+    put_entries(&b, model, e);
+    put_string(&b, offsetof(tlbc_model, name), e->name);
     put_string(&b, offsetof(tlbc_model, compiler), COMPILER_NAME);
-    put_string(&b, offsetof(tlbc_model, target), target_names(model, m->arena));
+    put_string(&b, offsetof(tlbc_model, target), target_names(model, a));
     put_string(&b, offsetof(tlbc_model, options),
                model->options->command_line ? model->options->command_line : "");
-    put_strings(&b, offsetof(tlbc_model, symbols), io->symbols.data, io->symbols.len);
+    put_strings(&b, offsetof(tlbc_model, symbols), e->io->symbols.data, d.n_symbols);
     point_to(&b, offsetof(tlbc_model, api), "tlbc_rt_api", 0);
-    put_interface(&b, g, io);
-    put_program(&b, model, io, failures, n_failures, d.n_outputs);
+    put_interface(&b, e->graph, e->io);
+    put_program(&b, model, e);
     qsort(b.relocs.data, b.relocs.len, sizeof *b.relocs.data, by_offset);
-    model->descriptor = b.data;
-    model->descriptor_bytes = b.len;
-    model->relocs = b.relocs.data;
-    model->n_relocs = b.relocs.len;
+    e->descriptor = b.data;
+    e->descriptor_bytes = b.len;
+    e->relocs = b.relocs.data;
+    e->n_relocs = b.relocs.len;
 }

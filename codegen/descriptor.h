@@ -5,14 +5,15 @@
 #include "codegen/cg.h"
 
 /* The symbols of the inputs' dimensions in the order they are bound, and all dimension expressions of inputs and outputs. */
-typedef struct cg_interface {
+typedef struct cg_interface cg_interface;
+struct cg_interface {
     TL_VEC(const char *) symbols;
     TL_VEC(const ir_dim *) exprs;
     const char *stream; /* the symbol that counts streams in the states' shapes; NULL = none */
-} cg_interface;
+};
 
 bool cg_interface_collect(ir_module *m, const ir_graph *g, tl_arena *a, cg_interface *out);
-void cg_descriptor_build(cg_model *model, const ir_graph *g, const cg_interface *io,
-                         const char *const *failures, uint32_t n_failures);
+/* Of entry i, all of which have been lowered. */
+void cg_descriptor_build(const cg_model *model, uint32_t i);
 
 #endif

@@ -70,8 +70,10 @@ static void add_symbol(void *data, const char *symbol) {
     header *h = data;
     for (uint32_t i = 0; i < h->symbols.len; i++)
         if (!strcmp(h->symbols.data[i], symbol)) return;
+    const char *name = parameter_name(
+        h, symbol); /* before there is room for it in the list it looks at */
     tl_vec_push(h->arena, &h->symbols, symbol);
-    tl_vec_push(h->arena, &h->symbol_names, parameter_name(h, symbol));
+    tl_vec_push(h->arena, &h->symbol_names, name);
 }
 
 static void add_tensor(header *h, const char *name, const ir_type *type, bool input) {
@@ -197,6 +199,10 @@ static void print_top(header *h, const ir_module *m) {
         h->name, m->producer ? " from " : "",
         comment_text(h->arena, m->producer ? m->producer : ""), h->name, h->name, verb(h), h->upper,
         h->upper);
+}
+
+static void print_model(header *h, const char *entry) {
+    if (entry) tl_str_printf(h->out, "/* ---- entry point '%s' ---- */\n\n", entry);
     tl_str_printf(
         h->out,
         "/* The model, where its object file is linked into the program (--emit=obj). */\n"
@@ -321,13 +327,22 @@ static void print_run(header *h) {
     tl_str_printf(h->out, "    return tlbc_%s(session, in, out);\n}\n\n", verb(h));
 }
 
-void cg_header_print(const ir_module *m, const char *name, tl_str *out) {
+static header begin_header(const ir_module *m, const ir_graph *g, const char *name, tl_str *out) {
+    if (g != m->graphs) name = tl_arena_printf(m->arena, "%s_%s", name, g->name);
     header h = {.arena = m->arena, .out = out, .name = name, .upper = upper_case(m->arena, name)};
-    collect(&h, m->graphs);
-    print_top(&h, m);
-    for (uint32_t i = 0; i < h.tensors.len; i++)
-        print_constants(&h, &h.tensors.data[i], i < h.n_inputs ? i : i - h.n_inputs);
-    if (h.symbols.len) print_helpers(&h);
-    print_run(&h);
+    collect(&h, g);
+    return h;
+}
+
+void cg_header_print(const ir_module *m, const char *name, tl_str *out) {
+    for (const ir_graph *g = m->graphs; g; g = g->next) {
+        header h = begin_header(m, g, name, out);
+        if (g == m->graphs) print_top(&h, m);
+        print_model(&h, g == m->graphs ? NULL : g->name);
+        for (uint32_t i = 0; i < h.tensors.len; i++)
+            print_constants(&h, &h.tensors.data[i], i < h.n_inputs ? i : i - h.n_inputs);
+        if (h.symbols.len) print_helpers(&h);
+        print_run(&h);
+    }
     tl_str_puts(out, "#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
 }

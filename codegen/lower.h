@@ -76,6 +76,13 @@ typedef struct cg_shape_check {
     int64_t failure;
 } cg_shape_check;
 
+/* Constants that have a place in the block of weights, which is one for all graphs of the module. */
+typedef struct cg_weight_list {
+    cg_buffer *first, *last;
+    int64_t bytes;
+    tl_map by_tensor; /* ir_tensor * -> its cg_buffer * */
+} cg_weight_list;
+
 typedef struct cg_cells cg_cells; /* codegen/dynamic.h */
 typedef struct cg_step cg_step;   /* codegen/steps.h */
 typedef struct cg_scope cg_scope;
@@ -102,8 +109,7 @@ struct cg {
         alone; /* in rounds that each thread runs by itself: no barriers, no shares, buffers of its own */
     cg_buffer *buffers, *last_buffer;
     uint32_t n_buffers;
-    cg_buffer *weight_buffers, *last_weight;
-    int64_t weight_bytes;
+    cg_weight_list weights_list;
     uint32_t epoch; /* number of barriers so far, in program order */
     TL_VEC(const char *) failures;
     TL_VEC(cg_shape_check) checks;

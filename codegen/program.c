@@ -154,18 +154,22 @@ static const ir_dim *type_bytes(cg *g, const ir_type *t) {
     return ir_dim_mul(g->c, ir_type_elements(g->c, t), cg_dc(g, cg_elem_bytes(t->dtype)));
 }
 
-static const cg_view *weight_view(cg *g, ir_value *v) {
-    cg_buffer *b = TL_NEW(g->arena, cg_buffer);
-    *b = (cg_buffer){.kind = CG_WEIGHT, .offset = g->weight_bytes, .tensor = v->tensor};
+static cg_buffer *weight_buffer(cg *g, ir_value *v) {
+    cg_weight_list *list = &g->weights_list;
+    cg_buffer *b = tl_map_get_ptr(&list->by_tensor, v->tensor);
+    if (b) return b;
+    b = TL_NEW(g->arena, cg_buffer);
+    *b = (cg_buffer){.kind = CG_WEIGHT, .offset = list->bytes, .tensor = v->tensor};
     b->bytes = type_bytes(g, v->type);
     size_t bytes = cg_is_packed(v->type->dtype) ? ir_tensor_elements(v->tensor) : v->tensor->bytes;
-    g->weight_bytes += (int64_t)((bytes + 63) & ~(size_t)63);
-    if (g->last_weight)
-        g->last_weight->next = b;
-    else
-        g->weight_buffers = b;
-    g->last_weight = b;
-    return cg_view_dense(g, b, v->type);
+    list->bytes += (int64_t)((bytes + 63) & ~(size_t)63);
+    *(list->last ? &list->last->next : &list->first) = b;
+    tl_map_set_ptr(&list->by_tensor, v->tensor, b);
+    return list->last = b;
+}
+
+static const cg_view *weight_view(cg *g, ir_value *v) {
+    return cg_view_dense(g, weight_buffer(g, v), v->type);
 }
 
 /* Keeps the buffer alive now, and to the end of every loop around us that began after it was made. */
@@ -490,6 +494,10 @@ static bool bind_inputs(cg *g, const ir_graph *graph) {
     return true;
 }
 
+bool cg_state_is_kept(const ir_graph *graph, uint32_t i) {
+    return ir_region_result(graph->body, ir_graph_n_outputs(graph) + i) == ir_graph_state(graph, i);
+}
+
 /* Results are written to the caller's memory, or to the states', by the kernel that makes them, where one does. */
 static const cg_view **assign_outputs(cg *g, const ir_graph *graph) {
     const ir_region *body = graph->body;
@@ -497,6 +505,7 @@ static const cg_view **assign_outputs(cg *g, const ir_graph *graph) {
     const cg_view **views = TL_NEW_ARRAY(g->arena, const cg_view *, n);
     for (uint32_t i = 0; i < n; i++) {
         ir_value *v = ir_region_result(body, i);
+        if (i >= n_out && cg_state_is_kept(graph, i - n_out)) continue;
         if (!check_type(g, NULL, v)) return NULL;
         if (!cg_is_planned_type(g, v->type) || cg_is_cell_value(v)) {
             if (i < n_out) continue; /* handed over when the run has told its shape */

@@ -124,7 +124,8 @@ const ir_type *fe_type(fe_import *im, const ir_loc *loc, const pb_type *t, const
 bool fe_check_ops(fe_import *im);
 
 /* ---- graph.c ---------------------------------------------------------------------------------- */
-bool fe_import_entry(fe_import *im, const fe_frame *frame);
+bool fe_import_entry(fe_import *im, const fe_frame *frame,
+                     const char *name); /* NULL: as the file says */
 /* Fills region r of the node being built from graph g: parameters of the given types, nodes, results.
  * A parameter whose type is NULL takes the declared one. */
 bool fe_import_subgraph(fe_import *im, const fe_scope *outer, const ir_loc *loc, const pb_graph *g,

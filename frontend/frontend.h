@@ -31,6 +31,7 @@ typedef struct fe_options {
     /* Every dimension of every input becomes a symbol of its own, "<input>.d<axis>", whatever the file
      * says: for tests. */
     bool symbolic_inputs;
+    bool loose_pins; /* a pin of a symbol that no input has is no error: there are other files */
     uint64_t
         max_nodes; /* after inlining functions; 0 = a multiple of what the file holds, up to IR_MAX_NODES */
 } fe_options;
@@ -38,6 +39,9 @@ typedef struct fe_options {
 /* NULL after reporting to c->diag. `o` may be NULL. External data is looked for below the folder of
  * `path` and nowhere else. */
 ir_module *fe_import_file(ir_ctx *c, tl_arena *a, const char *path, const fe_options *o);
+/* Adds the graph of another file to the module, behind the graphs there are and under this name: another entry point. A pin need not be
+ * a symbol of it. false after reporting. */
+bool fe_import_another(ir_module *m, const char *path, const char *name, const fe_options *o);
 /* `data` is borrowed and must live as long as the context. `name` stands for the file in messages.
  * External data is refused. */
 ir_module *fe_import_buffer(ir_ctx *c, tl_arena *a, const char *name, const void *data, size_t size,

@@ -154,7 +154,7 @@ static bool import_inputs(fe_import *im, fe_scope *scope, const ir_loc *loc, con
 
 static bool check_pins(fe_import *im) {
     bool ok = true;
-    for (uint32_t i = 0; i < im->o->n_pins; i++)
+    for (uint32_t i = 0; i < im->o->n_pins && !im->o->loose_pins; i++)
         if (!im->pin_used[i])
             ok = diag_error(&im->c->diag, im->s->loc, "no input has a dimension '%s'",
                             im->o->pins[i].symbol);
@@ -190,9 +190,9 @@ static bool finish_outputs(fe_import *im, const ir_loc *loc, const pb_graph *g, 
     return ok;
 }
 
-bool fe_import_entry(fe_import *im, const fe_frame *frame) {
+bool fe_import_entry(fe_import *im, const fe_frame *frame, const char *name) {
     const pb_graph *g = im->model->graph;
-    const char *name = g->name && *g->name ? g->name : "main";
+    if (!name) name = g->name && *g->name ? g->name : "main";
     ir_graph *graph = ir_graph_create(im->m, name);
     fe_scope scope;
     fe_scope_init(&scope, im, NULL, frame, tl_arena_printf(im->s->arena, "graph '%s'", name));

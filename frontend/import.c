@@ -114,16 +114,24 @@ const char *fe_unique_const_name(fe_import *im, const char *name) {
 
 /* ---- the whole -------------------------------------------------------------------------------- */
 
-static void import_init(fe_import *im, fe_source *s, const fe_options *o, fe_message *msg) {
+/* Names of constants that are there already are taken. */
+static void take_const_names(fe_import *im) {
+    for (const ir_const *k = im->m->consts; k; k = k->next)
+        if (k->value.name) unique(im, &im->const_names, k->value.name);
+}
+
+static void import_init(fe_import *im, fe_source *s, const fe_options *o, fe_message *msg,
+                        ir_module *into) {
     static const fe_options defaults;
     *im = (fe_import){.c = s->c, .s = s, .o = o ? o : &defaults, .scratch = &msg->scratch};
     im->model = (const pb_model *)msg->root;
-    im->m = ir_module_create(s->c, s->arena);
+    im->m = into ? into : ir_module_create(s->c, s->arena);
     im->pin_used = TL_NEW_ARRAY(s->arena, bool, im->o->n_pins);
     tl_map *maps[] = {&im->functions, &im->bound,       &im->hints,
                       &im->names,     &im->const_names, &im->op_ids};
     for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++)
         tl_map_init(maps[i], s->arena);
+    take_const_names(im);
 }
 
 /* Functions that call each other twice, forty deep, are a small file and 2^40 nodes: inlining may not
@@ -135,12 +143,12 @@ static uint64_t node_limit(const fe_import *im) {
     return limit < IR_MAX_NODES ? limit : IR_MAX_NODES;
 }
 
-static bool import_model(fe_import *im) {
+static bool import_model(fe_import *im, const char *name) {
     fe_frame frame = {.opsets = (const pb_opset *const *)im->model->opset_import,
                       .n_opsets = im->model->n_opset_import};
     if (!check_model(im) || !fe_collect_functions(im) || !fe_check_ops(im)) return false;
     im->max_nodes = node_limit(im);
-    return fe_import_entry(im, &frame);
+    return fe_import_entry(im, &frame, name);
 }
 
 static void describe(fe_import *im) {
@@ -152,25 +160,32 @@ static void describe(fe_import *im) {
     fe_sha256(im->s->bytes.data, im->s->bytes.size, im->m->sha256);
 }
 
-static ir_module *import_source(fe_source *s, const fe_options *o) {
+/* into, name: another graph of this module, under this name; NULL: a module of its own, the name that the file says. */
+static ir_module *import_source(fe_source *s, const fe_options *o, ir_module *into,
+                                const char *name) {
     fe_message *msg = fe_message_decode(s, &onnx__model_proto__descriptor);
     if (!msg) return NULL;
     fe_import im;
-    import_init(&im, s, o, msg);
-    bool ok = import_model(&im);
-    if (ok) describe(&im);
+    import_init(&im, s, o, msg, into);
+    bool ok = import_model(&im, name);
+    if (ok && !into) describe(&im);
     fe_message_release(msg);
     return ok ? im.m : NULL;
 }
 
 ir_module *fe_import_file(ir_ctx *c, tl_arena *a, const char *path, const fe_options *o) {
     fe_source s;
-    return fe_source_open(&s, c, a, path) ? import_source(&s, o) : NULL;
+    return fe_source_open(&s, c, a, path) ? import_source(&s, o, NULL, NULL) : NULL;
+}
+
+bool fe_import_another(ir_module *m, const char *path, const char *name, const fe_options *o) {
+    fe_source s;
+    return fe_source_open(&s, m->ctx, m->arena, path) && import_source(&s, o, m, name);
 }
 
 ir_module *fe_import_buffer(ir_ctx *c, tl_arena *a, const char *name, const void *data, size_t size,
                             const fe_options *o) {
     fe_source s;
     fe_source_init_buffer(&s, c, a, name, (fe_bytes){data, size});
-    return import_source(&s, o);
+    return import_source(&s, o, NULL, NULL);
 }

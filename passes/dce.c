@@ -161,14 +161,16 @@ static void shrink_loop(dce *s, ir_node *n) {
 
 /* ---- states ------------------------------------------------------------------------------------------------- */
 
-/* A graph with states is the body of a loop around all calls, of which nobody reads the last states. */
+/* A graph with states is the body of a loop around all calls, of which nobody reads the last states. Beside other entry points it may
+ * make states for them. */
 static void shrink_states(dce *s, ir_graph *g) {
     loop_like l = {.body = g->body,
                    .n_carried = g->n_states,
                    .first_param = ir_graph_n_inputs(g),
                    .first_result = ir_graph_n_outputs(g)};
     bool *keep = TL_NEW_ARRAY(s->ctx->scratch, bool, g->n_states);
-    if (!g->n_states || !find_dead(s, &l, keep) || !ctx_take(s->ctx, "state")) return;
+    bool alone = s->ctx->m->graphs == g && !g->next;
+    if (!g->n_states || !alone || !find_dead(s, &l, keep) || !ctx_take(s->ctx, "state")) return;
     detach_dead(&l, keep);
     bool forced = s->forced;
     s->forced = true;

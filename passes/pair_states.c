@@ -3,16 +3,18 @@
  *   before:  graph g(f32[4] %x, f32[8] %h0) => (f32[4] y, f32[8] hn) { ... return %y, %h1 }
  *   after:   graph g(f32[4] %x, state f32[8] %h0 = @zero) => (f32[4] y, state f32[8] h0) { ... return %y, %h1 }
  *
- * The state has the input's name and begins with zeros. Both must have one type, as what is carried keeps its shape. The manager runs
- * this before all other passes, where pairs are asked for. */
+ * The state has the input's name and begins with zeros. Both must have one type, as what is carried keeps its shape. Of several entry points
+ * one at least has the pair; one that has only the input reads the state and leaves it as it is. The manager runs this before all
+ * other passes, where pairs are asked for. */
 #include "ir/base/assert.h"
 #include "passes/pass.h"
 
 #include <string.h>
 
 typedef struct state_pair {
-    tl_sv in, out; /* names, as asked for */
+    tl_sv text, in, out; /* as asked for */
     uint32_t input, output;
+    bool kept; /* the graph has no such output */
 } state_pair;
 
 /* ---- reading the option --------------------------------------------------------------------------------------- */
@@ -23,7 +25,7 @@ static bool next_pair(pass_ctx *ctx, const char **text, state_pair *p) {
     const char *equal = memchr(*text, '=', n);
     if (!equal || equal == *text || equal + 1 == *text + n)
         return diag_error(&ctx->c->diag, NULL, "--state '%s': expected INPUT=OUTPUT[,...]", *text);
-    p->in = (tl_sv){*text, (size_t)(equal - *text)};
+    *p = (state_pair){.text = {*text, n}, .in = {*text, (size_t)(equal - *text)}};
     p->out = (tl_sv){equal + 1, n - p->in.len - 1};
     *text += n + ((*text)[n] == ',');
     return true;
@@ -33,31 +35,38 @@ static void print_choices(tl_str *s, const char *what, bool first, const char *n
     tl_str_printf(s, "%s%s", first ? what : ", ", name ? name : "");
 }
 
-static bool find_input(pass_ctx *ctx, const ir_graph *g, state_pair *p) {
-    tl_str s;
-    tl_str_init(&s, ctx->scratch);
-    for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++) {
-        const char *name = g->body->params[i]->name;
-        p->input = i;
+static bool has_input(const ir_graph *g, state_pair *p) {
+    for (p->input = 0; p->input < ir_graph_n_inputs(g); p->input++) {
+        const char *name = g->body->params[p->input]->name;
         if (name && tl_sv_is(p->in, name)) return true;
-        print_choices(&s, "; its inputs: ", !i, name);
     }
-    return diag_error(&ctx->c->diag, NULL, "--state %.*s=%.*s: the model has no input '%.*s'%s",
-                      (int)p->in.len, p->in.data, (int)p->out.len, p->out.data, (int)p->in.len,
-                      p->in.data, s.len ? s.data : "");
+    return false;
 }
 
-static bool find_output(pass_ctx *ctx, const ir_graph *g, state_pair *p) {
+static bool report_input(pass_ctx *ctx, const ir_graph *g, const state_pair *p) {
     tl_str s;
     tl_str_init(&s, ctx->scratch);
-    for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
-        p->output = i;
-        if (tl_sv_is(p->out, g->outputs[i])) return true;
+    for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++)
+        print_choices(&s, "; its inputs: ", !i, g->body->params[i]->name);
+    return diag_error(&ctx->c->diag, NULL, "--state %.*s: the model has no input '%.*s'%s",
+                      (int)p->text.len, p->text.data, (int)p->in.len, p->in.data,
+                      s.len ? s.data : "");
+}
+
+static bool has_output(const ir_graph *g, state_pair *p) {
+    for (p->output = 0; p->output < ir_graph_n_outputs(g); p->output++)
+        if (tl_sv_is(p->out, g->outputs[p->output])) return true;
+    return false;
+}
+
+static bool report_output(pass_ctx *ctx, const ir_graph *g, const state_pair *p) {
+    tl_str s;
+    tl_str_init(&s, ctx->scratch);
+    for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++)
         print_choices(&s, "; its outputs: ", !i, g->outputs[i]);
-    }
-    return diag_error(&ctx->c->diag, NULL, "--state %.*s=%.*s: the model has no output '%.*s'%s",
-                      (int)p->in.len, p->in.data, (int)p->out.len, p->out.data, (int)p->out.len,
-                      p->out.data, s.len ? s.data : "");
+    return diag_error(&ctx->c->diag, NULL, "--state %.*s: the model has no output '%.*s'%s",
+                      (int)p->text.len, p->text.data, (int)p->out.len, p->out.data,
+                      s.len ? s.data : "");
 }
 
 static const char *type_text(pass_ctx *ctx, const ir_type *t) {
@@ -69,13 +78,12 @@ static const char *type_text(pass_ctx *ctx, const ir_type *t) {
 
 static bool check_types(pass_ctx *ctx, const ir_graph *g, const state_pair *p) {
     const ir_type *in = g->body->params[p->input]->type,
-                  *out = ir_region_result(g->body, p->output)->type;
+                  *out = p->kept ? in : ir_region_result(g->body, p->output)->type;
     if (in == out && ir_type_is_known(in) && in->dtype != DT_str) return true;
     return diag_error(&ctx->c->diag, NULL,
-                      "--state %.*s=%.*s: the input is %s, the output %s; a state is a tensor that "
+                      "--state %.*s: the input is %s, the output %s; a state is a tensor that "
                       "keeps its type from call to call",
-                      (int)p->in.len, p->in.data, (int)p->out.len, p->out.data, type_text(ctx, in),
-                      type_text(ctx, out));
+                      (int)p->text.len, p->text.data, type_text(ctx, in), type_text(ctx, out));
 }
 
 /* ---- pairing -------------------------------------------------------------------------------------------------- */
@@ -99,26 +107,51 @@ static void drop_output(pass_ctx *ctx, ir_graph *g, uint32_t at) {
 }
 
 static void make_state(pass_ctx *ctx, ir_graph *g, const state_pair *p) {
-    ir_value *in = g->body->params[p->input], *next = ir_region_result(g->body, p->output);
+    ir_value *in = g->body->params[p->input],
+             *next = p->kept ? in : ir_region_result(g->body, p->output);
     const char *name = in->name;
-    drop_output(ctx, g, p->output);
+    if (!p->kept) drop_output(ctx, g, p->output);
     ir_value *state = ir_graph_add_state(g, in->type, name, zero(ctx, in->type));
     ir_graph_set_next(g, g->n_states - 1, next == in ? state : next);
     ir_value_replace_uses(in, state);
     ir_region_remove_param(g->body, p->input);
 }
 
+static bool is_state(const ir_graph *g, tl_sv name) {
+    for (uint32_t i = 0; i < g->n_states; i++)
+        if (tl_sv_is(name, ir_graph_state(g, i)->name)) return true;
+    return false;
+}
+
+/* Another entry point has the pair: one before this, where it is a state by now, or one behind. */
+static bool is_elsewhere(const pass_ctx *ctx, const ir_graph *g, const state_pair *p) {
+    state_pair other = *p;
+    for (const ir_graph *h = ctx->m->graphs; h; h = h->next)
+        if (h != g && (is_state(h, p->in) || (has_input(h, &other) && has_output(h, &other))))
+            return true;
+    return false;
+}
+
+static pass_result pair(pass_ctx *ctx, ir_graph *g, state_pair *p) {
+    bool elsewhere = is_elsewhere(ctx, g, p);
+    if (!has_input(g, p)) return elsewhere || report_input(ctx, g, p) ? PASS_SAME : PASS_FAILED;
+    p->kept = !has_output(g, p);
+    if (p->kept && !elsewhere && !report_output(ctx, g, p)) return PASS_FAILED;
+    if (!check_types(ctx, g, p)) return PASS_FAILED;
+    make_state(ctx, g, p);
+    return PASS_CHANGED;
+}
+
 pass_result pass_pair_states(pass_ctx *ctx, ir_graph *g) {
-    bool changed = false;
-    for (uint32_t i = 0; g == ctx->m->graphs && i < ctx->options->n_states; i++) {
+    pass_result result = PASS_SAME;
+    for (uint32_t i = 0; i < ctx->options->n_states; i++) {
         for (const char *text = ctx->options->states[i]; *text;) {
             state_pair p;
-            if (!next_pair(ctx, &text, &p) || !find_input(ctx, g, &p) || !find_output(ctx, g, &p) ||
-                !check_types(ctx, g, &p))
-                return PASS_FAILED;
-            make_state(ctx, g, &p);
-            changed = true;
+            if (!next_pair(ctx, &text, &p)) return PASS_FAILED;
+            pass_result one = pair(ctx, g, &p);
+            if (one == PASS_FAILED) return one;
+            if (one == PASS_CHANGED) result = one;
         }
     }
-    return changed ? PASS_CHANGED : PASS_SAME;
+    return result;
 }

@@ -118,7 +118,7 @@ static tlbc_status rt_session_open(tlbc_session *s, const tlbc_session_options *
     if (status) return status;
     s->team = tlbc_rt_team_create(o->threads ? o->threads : 1);
     if (!s->team) return TLBC_ERROR_MEMORY;
-    status = tlbc_rt_states_open(s, o->streams ? o->streams : 1);
+    status = tlbc_rt_states_open(s, o->streams, o->states_of);
     if (status) return status;
     if (!tlbc_rt_cells_create(s, o, tlbc_rt_team_size(s->team))) return TLBC_ERROR_MEMORY;
     rt_init_frame(s);

@@ -33,8 +33,9 @@ typedef struct tlbc_rt_states {
     uint32_t n, streams;
     bool shared; /* a state is one for all streams: they advance together */
     uint64_t layout;
-    size_t bytes; /* of one stream */
-    tlbc_rt_state *list;
+    size_t bytes;            /* of one stream */
+    tlbc_rt_state *own;      /* NULL: all are another session's */
+    tlbc_rt_state **list;    /* own ones, or those of the session that they are shared with */
     void **read, **write;    /* frame.states, frame.next */
     uint32_t *stamps, stamp; /* by stream: the last step it was named in */
     void *memory;
@@ -78,8 +79,9 @@ tlbc_status tlbc_rt_check_exprs(tlbc_session *s, const tlbc_tensor *in);
 /* Fills dtype, rank and dims of the outputs, and their `bytes` where no data is asked for. */
 tlbc_status tlbc_rt_check_outputs(tlbc_session *s, tlbc_tensor *out, bool with_data);
 
-/* states.c. Memory for the states of so many streams, at their initial values. */
-tlbc_status tlbc_rt_states_open(tlbc_session *s, uint32_t streams);
+/* states.c. Memory for the states of so many streams, at their initial values; or those of another session (streams 0: as many as it
+ * has). */
+tlbc_status tlbc_rt_states_open(tlbc_session *s, uint32_t streams, tlbc_session *of);
 void tlbc_rt_states_free(tlbc_rt_states *t);
 /* Before a run and, where it went well, after it. chosen NULL: as many of the first streams as the inputs hold. */
 tlbc_status tlbc_rt_states_bind(tlbc_session *s, const uint32_t *chosen, uint32_t count);

@@ -52,7 +52,7 @@ static size_t rt_align(size_t n) {
 /* How state i lies in memory; the number of streams has been checked, so that nothing overflows. */
 static void rt_describe(tlbc_rt_states *t, const tlbc_model *m, uint32_t i) {
     const tlbc_state_info *info = &m->states[i];
-    tlbc_rt_state *state = &t->list[i];
+    tlbc_rt_state *state = t->list[i] = &t->own[i];
     state->bytes = (size_t)info->bytes;
     state->outer = 1;
     for (int32_t d = 0; d < info->stream_axis; d++)
@@ -64,7 +64,7 @@ static void rt_describe(tlbc_rt_states *t, const tlbc_model *m, uint32_t i) {
 
 /* Three areas for each state where streams can be chosen, two for a single stream. */
 static size_t rt_area(const tlbc_rt_states *t, uint32_t i) {
-    return rt_align(t->list[i].bytes * t->streams);
+    return rt_align(t->list[i]->bytes * t->streams);
 }
 
 static size_t rt_areas(const tlbc_rt_states *t) {
@@ -77,7 +77,7 @@ static size_t rt_areas(const tlbc_rt_states *t) {
 static void rt_place(tlbc_rt_states *t) {
     char *at = t->memory;
     for (uint32_t i = 0; i < t->n; i++) {
-        tlbc_rt_state *state = &t->list[i];
+        tlbc_rt_state *state = t->list[i];
         size_t area = rt_area(t, i);
         state->home = at;
         state->next = at + area;
@@ -93,12 +93,18 @@ static bool rt_fits(const tlbc_model *m, uint32_t streams) {
     return !__builtin_mul_overflow(all, (uint64_t)3 * streams, &all) && all < SIZE_MAX / 2;
 }
 
-static tlbc_status rt_allocate(tlbc_rt_states *t, const tlbc_model *m) {
+static tlbc_status rt_allocate_lists(tlbc_rt_states *t) {
     t->list = calloc(t->n, sizeof *t->list);
     t->read = calloc(2 * (size_t)t->n, sizeof *t->read);
     t->stamps = calloc(t->streams, sizeof *t->stamps);
     if (!t->list || !t->read || !t->stamps) return TLBC_ERROR_MEMORY;
     t->write = t->read + t->n;
+    return TLBC_OK;
+}
+
+static tlbc_status rt_allocate_states(tlbc_rt_states *t, const tlbc_model *m) {
+    t->own = calloc(t->n, sizeof *t->own);
+    if (!t->own) return TLBC_ERROR_MEMORY;
     for (uint32_t i = 0; i < t->n; i++)
         rt_describe(t, m, i);
     size_t bytes = rt_areas(t);
@@ -108,19 +114,55 @@ static tlbc_status rt_allocate(tlbc_rt_states *t, const tlbc_model *m) {
     return TLBC_OK;
 }
 
-tlbc_status tlbc_rt_states_open(tlbc_session *s, uint32_t streams) {
+/* ---- states of another session -------------------------------------------------------------------------------- */
+
+static bool rt_same_state(const tlbc_state_info *a, const tlbc_state_info *b) {
+    if (strcmp(a->tensor.name, b->tensor.name) || a->tensor.dtype != b->tensor.dtype ||
+        a->tensor.rank != b->tensor.rank || a->stream_axis != b->stream_axis)
+        return false;
+    for (uint32_t d = 0; d < a->tensor.rank; d++)
+        if (a->tensor.dims[d].value != b->tensor.dims[d].value) return false;
+    return true;
+}
+
+/* State i of m is one of the other session's. */
+static bool rt_share_state(tlbc_rt_states *t, const tlbc_model *m, uint32_t i,
+                           const tlbc_session *of) {
+    for (uint32_t k = 0; k < of->states.n; k++) {
+        if (!rt_same_state(&m->states[i], &of->model->states[k])) continue;
+        t->list[i] = of->states.list[k];
+        t->bytes += t->list[i]->bytes;
+        t->shared |= m->states[i].stream_axis < 0;
+        return true;
+    }
+    return false;
+}
+
+static tlbc_status rt_share_states(tlbc_session *s, const tlbc_session *of) {
     const tlbc_model *m = s->model;
+    if (!m->n_entries || m->entries != of->model->entries) return TLBC_ERROR_ARGUMENT;
+    if (s->states.streams != of->states.streams) return TLBC_ERROR_ARGUMENT;
+    for (uint32_t i = 0; i < m->n_states; i++)
+        if (!rt_share_state(&s->states, m, i, of)) return TLBC_ERROR_ARGUMENT;
+    return TLBC_OK;
+}
+
+tlbc_status tlbc_rt_states_open(tlbc_session *s, uint32_t streams, tlbc_session *of) {
+    const tlbc_model *m = s->model;
+    if (!streams) streams = of ? of->states.streams : 1;
     s->states = (tlbc_rt_states){.n = m->n_states, .streams = streams};
     if (streams > 1 && !m->program->stream_symbol) return TLBC_ERROR_ARGUMENT;
-    if (!m->n_states) return TLBC_OK;
+    if (!m->n_states) return of ? TLBC_ERROR_ARGUMENT : TLBC_OK;
     if (!rt_fits(m, streams)) return TLBC_ERROR_MEMORY;
-    tlbc_status status = rt_allocate(&s->states, m);
+    tlbc_status status = rt_allocate_lists(&s->states);
+    if (!status) status = of ? rt_share_states(s, of) : rt_allocate_states(&s->states, m);
     if (status) return status;
     s->states.layout = rt_layout(m);
-    return tlbc_rt_reset(s, TLBC_ALL_STREAMS);
+    return of ? TLBC_OK : tlbc_rt_reset(s, TLBC_ALL_STREAMS);
 }
 
 void tlbc_rt_states_free(tlbc_rt_states *t) {
+    free(t->own);
     free(t->list);
     free(t->read);
     free(t->stamps);
@@ -212,7 +254,7 @@ tlbc_status tlbc_rt_states_bind(tlbc_session *s, const uint32_t *chosen, uint32_
     t->first = chosen && count ? chosen[0] : 0;
     t->count = (uint32_t)rt_batch(s);
     for (uint32_t i = 0; i < t->n; i++) {
-        tlbc_rt_state *state = &t->list[i];
+        tlbc_rt_state *state = t->list[i];
         bool ready = rt_lies_ready(t, state);
         if (!ready) rt_gather(t, state);
         t->read[i] = ready ? state->home + t->first * state->bytes : state->gathered;
@@ -224,7 +266,8 @@ tlbc_status tlbc_rt_states_bind(tlbc_session *s, const uint32_t *chosen, uint32_
 void tlbc_rt_states_commit(tlbc_session *s) {
     tlbc_rt_states *t = &s->states;
     for (uint32_t i = 0; i < t->n; i++) {
-        tlbc_rt_state *state = &t->list[i];
+        tlbc_rt_state *state = t->list[i];
+        if (s->model->states[i].kept) continue;
         if (rt_lies_ready(t, state) && t->count == t->streams) {
             char *home = state->home;
             state->home = state->next;
@@ -253,7 +296,7 @@ static tlbc_status rt_check_stream(tlbc_session *s, uint32_t stream, bool all) {
 
 static void rt_reset_one(const tlbc_session *s, uint32_t stream) {
     for (uint32_t i = 0; i < s->states.n; i++) {
-        const tlbc_rt_state *state = &s->states.list[i];
+        const tlbc_rt_state *state = s->states.list[i];
         const void *initial = s->model->states[i].initial;
         char *home = state->home + stream * state->bytes;
         if (initial)
@@ -285,7 +328,7 @@ tlbc_status tlbc_rt_clone(tlbc_session *to, uint32_t to_stream, const tlbc_sessi
             to, TLBC_ERROR_ARGUMENT, "stream %u of the other session: it was made for %u streams%s",
             from_stream, from->states.streams, from->states.shared ? ", which share a state" : "");
     for (uint32_t i = 0; i < to->states.n; i++) {
-        const tlbc_rt_state *a = &to->states.list[i], *b = &from->states.list[i];
+        const tlbc_rt_state *a = to->states.list[i], *b = from->states.list[i];
         memmove(a->home + to_stream * a->bytes, b->home + from_stream * b->bytes, a->bytes);
     }
     return TLBC_OK;
@@ -308,8 +351,8 @@ tlbc_status tlbc_rt_state_save(tlbc_session *s, uint32_t stream, void *data, siz
     tlbc_state_header h = {.magic = TLBC_STATE_MAGIC, .layout = t->layout, .bytes = t->bytes};
     char *at = (char *)data + sizeof h;
     for (uint32_t i = 0; i < t->n; i++) {
-        memcpy(at, t->list[i].home + stream * t->list[i].bytes, t->list[i].bytes);
-        at += t->list[i].bytes;
+        memcpy(at, t->list[i]->home + stream * t->list[i]->bytes, t->list[i]->bytes);
+        at += t->list[i]->bytes;
     }
     h.check = rt_hash(RT_HASH_START, (char *)data + sizeof h, t->bytes);
     memcpy(data, &h, sizeof h);
@@ -342,8 +385,8 @@ tlbc_status tlbc_rt_state_load(tlbc_session *s, uint32_t stream, const void *dat
     if (status) return status;
     const char *at = (const char *)data + sizeof(tlbc_state_header);
     for (uint32_t i = 0; i < t->n; i++) {
-        memcpy(t->list[i].home + stream * t->list[i].bytes, at, t->list[i].bytes);
-        at += t->list[i].bytes;
+        memcpy(t->list[i]->home + stream * t->list[i]->bytes, at, t->list[i]->bytes);
+        at += t->list[i]->bytes;
     }
     return TLBC_OK;
 }

@@ -27,13 +27,14 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /* Changes whenever a struct below changes incompatibly. tlbc_open refuses a model of another version. */
-#define TLBC_ABI_VERSION 2
+#define TLBC_ABI_VERSION 3
 #define TLBC_MAX_RANK    16
 #define TLBC_ALL_STREAMS UINT32_MAX /* for tlbc_reset */
 #define TLBC_ANY_RANK    0xffffffffu
@@ -141,6 +142,7 @@ typedef struct tlbc_tensor_info {
 typedef struct tlbc_state_info {
     tlbc_tensor_info tensor;
     int32_t stream_axis; /* the dimension that counts streams; -1: none */
+    uint32_t kept;       /* 1: the model reads it and leaves it as it is */
     uint64_t bytes;      /* of one stream */
     const void *initial; /* of one stream, dense; NULL: zeros */
 } tlbc_state_info;
@@ -177,6 +179,10 @@ typedef struct tlbc_session_options {
     void *(*allocate)(void *context, size_t bytes); /* NULL where there is no more */
     void (*release)(void *context, void *memory);
     void *allocator_context;
+    /* A session of another entry point of the same library, or NULL: this session's states are its states of the same names, and a
+     * step of either moves them on. All of this model's states must be there, with equal types, and `streams` is the other one's. Both
+     * sessions belong to one thread at a time, and the other one is freed last. */
+    tlbc_session *states_of;
 } tlbc_session_options;
 
 /* The functions of a compiled model; call them through the wrappers below. */
@@ -200,6 +206,11 @@ typedef struct tlbc_api {
     tlbc_status (*state_load)(tlbc_session *, uint32_t stream, const void *data, size_t bytes);
 } tlbc_api;
 
+typedef struct tlbc_entry_info {
+    const char *name;
+    const tlbc_model *model;
+} tlbc_entry_info;
+
 /* The descriptor of a compiled model; constant data inside the .so. */
 struct tlbc_model {
     uint32_t abi_version, struct_size;
@@ -220,7 +231,17 @@ struct tlbc_model {
     uint64_t weight_bytes; /* of all constants */
     const tlbc_api *api;
     const struct tlbc_program *program; /* private: runtime/abi.h */
+    const tlbc_entry_info *
+        entries; /* of a library with several entry points: all of them, the first one too; else NULL */
+    uint32_t n_entries, reserved;
 };
+
+/* An entry point of the library that m is one of; NULL where none has this name. */
+static inline const tlbc_model *tlbc_entry(const tlbc_model *m, const char *name) {
+    for (uint32_t i = 0; i < m->n_entries; i++)
+        if (!strcmp(m->entries[i].name, name)) return m->entries[i].model;
+    return NULL;
+}
 
 /* A session starts with a pointer to its model: all wrappers below work on any model of this ABI. */
 static inline const tlbc_model *tlbc_session_model(const tlbc_session *s) {

@@ -72,6 +72,9 @@ typedef struct tlbc_compile_options {
     const char *const
         *streams; /* "x:1:4": a step function that takes 4 positions along axis 1 of input x */
     uint32_t n_streams;
+    const char *const *
+        entries; /* "aggregate=aggregate.onnx": another entry point, with the weights and states that are alike in common */
+    uint32_t n_entries;
 } tlbc_compile_options;
 
 /* Compiles a model file. `options` may be NULL. `message` may be NULL; else it gets NULL or text to be freed by tlbc_message_free: errors,

@@ -40,7 +40,7 @@ static bool lower_graph(const golden_case *k, ir_ctx *c, tl_arena *a, const char
     if (!m || !cg_target_find(c, cpu, &t)) return false;
     cg_options o = {.targets = &t, .n_targets = 1, .name = "golden"};
     cg_model *model = cg_lower(m, &o);
-    return model && print_and_reread(k, model->variants[0].lp, a, &r->out);
+    return model && print_and_reread(k, model->entries[0].variants[0].lp, a, &r->out);
 }
 
 bool golden_run_loop(const golden_case *k, ir_ctx *c, tl_arena *a, golden_result *r) {

@@ -17,7 +17,7 @@ _tlbc() {
         mapfile -t COMPREPLY < <(compgen -W "$("$tlbc" compile --list-cpus 2>/dev/null | sed 's/ .*//')" -- "$current")
         return
         ;;
-    --state | --stream | --streams | --dim | --runs | --threads | --seed) return ;; # no files
+    --state | --stream | --entry | --streams | --dim | --runs | --threads | --seed) return ;; # no files
     --passes | --skip | --print-only | --explain)
         mapfile -t COMPREPLY < <(compgen -W "default $("$tlbc" opt --list 2>/dev/null | sed 's/ .*//')" -- "$current")
         return
