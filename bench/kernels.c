@@ -1,6 +1,7 @@
 /* Speed of the packed matrix product, for the numbers of rows that chunked models have, as a share of the machine's measured peak.
  *
- *   bench_kernels            a table: rows x (k x n) -> GFLOP/s and share of the peak, best of many runs, one thread
+ *   bench_kernels                a table: rows x (k x n) -> GFLOP/s and share of the peak, best of many runs, one thread
+ *   bench_kernels 100x512x1024   only these products: rows x k x n, any number of them
  *
  * Roofline: the peak is measured by a loop of independent FMAs on the same core just before; one row is bound by the bandwidth of the
  * cache that holds the weights (4 bytes for 2 operations). */
@@ -78,12 +79,22 @@ static bool bench(int rows, int k, int n, int panel, double peak) {
     return model;
 }
 
-int main(void) {
+static int bench_given(int argc, char **argv, double peak) {
+    for (int i = 1; i < argc; i++) {
+        int m, k, n;
+        if (sscanf(argv[i], "%dx%dx%d", &m, &k, &n) != 3 || m < 1 || k < 1 || n < 1) return 2;
+        if (!bench(m, k, n, 16, peak)) return 1;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv) {
     static const int rows[] = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 32, 60, 100},
                      shapes[][2] = {{64, 64},   {256, 256},  {256, 512},
                                     {512, 256}, {1024, 256}, {1024, 512}};
     double peak = peak_measure_f32();
     printf("peak %.1f GFLOP/s on one core\n", peak);
+    if (argc > 1) return bench_given(argc, argv, peak);
     for (unsigned s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (unsigned r = 0; r < sizeof rows / sizeof *rows; r++)
             if (!bench(rows[r], shapes[s][0], shapes[s][1], 16, peak)) return 1;

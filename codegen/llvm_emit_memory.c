@@ -190,8 +190,8 @@ static void emit_prefetch(emitter *e, const lp_instr *i) {
     LLVMTypeRef i32 = LLVMInt32TypeInContext(e->ctx);
     LLVMValueRef p = byte_offset(e, i);
     LLVMTypeRef type = LLVMTypeOf(p);
-    LLVMValueRef args[4] = {p, LLVMConstInt(i32, 0, 0), LLVMConstInt(i32, 3, 0),
-                            LLVMConstInt(i32, 1, 0)}; /* read, keep close, data */
+    LLVMValueRef args[4] = {p, LLVMConstInt(i32, 0, 0), LLVMConstInt(i32, 2, 0),
+                            LLVMConstInt(i32, 1, 0)}; /* read, second level, data */
     emit_intrinsic(e, "llvm.prefetch", &type, 1, args, 4);
 }
 

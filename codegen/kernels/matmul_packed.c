@@ -3,11 +3,14 @@
  *   for blocks of rows                      (kept in the second-level cache)
  *     for panels                            (a panel stays in the first-level cache over the block)
  *       for tiles of 1 … max_rows rows:     acc[r][v] += a[r][k] * w[k][v]
- *         store the tile, apply the epilogue to it while it is in the first-level cache */
+ *         store the tile, apply the epilogue to it while it is in the first-level cache
+ *
+ * Large weights come from memory or the third-level cache: each tile fetches a part of the next panel, all tiles together all of it. */
 #include "codegen/kernels/matmul_packed.h"
 
 #include "ir/base/assert.h"
 
+enum { CACHE_LINE = 64, PREFETCH_BYTES = 128 << 10 }; /* larger weights are fetched ahead */
 enum { ROW_BLOCK = 96, K_UNROLL = 4, MAX_TILE_ROWS = 14, MAX_TILE_VECTORS = 8 };
 
 typedef struct matmul_state {
@@ -22,7 +25,9 @@ typedef struct matmul_state {
     lp_value *a, *w, *y, *lda, *ldy, *scratch;
     lp_value *extra[CG_MAX_NEST_VIEWS], *extra_row[CG_MAX_NEST_VIEWS],
         *extra_col[CG_MAX_NEST_VIEWS];
-    int64_t n_panels, tail; /* tail: columns of the last panel, 0 = it is full */
+    unsigned ahead_lines;         /* of the next panel, fetched in K_UNROLL steps of k; 0: none */
+    lp_value *ahead, *ahead_step; /* where this tile fetches, bytes a step */
+    int64_t n_panels, tail;       /* tail: columns of the last panel, 0 = it is full */
 } matmul_state;
 
 /* ---- the register tile ------------------------------------------------------------------------------------------------ */
@@ -73,6 +78,15 @@ static void tile_step(matmul_state *s, unsigned rows, unsigned vectors, lp_value
     }
 }
 
+/* A part of the next panel, as large as this tile's of all that read this one. */
+static void prefetch(matmul_state *s, lp_value *kk) {
+    lp_builder *b = &s->k.b;
+    if (!s->ahead) return;
+    lp_value *at = lp_bin(b, LP_mul, kk, s->ahead_step);
+    for (unsigned i = 0; i < s->ahead_lines; i++)
+        lp_prefetch(b, s->ahead, lp_bin(b, LP_add, at, lp_index(b, (int64_t)i * CACHE_LINE)));
+}
+
 static void tile_loop(matmul_state *s, unsigned rows, unsigned vectors, lp_value *const *row_at,
                       lp_value *const *panel_at, int64_t lo, int64_t hi, int64_t step,
                       lp_value **acc) {
@@ -83,6 +97,7 @@ static void tile_loop(matmul_state *s, unsigned rows, unsigned vectors, lp_value
                              rows * vectors);
     lp_value *next[MAX_TILE_ROWS * MAX_TILE_VECTORS];
     memcpy(next, l.carried, rows * vectors * sizeof *next);
+    if (step > 1) prefetch(s, l.counter);
     for (int64_t u = 0; u < step; u++)
         tile_step(s, rows, vectors, row_at, panel_at, l.counter, u, last, next);
     lp_for_end(b, &l, next);
@@ -278,12 +293,17 @@ static void apply_epilogue(matmul_state *s, unsigned lanes, lp_value *row, lp_va
     cg_emit_body(b, lanes, mm->g->arena, mm->epilogue, params, result);
 }
 
+/* Two registers' worth where there are as many columns: what they need of constants is loaded once. */
+static unsigned lanes_of(const matmul_state *s, int64_t columns) {
+    return columns >= 2 * (int64_t)s->lanes ? 2 * s->lanes : columns >= s->lanes ? s->lanes : 1;
+}
+
 /* One row of a panel: full vectors, then single columns up to `columns`. from: the raw sums. */
 static void epilogue_row(matmul_state *s, lp_value *row, lp_value *first_column, int64_t columns,
                          lp_value *from, lp_value *from_at, lp_value *to_at) {
     lp_builder *b = &s->k.b;
     for (int64_t c = 0; c < columns;) {
-        unsigned lanes = columns - c >= s->lanes ? s->lanes : 1;
+        unsigned lanes = lanes_of(s, columns - c);
         lp_value *offset = lp_index(b, c), *column = lp_bin(b, LP_add, first_column, offset);
         lp_value *x = lp_load(b, sum_type(s, lanes), from, lp_bin(b, LP_add, from_at, offset));
         if (s->mm->epilogue) apply_epilogue(s, lanes, row, column, x, &x);
@@ -330,10 +350,28 @@ static void tail_tile(matmul_state *s, lp_value *height, lp_value *row) {
     epilogue_tile(s, row, height, column, s->tail, s->scratch, ld);
 }
 
-typedef void tile_fn(matmul_state *s, lp_value *height, lp_value *row, void *data);
+typedef struct panel_tile {
+    lp_value *panel;
+    unsigned panels;
+} panel_tile;
+
+/* The tile-th of `tiles` that read these panels brings its share of as many more into the cache. */
+static void aim_prefetch(matmul_state *s, const panel_tile *p, lp_value *tile, lp_value *tiles) {
+    lp_builder *b = &s->k.b;
+    lp_value *bytes = lp_index(b, s->mm->panel * 4 * p->panels);
+    s->ahead_step = lp_bin(b, LP_div, bytes, tiles);
+    lp_value *from = lp_bin(b, LP_add, p->panel, lp_index(b, p->panels));
+    from = lp_bin(b, LP_mul, from, lp_index(b, s->panel_bytes));
+    lp_value *done = lp_bin(b, LP_mul, lp_index(b, s->steps), s->ahead_step);
+    from = lp_bin(b, LP_add, from, lp_bin(b, LP_mul, tile, done));
+    s->ahead = lp_ptr_add(b, s->w, from);
+}
+
+typedef void tile_fn(matmul_state *s, lp_value *height, lp_value *row, const panel_tile *p);
 
 /* Cuts rows [lo, hi) into tiles of nearly equal height <= max_rows. */
-static void for_tiles(matmul_state *s, lp_value *lo, lp_value *hi, tile_fn *fn, void *data) {
+static void for_tiles(matmul_state *s, lp_value *lo, lp_value *hi, tile_fn *fn,
+                      const panel_tile *p) {
     lp_builder *b = &s->k.b;
     lp_value *one = lp_index(b, 1), *max = lp_index(b, s->max_rows), *n = lp_bin(b, LP_sub, hi, lo);
     lp_value *tiles = lp_bin(b, LP_div, lp_bin(b, LP_add, n, lp_index(b, s->max_rows - 1)), max);
@@ -341,23 +379,19 @@ static void for_tiles(matmul_state *s, lp_value *lo, lp_value *hi, tile_fn *fn, 
     lp_value *left = lp_bin(b, LP_sub, tiles, l.counter), *row = l.carried[0];
     lp_value *rest = lp_bin(b, LP_add, lp_bin(b, LP_sub, hi, row), lp_bin(b, LP_sub, left, one));
     lp_value *height = lp_bin(b, LP_div, rest, left);
-    fn(s, height, row, data);
+    if (p && s->ahead_lines) aim_prefetch(s, p, l.counter, tiles);
+    fn(s, height, row, p);
+    s->ahead = NULL;
     lp_value *next = lp_bin(b, LP_add, row, height);
     lp_for_end(b, &l, &next);
 }
 
-typedef struct panel_tile {
-    lp_value *panel;
-    unsigned panels;
-} panel_tile;
-
-static void full_tile_fn(matmul_state *s, lp_value *height, lp_value *row, void *data) {
-    const panel_tile *p = data;
+static void full_tile_fn(matmul_state *s, lp_value *height, lp_value *row, const panel_tile *p) {
     full_tile(s, p->panels, height, row, p->panel);
 }
 
-static void tail_tile_fn(matmul_state *s, lp_value *height, lp_value *row, void *data) {
-    (void)data;
+static void tail_tile_fn(matmul_state *s, lp_value *height, lp_value *row, const panel_tile *p) {
+    (void)p;
     tail_tile(s, height, row);
 }
 
@@ -436,6 +470,14 @@ static void choose_tile(matmul_state *s) {
         s->group *= 2;
 }
 
+static void choose_prefetch(matmul_state *s) {
+    int64_t m, tiles = K_UNROLL;
+    if (s->mm->quads || s->mm->bits || s->panel_bytes * s->n_panels < PREFETCH_BYTES) return;
+    if (ir_dim_is_const(s->mm->m, &m)) tiles = m / s->max_rows + (m % s->max_rows != 0);
+    unsigned lines = (unsigned)(s->mm->panel * 4 * s->group * K_UNROLL / CACHE_LINE);
+    s->ahead_lines = tiles >= lines ? 1 : tiles > 0 ? lines / (unsigned)tiles : 0;
+}
+
 static void bind(matmul_state *s) {
     cg_matmul *mm = s->mm;
     bool rows = !s->by_panels;
@@ -465,6 +507,7 @@ void cg_matmul_packed(cg_matmul *mm) {
     if (mm->bits) s->panel_bytes = (mm->k + mm->block - 1) / mm->block * block_bytes(s);
     s->staged = cg_elem_bytes(mm->y->dtype) != 4;
     choose_tile(s);
+    choose_prefetch(s);
     s->k = cg_kernel_begin(mm->g, mm->node, s->by_panels ? cg_dc(mm->g, s->n_panels) : mm->m);
     bind(s);
     emit_row_blocks(s);
