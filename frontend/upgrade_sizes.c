@@ -43,7 +43,8 @@ static bool first(fe_node *n) {
 static int64_t count_axes(const fe_node *n) {
     const fe_attr *axes = fe_find_attr(n, "axes");
     int32_t rank = fe_rank(fe_in(n, 0));
-    return axes && axes->a.kind == ATTR_INTS ? axes->a.n : rank > 0 ? rank : 0;
+    if (axes && axes->a.kind == ATTR_INTS) return axes->a.n;
+    return rank > 0 ? rank : 0;
 }
 
 static bool center_crop_pad(fe_node *n) {
