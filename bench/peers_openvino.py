@@ -14,19 +14,53 @@ import openvino
 import peer
 
 
-def open_model(path, threads, spin):
-    core = openvino.Core()
-    start = time.perf_counter()
-    model = core.read_model(path)
-    arrays = peer.first_inputs(path, len(model.inputs))
-    model.reshape({i: list(array.shape) for i, array in enumerate(arrays)})
-    compiled = core.compile_model(model, "CPU", {
-        "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
-    load_ms = (time.perf_counter() - start) * 1e3
-    request = compiled.create_infer_request()
-    for i, array in enumerate(arrays):
-        request.set_input_tensor(i, openvino.Tensor(array))
-    return request.infer, load_ms, openvino.__version__.split("-")[0]
+class Opened(peer.Opened):
+    version = openvino.__version__.split("-")[0]
+
+    def __init__(self, case, options):
+        core = openvino.Core()
+        start = time.perf_counter()
+        model = core.read_model(case.path)
+        model.reshape({i: list(array.shape) for i, array in enumerate(case.arrays)})
+        self.compiled = core.compile_model(model, "CPU", {
+            "INFERENCE_NUM_THREADS": options.threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
+        self.load_ms = (time.perf_counter() - start) * 1e3
+        self.request = self.compiled.create_infer_request()
+
+    def fill(self, request, arrays):
+        for i, array in enumerate(arrays):
+            request.set_input_tensor(i, openvino.Tensor(array))
+        return request
+
+    def outputs(self, request):
+        return [request.get_output_tensor(i).data.copy() for i in range(len(self.compiled.outputs))]
+
+    def call(self, inputs):
+        self.fill(self.request, inputs).infer()
+        return self.outputs(self.request)
+
+    def bind(self, inputs):
+        return self.fill(self.request, inputs).infer
+
+    def bind_steps(self, case):
+        """A request for each step, so that the states of one are read where the one before has left them."""
+        requests = [self.fill(self.compiled.create_infer_request(), arrays) for arrays, _ in case.sets]
+
+        def steps(collect=None):
+            before = None
+            for request in requests:
+                if before:
+                    for (i, o) in case.carried:
+                        request.set_input_tensor(i, before.get_output_tensor(o))
+                request.infer()
+                before = request
+                if collect is not None:
+                    collect.append(self.outputs(request))
+        return steps
+
+
+def open_model(case, options):
+    return Opened(case, options)
 
 
 if __name__ == "__main__":

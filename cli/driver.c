@@ -239,14 +239,15 @@ static bool emit_linked(driver *d, unsigned kind, const char *path) {
     cg_weights w = cg_model_weights(d->model);
     const struct unit_parts *objects = unit_results(d, CG_OBJECT);
     if (!objects) return false;
-    cg_link_options o = {
-        .output = path,
-        .target = &d->targets[0],
-        .exports = exports,
-        .n_exports = 1,
-        .weights = d->cg.weights_file || !w.bytes ? NULL : &w,
-        .weights_symbol = d->model->weights_symbol,
-        .alias = tl_arena_printf(&d->arena, "tlbc_model=%s", d->model->entries[0].symbol)};
+    cg_link_options o = {.output = path,
+                         .target = &d->targets[0],
+                         .exports = exports,
+                         .n_exports = 1,
+                         .weights = d->cg.weights_file || !w.bytes ? NULL : &w,
+                         .weights_symbol = d->model->weights_symbol};
+    /* A model that is called "tlbc" has that name already: an alias of itself would be nothing, and the linker would drop it all. */
+    if (strcmp(d->model->entries[0].symbol, exports[0]))
+        o.alias = tl_arena_printf(&d->arena, "%s=%s", exports[0], d->model->entries[0].symbol);
     stage(d, "link");
     bool ok = kind == TLBC_EMIT_SO ? cg_link_shared(&d->ctx, &o, objects->data, objects->n)
                                    : cg_link_relocatable(&d->ctx, &o, objects->data, objects->n);

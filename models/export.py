@@ -4,6 +4,7 @@
 usage: export.py NAME[:SIZE] [--form FORM] [--exporter torchscript|dynamo] [--opset N] [--batch N|dynamic]
                  [--set KEY=VALUE]... [--inline | --external] -o DIR
        export.py --list [NAME]      names, sizes, forms, and what an exporter cannot do
+       export.py --list --json      the same for programs: which exporter writes which form of which size
 example: export.py tlb:lra_image --form loop -o out/image_loop
          export.py tlb:test --exporter dynamo --opset 23 --set attention=sdpa -o out/tlb_sdpa
 
@@ -11,6 +12,7 @@ A folder with the form `step` also has states.txt, which is what `tlbc compile -
 """
 import argparse
 import importlib.util
+import json
 import os
 import sys
 
@@ -66,10 +68,20 @@ def show(system):
                 print(f"      not {exporter}: {reason}")
 
 
+def facts(system):
+    """What --list --json says: for each size the forms and the first exporter that takes each."""
+    from system import EXPORTERS
+    able = {size: {form: [e for e in EXPORTERS if not why_not(system, config, form, e)] for form in system.forms}
+            for size, config in system.sizes.items()}
+    return {"name": system.name, "what": system.what,
+            "sizes": {size: {form: es[0] for form, es in forms.items() if es} for size, forms in able.items()}}
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", metavar="NAME[:SIZE]")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--json", action="store_true", help="with --list: one JSON array")
     parser.add_argument("--form", choices=["whole", "unrolled", "loop", "scan", "step"], help="default: the first listed")
     parser.add_argument("--exporter", default="torchscript", choices=["torchscript", "dynamo"])
     parser.add_argument("--opset", type=int, default=0, help="default: 17 with torchscript, 20 with dynamo")
@@ -109,7 +121,11 @@ def main():
     found = systems()
     try:
         if args.list:
-            for system in [find(found, args.model)[0]] if args.model else found.values():
+            listed = [find(found, args.model)[0]] if args.model else found.values()
+            if args.json:
+                print(json.dumps([facts(system) for system in listed]))
+                return 0
+            for system in listed:
                 show(system)
             return 0
         system, size = find(found, args.model)

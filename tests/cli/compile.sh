@@ -15,6 +15,10 @@ check "exactly there" [ -s only.txt ]
 expect 0 "default output" "$TLBC" compile "$digits"
 check "model.so" [ -s model.so ]
 
+# The name that every model exports.
+expect 0 "a model called tlbc" "$TLBC" compile "$digits" -o tlbc.so
+expect 0 "runs" "$TLBC" bench tlbc.so --runs 1
+
 # Static linking: the object, the header and the runtime library; two models in one program.
 cat >main.c <<'C'
 #define TLBC_NO_DLOPEN

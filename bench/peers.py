@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+"""Measures tlbc and its peers on the systems of models/, in turns, and writes the table and the picture of docs/PERFORMANCE.md.
+
+usage: peers.py [--tlbc PATH] [--venvs DIR] [--work DIR] [--peers NAME,..] [--threads N,..] [--rounds N] [ROW...]
+       peers.py --write             only writes the table and the picture, from the results that are there
+example: peers.py --tlbc build/release/tlbc --threads 1,2                            every system, every size, whole and step
+         peers.py --tlbc build/release/tlbc --peers ort,torch tlb:tiny tore::step    one size; the steps of one system
+
+A ROW is SYSTEM[:[SIZE][:FORM]], or a test-data folder. For each row:
+
+  1. models/export.py writes the model, its inputs and PyTorch's outputs (kept in --work)
+  2. those peers that compile ahead of time do so (kept in --work; tlbc compiles every time)
+  3. for each number of threads every peer opens the model in a process of its own, pinned to as many processors, and its outputs for
+     every test set are compared with PyTorch's: one that differs by more than 1e-3 has failed
+  4. the peers run in turns, --rounds times, in swapped order every second round; a worker is stopped between its turns
+
+A peer that is not installed, cannot take the model, crashes, computes something else or is not ready in time is a note in the table; the
+others go on. Results are kept in --results, a JSON file that later calls complete, row by row.
+"""
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+
+from worker import Failed, Hold, Worker, run_once
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+TOLERANCE = 1e-3
+SLOW = 2.0          # seconds of a run, from which on it is not repeated in turns
+
+# name: what the table calls it, whether it compiles ahead of time
+PEERS = {
+    "tlbc": ("tlbc", True),
+    "ort": ("ONNX Runtime", False),
+    "openvino": ("OpenVINO", False),
+    "iree": ("IREE", True),
+    "tvm": ("TVM", True),
+    "tract": ("tract", False),
+    "emx": ("emx-onnx-cgen", True),
+    "torch": ("PyTorch", False),
+    "torch_compile": ("torch.compile", False),
+}
+
+
+# ---- rows ----------------------------------------------------------------------------------------------------------------
+
+class Row:
+    """A model to measure: one that is exported, or a folder that is there."""
+
+    def __init__(self, system, size="", form="", exporter="", folder=""):
+        self.system, self.size, self.form, self.exporter, self.folder = system, size, form, exporter, folder
+
+    @property
+    def name(self):
+        return ":".join(part for part in (self.system, self.size, self.form) if part)
+
+
+def default_forms(forms):
+    """The usual form of a system, and its step."""
+    return [form for number, form in enumerate(forms) if number == 0 or form == "step"]
+
+
+def rows_of(listing, chosen):
+    """The rows that the arguments choose from what `export.py --list --json` says; all usual ones without arguments."""
+    rows = []
+    for text in chosen or [system["name"] for system in listing]:
+        if os.path.isdir(text):
+            rows.append(Row(os.path.basename(os.path.abspath(text)), folder=text))
+            continue
+        name, _, rest = text.partition(":")
+        size, _, form = rest.partition(":")
+        found = [system for system in listing if system["name"] == name]
+        if not found:
+            raise ValueError(f"no system '{name}'; there are: {', '.join(system['name'] for system in listing)}")
+        fitting = [Row(name, s, f, exporter) for s, forms in found[0]["sizes"].items() if size in ("", s)
+                   for f, exporter in forms.items() if f == form or (not form and f in default_forms(forms))]
+        if not fitting:
+            raise ValueError(f"'{text}' names no size and form of {name}")
+        rows += fitting
+    return rows
+
+
+def python_of(args, peer):
+    """The Python that has the peer: its own environment, or the one of models/."""
+    own = os.path.join(args.venvs, peer, "bin", "python")
+    return own if os.path.exists(own) else args.python
+
+
+def list_systems(args):
+    done = subprocess.run([args.python, os.path.join(ROOT, "models", "export.py"), "--list", "--json"], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failed(f"models/export.py --list: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+# ---- before the turns ----------------------------------------------------------------------------------------------------
+
+def export(args, row):
+    """Writes the row's folder where it is not there yet."""
+    if row.folder:
+        return
+    row.folder = os.path.join(args.work, row.name.replace(":", "_"))
+    spec = os.path.join(row.folder, "system.json")
+    if os.path.exists(spec):
+        return
+    done = subprocess.run(args.prepare + [args.python, os.path.join(ROOT, "models", "export.py"), f"{row.system}:{row.size}", "--form", row.form,
+                           "--exporter", row.exporter, "-o", row.folder], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failed(f"not exported: {(done.stderr.strip().splitlines() or ['no message'])[-1][:300]}")
+    with open(spec, "w", encoding="utf-8") as f:
+        json.dump({"system": row.system, "size": row.size, "form": row.form, "exporter": row.exporter, "batch": "1", "settings": []}, f)
+
+
+def program_of(args, peer):
+    return [python_of(args, peer), os.path.join(HERE, f"peers_{peer}.py")]
+
+
+def bytes_of_model(folder):
+    files = [os.path.join(folder, name) for name in os.listdir(folder) if name.startswith("model.onnx")]
+    return sum(os.path.getsize(f) for f in files)
+
+
+def build(args, row, peer):
+    """What compiling ahead of time gave: {"made": file, "seconds": .., "bytes": ..}; without that, the size of the .onnx."""
+    if not PEERS[peer][1]:
+        return {"bytes": bytes_of_model(row.folder)} if not peer.startswith("torch") else {}
+    folder = os.path.join(row.folder, "made")
+    os.makedirs(folder, exist_ok=True)
+    made = os.path.join(folder, f"{peer}.so")
+    record = made + ".json"
+    before = [] if peer == "tlbc" else args.prepare  # tlbc needs no queue: it takes a second
+    if peer != "tlbc" and os.path.exists(record):
+        with open(record, encoding="utf-8") as f:
+            result = json.load(f)
+    else:
+        try:
+            result = run_once(before + program_of(args, peer) + ["--build", made, row.folder], args.patience)
+        except Failed as failure:
+            result = {"failed": str(failure)}
+        with open(record, "w", encoding="utf-8") as f:
+            json.dump(result, f)
+    if "failed" in result:
+        raise Failed(f"not compiled: {result['failed']}")
+    return {"made": made, **result}
+
+
+def open_worker(args, row, peer, threads, built):
+    """A worker whose outputs are right, and what is known of it so far."""
+    made = ["--made", built["made"]] if "made" in built else []
+    command = program_of(args, peer) + ["--serve", "--threads", str(threads), *made, row.folder]
+    worker = Worker(command, set(list(sorted(os.sched_getaffinity(0)))[-threads:]), threads)
+    try:
+        result = worker.welcome(args.patience)
+        result.update(worker.ask({"do": "check"}, args.patience))
+        if not result["error"] <= TOLERANCE:
+            raise Failed(f"wrong outputs: they differ by {result['error']:.1e}")
+    except Failed:
+        worker.close()
+        raise
+    result.update({"compile_s": built.get("seconds"), "file_bytes": built.get("bytes"), "rounds": []})
+    if "flops_written" in built:
+        result["flops_written"] = built["flops_written"]
+    return worker, result
+
+
+# ---- turns ---------------------------------------------------------------------------------------------------------------
+
+def take_turns(args, hold, workers, results):
+    """Fills results[peer]["rounds"]; a worker that fails takes no further part."""
+    tell(args, "turns")
+    for number in range(args.rounds):
+        order = list(workers)
+        for peer in order if number % 2 == 0 else order[::-1]:
+            if peer not in workers or (number > 0 and results[peer]["run_s"] > SLOW):
+                continue
+            hold.turn()
+            try:
+                results[peer]["rounds"].append(workers[peer].ask({"do": "time", "runs": args.runs, "seconds": args.seconds}, args.patience))
+            except Failed as failure:
+                results[peer] = {"failed": str(failure)}
+                workers.pop(peer).close()
+    hold.release()
+
+
+def summary(result):
+    """The fastest run, how far the rounds' minima lie apart, and the memory, in place of the rounds."""
+    rounds = result.pop("rounds", None)
+    if rounds:
+        minima = [r["min_us"] for r in rounds]
+        result.update(min_us=min(minima), spread=(max(minima) - min(minima)) / min(minima), median_us=min(r["median_us"] for r in rounds),
+                      memory=max(r["memory"] for r in rounds), runs=sum(r["runs"] for r in rounds))
+    return result
+
+
+def measure(args, hold, row, threads):
+    """{peer: result} of one row; `failed` says what went wrong."""
+    results, workers = {}, {}
+    for peer in args.peers:
+        try:
+            tell(args, f"{row.name}, {threads} threads: {peer}")
+            workers[peer], results[peer] = open_worker(args, row, peer, threads, build(args, row, peer))
+        except Failed as failure:
+            results[peer] = {"failed": str(failure)}
+    try:
+        take_turns(args, hold, workers, results)
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return {peer: summary(result) for peer, result in results.items()}
+
+
+# ---- results -------------------------------------------------------------------------------------------------------------
+
+def processor():
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        names = [line.split(":", 1)[1].strip() for line in f if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} processors"
+
+
+def commit():
+    done = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return done.stdout.strip() or "?"
+
+
+def load_results(path):
+    if not os.path.exists(path):
+        return {"rows": []}
+    with open(path, encoding="utf-8") as f:
+        return json.load(f)
+
+
+def keep(results, path, row, threads, found):
+    """Puts a row in place of an older one, beside what peers were not asked this time."""
+    old = next((r for r in results["rows"] if r["row"] == row.name and r["threads"] == threads), None)
+    new = {"row": row.name, "system": row.system, "size": row.size, "form": row.form, "threads": threads, "commit": commit(),
+           "date": datetime.date.today().isoformat(), "machine": processor(), "peers": found}
+    if old:
+        results["rows"][results["rows"].index(old)] = new
+    else:
+        results["rows"].append(new)
+    with open(path + ".part", "w", encoding="utf-8") as f:
+        json.dump(results, f, indent=1, sort_keys=True)
+    os.replace(path + ".part", path)
+
+
+def brief(found):
+    """A line for the terminal."""
+    parts = [f"{peer} {r['min_us']:.1f}" if "min_us" in r else f"{peer} -" for peer, r in found.items()]
+    return ", ".join(parts)
+
+
+# ---- the command ---------------------------------------------------------------------------------------------------------
+
+def tell(args, text):
+    if args.verbose:
+        print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def words(text):
+    return text.split()
+
+
+def parse_args(argv):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tlbc", default="tlbc", help="the program; default: from PATH")
+    parser.add_argument("--venvs", default=os.path.join(ROOT, ".venv-peers"), help="where bench/setup_peers.sh has put the peers")
+    parser.add_argument("--python", default=os.path.join(ROOT, ".venv", "bin", "python"), help="with what models/requirements.txt names")
+    parser.add_argument("--work", default=os.path.join(ROOT, "out"), help="for exported and compiled models")
+    parser.add_argument("--results", default=os.path.join(HERE, "results.json"))
+    parser.add_argument("--peers", default=list(PEERS), type=lambda text: text.split(","), help=f"of {', '.join(PEERS)}; default: all")
+    parser.add_argument("--threads", default=[1, 2], type=lambda text: [int(t) for t in text.split(",")])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=1000, help="most runs of a turn")
+    parser.add_argument("--seconds", type=float, default=0.2, help="longest turn, after two runs")
+    parser.add_argument("--patience", type=float, default=300, help="seconds to compile, open or check a model")
+    parser.add_argument("--hold", type=words, default=[], metavar="CMD", help="keeps the machine quiet while it runs its arguments")
+    parser.add_argument("--hold-limit", type=float, default=20, help="seconds after which it is let go")
+    parser.add_argument("--prepare", type=words, default=[], metavar="CMD", help="goes before exports and compilations")
+    parser.add_argument("--missing", action="store_true", help="only rows that the results do not have")
+    parser.add_argument("--verbose", action="store_true", help="say what is going on")
+    parser.add_argument("--no-report", action="store_true", help="only measure")
+    parser.add_argument("--write", action="store_true", help="write the table and the picture from the results, measure nothing")
+    parser.add_argument("rows", nargs="*", metavar="ROW")
+    args = parser.parse_args(argv)
+    unknown = set(args.peers) - set(PEERS)
+    if unknown:
+        parser.error(f"no peer named {' '.join(sorted(unknown))}")
+    return args
+
+
+def measure_rows(args, results):
+    """True where tlbc ran every row."""
+    hold, good = Hold(args.hold, args.hold_limit), True
+    for row in rows_of(list_systems(args), args.rows):
+        try:
+            export(args, row)
+        except Failed as failure:
+            print(f"{row.name}: {failure}", file=sys.stderr)
+            continue
+        for threads in args.threads:
+            if args.missing and any(r["row"] == row.name and r["threads"] == threads for r in results["rows"]):
+                continue
+            found = measure(args, hold, row, threads)
+            keep(results, args.results, row, threads, found)
+            good &= "failed" not in found.get("tlbc", {})
+            print(f"{row.name}, {threads} threads: {brief(found)}", file=sys.stderr, flush=True)
+    return good
+
+
+def main(argv):
+    args = parse_args(argv)
+    os.environ["TLBC"] = args.tlbc if os.sep not in args.tlbc else os.path.abspath(args.tlbc)
+    results = load_results(args.results)
+    try:
+        good = args.write or measure_rows(args, results)
+    except (Failed, ValueError) as failure:
+        print(f"peers.py: {failure}", file=sys.stderr)
+        return 1
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""Checks the driver of peers.py with stand-ins for exporters, peers and tlbc: no network, no packages.
+
+usage: peers_test.py
+"""
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+import unittest
+from unittest import mock
+
+import peers
+from worker import Failed, Hold, Worker, run_once
+
+LISTING = [{"name": "sums", "what": "", "sizes": {"test": {"whole": "torchscript", "step": "dynamo"}, "big": {"whole": "dynamo"}}},
+           {"name": "odd", "what": "", "sizes": {"test": {"unrolled": "torchscript", "loop": "torchscript"}}}]
+
+# A peer: behaves as its first argument says, and is as fast as the second.
+STAND_IN = """
+import json, os, sys, time
+how, us = sys.argv[1], float(sys.argv[2])
+say = lambda **answer: print(json.dumps(answer), flush=True)
+if how == "refuses": say(failed="no such op"); sys.exit(1)
+if how == "chatters": print("hello", flush=True)
+if how == "hangs": time.sleep(60)
+say(load_ms=1, version="7")
+for line in sys.stdin:
+    command = json.loads(line)
+    if command["do"] == "check": say(error=1.0 if how == "errs" else 0.0, sets=1, run_s=1e-6)
+    elif how == "crashes": os.kill(os.getpid(), 11)
+    else: us += 1; say(min_us=us, median_us=2 * us, runs=10, memory=1000)
+"""
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.stand_in = self.file("stand_in.py", STAND_IN)
+
+    def file(self, name, text):
+        path = os.path.join(self.folder.name, name)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
+
+    def command(self, how, us=1):
+        return [sys.executable, self.stand_in, how, str(us)]
+
+
+class WorkerTest(Folder):
+    def worker(self, how):
+        worker = Worker(self.command(how))
+        self.addCleanup(worker.close)
+        return worker
+
+    def test_answers(self):
+        worker = self.worker("runs")
+        self.assertEqual(worker.welcome(20)["version"], "7")
+        self.assertEqual(worker.ask({"do": "time"}, 20)["min_us"], 2)
+        self.assertEqual(worker.ask({"do": "time"}, 20)["min_us"], 3)
+
+    def test_is_stopped_between_turns(self):
+        worker = self.worker("runs")
+        worker.welcome(20)
+        worker.ask({"do": "time"}, 20)
+        self.assertTrue(os.WIFSTOPPED(os.waitpid(worker.process.pid, os.WUNTRACED)[1]))
+
+    def test_what_goes_wrong_is_said(self):
+        for how, words in (("refuses", "no such op"), ("chatters", "no JSON object"), ("hangs", "no answer within 1 s")):
+            with self.assertRaisesRegex(Failed, words):
+                self.worker(how).welcome(1 if how == "hangs" else 20)
+        worker = self.worker("crashes")
+        worker.welcome(20)
+        with self.assertRaisesRegex(Failed, "SIGSEGV"):
+            worker.ask({"do": "time"}, 20)
+
+    def test_last_words(self):
+        with self.assertRaisesRegex(Failed, "status 3: Traceback lost"):
+            run_once([sys.executable, "-c", "import sys; sys.stderr.write('x\\nTraceback lost'); sys.exit(3)"], 20)
+
+
+class HoldTest(Folder):
+    def test_is_let_go_after_the_limit(self):
+        log = os.path.join(self.folder.name, "log")
+        script = self.file("hold.sh", f'echo begin >> "{log}"\n"$@"\necho end >> "{log}"\n')
+        hold = Hold(["sh", script], 0.2)
+        hold.turn()
+        hold.turn()
+        time.sleep(0.3)
+        hold.turn()
+        hold.release()
+        with open(log, encoding="utf-8") as f:
+            self.assertEqual(f.read().split(), ["begin", "end", "begin", "end"])
+
+
+class RowsTest(unittest.TestCase):
+    def names(self, *chosen):
+        return [row.name for row in peers.rows_of(LISTING, chosen)]
+
+    def test_usual_rows(self):
+        self.assertEqual(self.names(), ["sums:test:whole", "sums:test:step", "sums:big:whole", "odd:test:unrolled"])
+
+    def test_chosen_rows(self):
+        self.assertEqual(self.names("sums:big"), ["sums:big:whole"])
+        self.assertEqual(self.names("sums::step"), ["sums:test:step"])
+        self.assertEqual(self.names("odd:test:loop"), ["odd:test:loop"])
+        with self.assertRaisesRegex(ValueError, "no system 'even'; there are: sums, odd"):
+            self.names("even")
+        with self.assertRaisesRegex(ValueError, "names no size and form"):
+            self.names("sums:huge")
+
+
+class MeasureTest(Folder):
+    BEHAVIOUR = {"tlbc": ("runs", 10), "ort": ("runs", 20), "tvm": ("refuses", 0), "iree": ("crashes", 0), "torch": ("errs", 5)}
+
+    def setUp(self):
+        super().setUp()
+        self.results = os.path.join(self.folder.name, "results.json")
+        self.model = os.path.join(self.folder.name, "model")
+        os.makedirs(self.model)
+        self.file("model/model.onnx", "x" * 100)
+
+    def measure(self, *arguments):
+        names = list(self.BEHAVIOUR)
+        stand_in = mock.patch.object(peers, "program_of", lambda args, peer: self.command(*self.BEHAVIOUR[peer]))
+        built = mock.patch.object(peers, "build", lambda args, row, peer: {"seconds": 2.0, "bytes": 50})
+        listed = mock.patch.object(peers, "list_systems", lambda args: LISTING)
+        with stand_in, built, listed, contextlib.redirect_stderr(io.StringIO()):
+            status = peers.main(["--peers", ",".join(names), "--results", self.results, "--threads", "1", "--no-report", *arguments, self.model])
+        with open(self.results, encoding="utf-8") as f:
+            return status, json.load(f)["rows"]
+
+    def test_goes_on_when_peers_fail(self):
+        status, rows = self.measure("--rounds", "3")
+        self.assertEqual(status, 0)
+        found = rows[0]["peers"]
+        self.assertEqual((found["tlbc"]["min_us"], found["tlbc"]["spread"]), (11, 2 / 11))
+        self.assertEqual((found["ort"]["min_us"], found["ort"]["runs"], found["ort"]["memory"]), (21, 30, 1000))
+        self.assertEqual(found["tvm"]["failed"], "no such op")
+        self.assertIn("SIGSEGV", found["iree"]["failed"])
+        self.assertIn("differ by 1.0e+00", found["torch"]["failed"])
+
+    def test_rows_are_replaced_or_kept(self):
+        self.measure("--rounds", "1")
+        _, rows = self.measure("--rounds", "2")
+        self.assertEqual([r["peers"]["tlbc"]["runs"] for r in rows], [20])
+        _, rows = self.measure("--rounds", "3", "--missing")
+        self.assertEqual([r["peers"]["tlbc"]["runs"] for r in rows], [20])
+
+    def test_tlbc_that_fails_is_the_status(self):
+        with mock.patch.dict(self.BEHAVIOUR, tlbc=("refuses", 0)):
+            self.assertEqual(self.measure("--rounds", "1")[0], 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,132 @@
+"""A peer in a process of its own, driven over a pipe, and the command that keeps the machine quiet during its turns.
+
+    worker = Worker([python, "bench/peers_ort.py", "--serve", folder], cpus={0}, threads=1)
+    worker.welcome(60)                                       {"load_ms": .., "version": ..}
+    worker.ask({"do": "time", "runs": 100, "seconds": 1}, 60)
+    worker.close()
+
+A worker is stopped (SIGSTOP) between its turns: idle threads of one peer that spin would slow the next. One that crashes, says nothing in
+time or answers {"failed": ..} makes Failed, nothing else.
+"""
+import json
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import time
+
+
+class Failed(Exception):
+    """What a worker could not do; the message is for the table."""
+
+
+def environment(threads):
+    """Every library that counts its own threads is told how many."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TVM_NUM_THREADS", "RAYON_NUM_THREADS")
+    return {**os.environ, **{name: str(threads) for name in names}}
+
+
+class Worker:
+    def __init__(self, command, cpus=None, threads=1):
+        self.errors = tempfile.TemporaryFile()
+        self.rest = b""
+        pin = (lambda: os.sched_setaffinity(0, cpus)) if cpus else None
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+                                        start_new_session=True, preexec_fn=pin, env=environment(threads))
+
+    def signal(self, number):
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def last_words(self):
+        """Why the process ended."""
+        status = self.process.wait()
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        how = f"ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        return f"{how}: {lines[-1][:200]}" if lines else how
+
+    def read_line(self, seconds):
+        end = time.monotonic() + seconds
+        while b"\n" not in self.rest:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
+                raise Failed(f"no answer within {seconds:.0f} s")
+            piece = os.read(self.process.stdout.fileno(), 65536)
+            if not piece:
+                raise Failed(self.last_words())
+            self.rest += piece
+        line, _, self.rest = self.rest.partition(b"\n")
+        return line
+
+    def welcome(self, seconds):
+        try:
+            answer = json.loads(self.read_line(seconds))
+        except ValueError:
+            raise Failed("the answer is no JSON object") from None
+        if "failed" in answer:
+            raise Failed(answer["failed"])
+        return answer
+
+    def ask(self, command, seconds):
+        """The answer to one command; the process runs only meanwhile."""
+        self.signal(signal.SIGCONT)
+        try:
+            self.process.stdin.write(json.dumps(command).encode() + b"\n")
+            self.process.stdin.flush()
+            return self.welcome(seconds)
+        except BrokenPipeError:
+            raise Failed(self.last_words()) from None
+        finally:
+            self.signal(signal.SIGSTOP)
+
+    def close(self):
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.errors):
+            try:
+                stream.close()
+            except BrokenPipeError:
+                pass
+
+
+def run_once(command, seconds, cpus=None, threads=1):
+    """The one answer of a command that ends by itself."""
+    worker = Worker(command, cpus, threads)
+    try:
+        return worker.welcome(seconds)
+    finally:
+        worker.close()
+
+
+class Hold:
+    """The time that a command (`--hold`) keeps the machine quiet by running; without one nothing happens.
+
+    The command gets a small program as further arguments, which it must run; it is let go after `limit` seconds at the latest
+    between two turns, and started again for the next turn.
+    """
+    PROGRAM = ["sh", "-c", "echo held; read line"]
+
+    def __init__(self, command, limit):
+        self.command, self.limit = command, limit
+        self.process = None
+        self.since = 0.0
+
+    def turn(self):
+        """To be called before every turn."""
+        if not self.command:
+            return
+        if self.process and time.monotonic() - self.since > self.limit:
+            self.release()
+        if not self.process:
+            self.process = subprocess.Popen(self.command + self.PROGRAM, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self.process.stdout.readline()
+            self.since = time.monotonic()
+
+    def release(self):
+        if self.process:
+            self.process.communicate(b"\n")
+            self.process = None
