@@ -60,6 +60,9 @@ typedef struct inspect_facts {
 } inspect_facts;
 
 void inspect_facts_init(inspect_facts *f, const char *path);
+/* --dim NAME=SIZE: sizes of symbols, for the import. */
+struct fe_options;
+bool inspect_pins(cli *c, cli_list dims, struct fe_options *o);
 bool inspect_onnx(cli *c, const inspect_args *args, inspect_facts *f);
 /* Measures its schedule and prints it; false after reporting. */
 bool inspect_onnx_schedule(cli *c, const inspect_args *args, const char *path);

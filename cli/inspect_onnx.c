@@ -10,7 +10,7 @@
 
 /* ---- the graph ------------------------------------------------------------------------------------------------ */
 
-static bool parse_pins(cli *c, cli_list dims, fe_options *o) {
+bool inspect_pins(cli *c, cli_list dims, fe_options *o) {
     fe_pin *pins = TL_NEW_ARRAY(c->arena, fe_pin, dims.n);
     for (uint32_t i = 0; i < dims.n; i++) {
         const char *value;
@@ -146,7 +146,7 @@ static bool gather_compiled(cli *c, ir_module *m, inspect_facts *f) {
 
 static ir_module *import(cli *c, const inspect_args *args, const char *path) {
     fe_options o = {0};
-    if (!parse_pins(c, args->dims, &o)) return NULL;
+    if (!inspect_pins(c, args->dims, &o)) return NULL;
     ir_module *m = fe_import_file(&c->ctx, c->arena, path, &o);
     if (m) cli_report(c); /* warnings */
     return m;

@@ -2,6 +2,7 @@
  * must be equal: of outputs that are sequences, everywhere; of the others, behind the last step. A length that the whole model does not take,
  * as where a table has no more positions, is left out, and so are longer ones: that is printed. */
 #include "cli/file.h"
+#include "cli/inspect.h"
 #include "cli/steps.h"
 #include "cli/verify.h"
 #include "frontend/frontend.h"
@@ -141,9 +142,12 @@ static bool verify_sequence(stream_job *s, int64_t run, uint64_t seed) {
 
 /* ---- the command ---------------------------------------------------------------------------------------------- */
 
-static const ir_module *read_module(cli *c, const char *path) {
+/* As `tlbc compile` does, --dim fixes what the file leaves open, the length of the sequence, too. */
+static const ir_module *read_module(cli *c, const char *path, cli_list dims) {
     tl_sv text;
-    if (strcmp(file_extension(path), ".tl")) return fe_import_file(&c->ctx, c->arena, path, NULL);
+    fe_options o = {0};
+    if (!inspect_pins(c, dims, &o)) return NULL;
+    if (strcmp(file_extension(path), ".tl")) return fe_import_file(&c->ctx, c->arena, path, &o);
     if (!file_read(c->diag, c->arena, path, &text)) return NULL;
     return ir_module_parse(&c->ctx, c->arena, path, text.data, text.len);
 }
@@ -156,7 +160,7 @@ bool verify_stream(const verify_job *j, const char *path, const verify_stream_op
                     .passes = o->passes ? o->passes : "default",
                     .skip = o->skip,
                     .most = MAX_STEPS};
-    s.imported = read_module(j->c, path);
+    s.imported = read_module(j->c, path, o->dims);
     bool ok = s.imported && compile(&s, &s.whole, false, "whole") &&
               compile(&s, &s.step, true, "step");
     if (ok) printf("states: %s\n", list_states(j->c, s.step.model));

@@ -160,6 +160,8 @@ static const ir_dim *count_chunks(const reading *r) {
     const ir_band *b = &r->band;
     ir_ctx *c = r->ctx->c;
     if (!b->chunk || b->chunks_before || b->prefix || r->n_kept) return NULL;
+    if (r->ctx->options->n_streams)
+        return NULL; /* chunks of a step are as good, and the batch stays one of streams */
     if (!ir_dim_equal(r->queries, r->keys)) return NULL;
     for (uint32_t i = Q; i <= V; i++)
         if (!type_is_computable(r->n->parent->graph, ir_in(r->n, i)->type)) return NULL;

@@ -1,5 +1,5 @@
 /* The parts of the pass `stream`: stream.c (options, the walk over the graph, states), stream_rules.c (what each operator does to a value
- * of which a step has a part), stream_recur.c (recurrences), stream_window.c (running sums, causal convolutions).
+ * of which a step has a part), stream_recur.c (recurrences), stream_window.c (running sums, causal convolutions), stream_attention.c.
  *
  * Every value is one of four kinds. A value of kind PART has along one axis what belongs to the sequence; a step has `step` elements of it.
  * The axis may be several blocks of that, one behind the other (`outer`), as where a batch was folded into it: f32[2*T/4,4,d]. */
@@ -47,6 +47,12 @@ ir_value *stream_find_input(pass_ctx *ctx, ir_graph *g, const stream_spec *spec)
 
 typedef bool stream_rule(streamer *s, ir_node *n);
 
+typedef struct stream_joined {
+    ir_value *value; /* a state, then the step's positions */
+    uint32_t state;  /* its index, for ir_graph_set_next */
+    int64_t before;  /* elements of the state */
+} stream_joined;
+
 /* ---- values (stream.c) ------------------------------------------------------------------------------------------ */
 const stream_value *stream_get(const streamer *s, const ir_value *v);
 void stream_set(streamer *s, ir_value *v, stream_value info);
@@ -73,6 +79,14 @@ int64_t stream_step_of(streamer *s, const ir_dim *d);
  * ir_graph_set_next. */
 ir_value *stream_state(streamer *s, ir_node *n, const char *what, ir_value *initial,
                        const ir_type *type, uint32_t *index);
+/* The type with n elements along the axis. */
+const ir_type *stream_part_type(streamer *s, const ir_type *t, int32_t axis, int64_t n);
+/* A state of `before` elements in front of x, along the axis of its positions. */
+stream_joined stream_join(streamer *s, ir_node *n, ir_value *x, const char *what, ir_value *initial,
+                          int64_t before);
+ir_value *stream_slice(ir_builder *b, ir_value *x, int32_t axis, int64_t from, int64_t to);
+/* The node goes; its readers read `with`. */
+void stream_replace(streamer *s, ir_node *n, ir_value *with, stream_value info);
 
 /* ---- rules ------------------------------------------------------------------------------------------------------ */
 /* stream_rules.c: NULL where the operator has none. */
@@ -82,5 +96,6 @@ stream_rule stream_cumsum;
 stream_rule stream_reduce; /* over the positions */
 stream_rule stream_pad;
 stream_rule stream_conv;
+stream_rule stream_attention;
 
 #endif

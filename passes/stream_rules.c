@@ -468,25 +468,6 @@ static bool rule_trilu(streamer *s, ir_node *n) {
     return follow(s, n, v->axis);
 }
 
-/* Sequences beside each other, a step's rows of a batch: each attends within itself. */
-static bool rule_attention(streamer *s, ir_node *n) {
-    const stream_value *like = NULL;
-    for (uint32_t i = 0; i < n->n_in; i++) {
-        const stream_value *v = part(s, n, i);
-        if (v->kind != STREAM_PART) continue;
-        if (!like) like = v;
-        if (!is_even(s, n, v)) return false;
-        bool batch = v->axis == 0 && v->whole->rank >= 3 && agree(v, like);
-        if (!batch || n->n_out > 1)
-            return stream_refuse(s, n, "it looks ahead: each position attends to all others");
-    }
-    for (uint32_t i = 0; i < 3; i++)
-        if (part(s, n, i)->kind != STREAM_PART)
-            return stream_refuse(s, n, "operand %u is one for all positions", i);
-    stream_follow(s, n, 0, like, 0);
-    return stream_retype(s, n);
-}
-
 /* ---- the table ------------------------------------------------------------------------------------------------ */
 
 stream_rule *stream_rule_of(op_id op) {
@@ -543,7 +524,8 @@ stream_rule *stream_rule_of(op_id op) {
     case OP_Trilu:
         return rule_trilu;
     case OP_Attention:
-        return rule_attention;
+    case OP_LocalAttention:
+        return stream_attention;
     case OP_Recur:
         return stream_recur;
     case OP_CumSum:

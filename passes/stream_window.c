@@ -15,40 +15,32 @@
 
 /* ---- a state in front of the step's positions ------------------------------------------------------------------- */
 
-typedef struct joined {
-    ir_value *value; /* state, then the step's positions */
-    uint32_t state;  /* its index, for ir_graph_set_next */
-    int64_t before;  /* elements of the state */
-} joined;
-
 /* x's type with `n` elements along its axis. */
-static const ir_type *part_type(streamer *s, const ir_type *t, int32_t axis, int64_t n) {
+const ir_type *stream_part_type(streamer *s, const ir_type *t, int32_t axis, int64_t n) {
     const ir_dim **dims = TL_NEW_ARRAY(s->ctx->scratch, const ir_dim *, t->rank);
     memcpy(dims, t->dims, (size_t)t->rank * sizeof *dims);
     dims[axis] = ir_dim_const(s->ctx->c, n);
     return ir_type_tensor(s->ctx->c, t->dtype, t->rank, dims);
 }
 
-static joined join_state(streamer *s, ir_node *n, const char *what, ir_value *initial,
-                         int64_t before) {
-    ir_value *x = n->in[0].value;
+stream_joined stream_join(streamer *s, ir_node *n, ir_value *x, const char *what, ir_value *initial,
+                          int64_t before) {
     int32_t axis = stream_get(s, x)->axis;
-    joined j = {.before = before};
-    ir_value *state = stream_state(s, n, what, initial, part_type(s, x->type, axis, before),
+    stream_joined j = {.before = before};
+    ir_value *state = stream_state(s, n, what, initial, stream_part_type(s, x->type, axis, before),
                                    &j.state);
     ir_builder b = ir_build_before(n);
     j.value = build_op2_int(&b, OP_Concat, state, x, "axis", axis);
     return j;
 }
 
-static ir_value *slice(ir_builder *b, ir_value *x, int32_t axis, int64_t from, int64_t to) {
+ir_value *stream_slice(ir_builder *b, ir_value *x, int32_t axis, int64_t from, int64_t to) {
     int64_t at = axis;
     ir_value *in[] = {x, build_i64s(b, &from, 1), build_i64s(b, &to, 1), build_i64s(b, &at, 1)};
     return build_node(b, OP_Slice, in, 4, 1, NULL, 0)->out;
 }
 
-/* The node goes; its readers read `with`. */
-static void replace(streamer *s, ir_node *n, ir_value *with, stream_value info) {
+void stream_replace(streamer *s, ir_node *n, ir_value *with, stream_value info) {
     info.whole = n->out[0].type;
     if (!with->name) {
         with->name = n->out[0].name;
@@ -82,10 +74,11 @@ bool stream_cumsum(streamer *s, ir_node *n) {
     bool exclusive = ir_attr_int(n, "exclusive", 0);
     ir_builder b = ir_build_before(n);
     ir_value *zero = build_scalar(&b, n->in[0].value->type->dtype, 0);
-    joined j = join_state(s, n, "sum", zero, 1);
+    stream_joined j = stream_join(s, n, n->in[0].value, "sum", zero, 1);
     ir_value *sums = build_op2(&b, OP_CumSum, j.value, n->in[1].value);
-    ir_graph_set_next(s->g, j.state, slice(&b, sums, info.axis, info.step, info.step + 1));
-    replace(s, n, slice(&b, sums, info.axis, !exclusive, info.step + !exclusive), info);
+    ir_graph_set_next(s->g, j.state, stream_slice(&b, sums, info.axis, info.step, info.step + 1));
+    stream_replace(s, n, stream_slice(&b, sums, info.axis, !exclusive, info.step + !exclusive),
+                   info);
     return true;
 }
 
@@ -132,13 +125,13 @@ bool stream_reduce(streamer *s, ir_node *n) {
     bool mean = n->op == OP_ReduceMean, keep = ir_attr_int(n, "keepdims", 1);
     ir_builder b = ir_build_before(n);
     ir_value *initial = build_scalar(&b, n->in[0].value->type->dtype, start);
-    joined j = join_state(s, n, "reduced", initial, 1);
+    stream_joined j = stream_join(s, n, n->in[0].value, "reduced", initial, 1);
     ir_value *axes = build_i64s(&b, &axis, 1);
     ir_value *r = build_op2(&b, mean ? OP_ReduceSum : n->op, j.value, axes);
     ir_graph_set_next(s->g, j.state, r);
     if (mean) r = average(s, &b, r, v.step);
     if (!keep) r = build_op2(&b, OP_Squeeze, r, axes);
-    replace(s, n, r, (stream_value){.kind = STREAM_FINAL});
+    stream_replace(s, n, r, (stream_value){.kind = STREAM_FINAL});
     return true;
 }
 
@@ -250,8 +243,10 @@ bool stream_conv(streamer *s, ir_node *n) {
     if (w.past) {
         ir_builder b = ir_build_before(n);
         ir_dtype t = n->in[0].value->type->dtype;
-        joined j = join_state(s, n, "past", v.pad ? v.pad : build_scalar(&b, t, 0), w.past);
-        ir_graph_set_next(s->g, j.state, slice(&b, j.value, v.axis, v.step, v.step + w.past));
+        stream_joined j = stream_join(s, n, n->in[0].value, "past",
+                                      v.pad ? v.pad : build_scalar(&b, t, 0), w.past);
+        ir_graph_set_next(s->g, j.state,
+                          stream_slice(&b, j.value, v.axis, v.step, v.step + w.past));
         ir_node_set_operand(n, 0, j.value);
     }
     drop_pads(s, n, v.axis - 2, v.whole->rank - 2);

@@ -48,16 +48,21 @@ static bool is_counted(const ir_value *v, unsigned depth) {
     if (!v->def)
         return v->region && v->region == v->region->graph->body &&
                v->index >= ir_graph_n_inputs(v->region->graph);
+    if (v->def->op == OP_Dims) return true;
     bool counted = v->def->n_in && !v->def->n_regions && depth < MAX_COUNTED;
     for (uint32_t i = 0; counted && i < v->def->n_in; i++)
         counted = !v->def->in[i].value || is_counted(v->def->in[i].value, depth + 1);
     return counted;
 }
 
+static int64_t stream_failure(cg *g) {
+    return cg_failure(g, "the stream is too long: position %%lld is outside the axis of %%lld");
+}
+
 static int64_t outside_failure(cg *g) {
     const ir_value *index = ir_in(g->node, 1);
     if (g->node->op == OP_Gather && !ir_value_is_const(index) && is_counted(index, 0))
-        return cg_failure(g, "the stream is too long: position %%lld is outside the axis of %%lld");
+        return stream_failure(g);
     return cg_failure(g, "input 1: index %%lld is outside the axis of %%lld");
 }
 
@@ -449,7 +454,9 @@ bool lower_tensor_scatter(cg *g, ir_node *n) {
     cg_copy(g, cg_read(g, ir_in(n, 0)), d->y);
     d->axis = (int32_t)normalised_axis(n, -2, d->y->rank);
     d->circular = strcmp(ir_attr_string(n, "mode", "linear"), "circular") == 0;
-    d->failure = cg_failure(g, "input 2: position %%lld is outside the axis of %%lld");
+    bool counted = ir_in(n, 2) && !ir_value_is_const(ir_in(n, 2)) && is_counted(ir_in(n, 2), 0);
+    d->failure = counted ? stream_failure(g)
+                         : cg_failure(g, "input 2: position %%lld is outside the axis of %%lld");
     if (d->starts) cg_check_equal(g, d->starts->dims[0], d->y->dims[0]);
     cg_check_at_most(g, d->update->dims[d->axis], d->y->dims[d->axis]);
     for (int32_t i = 0; i < d->y->rank; i++)
