@@ -283,6 +283,7 @@ def parse_args(argv):
     parser.add_argument("--prepare", type=words, default=[], metavar="CMD", help="goes before exports and compilations")
     parser.add_argument("--missing", action="store_true", help="only rows that the results do not have")
     parser.add_argument("--verbose", action="store_true", help="say what is going on")
+    parser.add_argument("--export", action="store_true", help="only write the models of the rows")
     parser.add_argument("--no-report", action="store_true", help="only measure")
     parser.add_argument("--write", action="store_true", help="write the table and the picture from the results, measure nothing")
     parser.add_argument("rows", nargs="*", metavar="ROW")
@@ -302,7 +303,7 @@ def measure_rows(args, results):
         except Failed as failure:
             print(f"{row.name}: {failure}", file=sys.stderr)
             continue
-        for threads in args.threads:
+        for threads in args.threads if not args.export else []:
             if args.missing and any(r["row"] == row.name and r["threads"] == threads for r in results["rows"]):
                 continue
             found = measure(args, hold, row, threads)

@@ -18,7 +18,7 @@ import onnx
 
 import peer
 
-VERSION_OF_ABI = 2
+VERSION_OF_ABI = 3
 MAX_RANK = 16
 
 
@@ -35,13 +35,14 @@ class TensorInfo(ctypes.Structure):
 
 
 class StateInfo(ctypes.Structure):
-    _fields_ = [("tensor", TensorInfo), ("stream_axis", ctypes.c_int32), ("bytes", ctypes.c_uint64), ("initial", ctypes.c_void_p)]
+    _fields_ = [("tensor", TensorInfo), ("stream_axis", ctypes.c_int32), ("kept", ctypes.c_uint32), ("bytes", ctypes.c_uint64),
+                ("initial", ctypes.c_void_p)]
 
 
 class SessionOptions(ctypes.Structure):
     _fields_ = [("struct_size", ctypes.c_uint32), ("threads", ctypes.c_uint32), ("workspace", ctypes.c_void_p),
                 ("workspace_bytes", ctypes.c_size_t), ("streams", ctypes.c_uint32), ("allocate", ctypes.c_void_p),
-                ("release", ctypes.c_void_p), ("allocator_context", ctypes.c_void_p)]
+                ("release", ctypes.c_void_p), ("allocator_context", ctypes.c_void_p), ("states_of", ctypes.c_void_p)]
 
 
 P, STATUS = ctypes.c_void_p, ctypes.c_int
@@ -69,7 +70,8 @@ class Model(ctypes.Structure):
                 ("n_symbols", ctypes.c_uint32), ("n_states", ctypes.c_uint32), ("inputs", ctypes.POINTER(TensorInfo)),
                 ("outputs", ctypes.POINTER(TensorInfo)), ("symbols", P), ("states", ctypes.POINTER(StateInfo)),
                 ("chunk", ctypes.c_uint32), ("delay", ctypes.c_uint32), ("flops", ctypes.c_double),
-                ("weight_bytes", ctypes.c_uint64), ("api", ctypes.POINTER(Api)), ("program", P)]
+                ("weight_bytes", ctypes.c_uint64), ("api", ctypes.POINTER(Api)), ("program", P), ("entries", P),
+                ("n_entries", ctypes.c_uint32), ("reserved", ctypes.c_uint32)]
 
 
 def fnv1a(data):
