@@ -98,6 +98,10 @@ bool cg_is_planned_type(cg *g, const ir_type *t) {
     return true;
 }
 
+static bool is_bounded(const ir_dim *symbol) {
+    return symbol->terms[0].atoms[0]->b;
+}
+
 static void is_bounded_symbol(void *data, const char *name) {
     planned *p = data;
     const ir_dim *symbol = ir_dim_symbol(p->g->c, name);
@@ -106,7 +110,7 @@ static void is_bounded_symbol(void *data, const char *name) {
 }
 
 static bool is_planned_node(cg *g, const ir_node *n) {
-    if (cg_lower_get(n->op) == lower_call || cg_shape_operands(n)) return false;
+    if (cg_is_called(n) || cg_shape_operands(n)) return false;
     for (uint32_t i = 0; i < n->n_out; i++) {
         const ir_type *t = n->out[i].type;
         planned p = {g, !cg_is_cell_value(&n->out[i])};
@@ -323,6 +327,7 @@ static const struct shape_rule {
     {OP_Unsqueeze, 1u << 1, "Unsqueeze"},
     {OP_OneHot, 1u << 1, "OneHot"},
     {OP_TopK, 1u << 1, "TopK"},
+    {OP_Resize, 1u << 2, "Resize"},
     {OP_ReduceL1, 1u << 1, "Reduce"},
     {OP_ReduceL2, 1u << 1, "Reduce"},
     {OP_ReduceLogSum, 1u << 1, "Reduce"},
@@ -361,10 +366,10 @@ static bool mentions(const ir_value *v, const char *symbol) {
     return m.found;
 }
 
-/* A dimension of a result that the node itself gives its meaning. */
-static bool defines_symbol(const ir_node *n, const ir_type *t) {
+/* A dimension of a result that the node itself gives its meaning; `open`: which has no bound in its name. */
+static bool defines_symbol(const ir_node *n, const ir_type *t, bool open) {
     for (int32_t k = 0; ir_type_is_ranked(t) && k < t->rank; k++) {
-        bool fresh = ir_dim_is_symbol(t->dims[k]);
+        bool fresh = ir_dim_is_symbol(t->dims[k]) && !(open && is_bounded(t->dims[k]));
         for (uint32_t i = 0; fresh && i < n->n_in; i++)
             fresh = !ir_in(n, i) || !mentions(ir_in(n, i), ir_dim_symbol_name(t->dims[k]));
         if (fresh) return true;
@@ -372,15 +377,16 @@ static bool defines_symbol(const ir_node *n, const ir_type *t) {
     return false;
 }
 
+/* Contents that are known need no function, unless inference could not tell their sign (a slice from t + k - p on). */
 uint32_t cg_shape_operands(const ir_node *n) {
     const struct shape_rule *rule = find_rule(n->op);
     bool unknown = false, defines = false;
     for (uint32_t i = 0; rule && i < n->n_in; i++)
         unknown = unknown ||
                   ((rule->operands >> i & 1) && ir_in(n, i) && !cg_knows_contents(ir_in(n, i)));
-    for (uint32_t i = 0; unknown && i < n->n_out; i++)
-        defines = defines || defines_symbol(n, n->out[i].type);
-    return unknown && defines ? rule->operands : 0;
+    for (uint32_t i = 0; rule && i < n->n_out; i++)
+        defines = defines || defines_symbol(n, n->out[i].type, !unknown);
+    return defines ? rule->operands : 0;
 }
 
 /* An operand of which the function reads the dims alone. */

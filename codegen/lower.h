@@ -131,6 +131,7 @@ typedef bool cg_lower_fn(cg *g, ir_node *n);
 #include "ir/ops.def"
 #undef OP
 cg_lower_fn *cg_lower_get(op_id op); /* codegen/lower/table.c */
+bool cg_is_called(const ir_node *n); /* this node is a call, whatever others of its operator are */
 
 /* ---- dimensions in the program (codegen/dim.c) ---------------------------------------------------------------- */
 lp_value *cg_dim(cg *g, const ir_dim *d); /* i64 in the program */

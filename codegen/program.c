@@ -27,18 +27,12 @@ bool cg_unsupported(cg *g, const ir_node *n, const char *format, ...) {
                       s.data);
 }
 
-/* Operators on tensors of any type that have a function for strings. */
-static bool is_on_strings(const ir_node *n) {
-    if (n->op != OP_Equal && n->op != OP_Cast) return false;
-    return ir_in(n, 0)->type->dtype == DT_str || n->out[0].type->dtype == DT_str;
-}
-
 /* What has no form in generated code is refused by name, before anything is built from it. */
 static bool check_type(cg *g, const ir_node *n, const ir_value *v) {
     const ir_type *t = v->type;
     if (cg_is_cell_value(v)) {
         bool known = !n || n->op == OP_If || n->op == OP_Loop || n->op == OP_Identity ||
-                     is_on_strings(n) || cg_lower_get(n->op) == lower_call;
+                     cg_is_called(n);
         return known || cg_unsupported(g, n, "'%s' is a value this operator is not compiled for",
                                        v->name ? v->name : "");
     }
@@ -423,7 +417,7 @@ bool cg_lower_region(cg *g, ir_region *r) {
         g->node = n;
         g->b.loc = n->loc;
         g->b.line = cg_line(g, n);
-        cg_lower_fn *lower = is_on_strings(n) ? lower_call : cg_lower_get(n->op);
+        cg_lower_fn *lower = cg_is_called(n) ? lower_call : cg_lower_get(n->op);
         if (!check_types(g, n) || !cg_resolve_shape(g, n) || !lower(g, n) || g->failed) {
             if (!g->failed) cg_unsupported(g, n, "cannot be compiled");
             return false;

@@ -114,10 +114,14 @@ static bool import_results(fe_import *im, const fe_scope *scope, const ir_loc *l
 
 /* ---- the entry graph -------------------------------------------------------------------------- */
 
+static void add_hints(fe_import *im, pb_value_info **info, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (info[i]->name) tl_map_set_ptr(&im->hints, ir_name(im->c, info[i]->name), info[i]);
+}
+
 static void collect_hints(fe_import *im, const pb_graph *g) {
-    for (size_t i = 0; i < g->n_value_info; i++)
-        if (g->value_info[i]->name)
-            tl_map_set_ptr(&im->hints, ir_name(im->c, g->value_info[i]->name), g->value_info[i]);
+    add_hints(im, g->value_info, g->n_value_info);
+    add_hints(im, g->output, g->n_output);
 }
 
 static tl_map names_of_initializers(fe_import *im, const pb_graph *g) {

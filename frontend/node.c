@@ -96,6 +96,7 @@ static const ir_type *hint_for(fe_node *n, const char *name) {
 static void apply_hint(fe_node *n, ir_value *v, const char *name) {
     bool entry = !n->scope->outer && !n->scope->frame->function;
     if (!entry || !v->def || !ir_type_is_tensor(v->type) || ir_type_is_ranked(v->type)) return;
+    if (v->def->n_regions) return; /* branches may differ in rank */
     const ir_type *hint = hint_for(n, name);
     if (!hint || hint->dtype != v->type->dtype) return;
     const ir_dim *dims[IR_MAX_RANK];

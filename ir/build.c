@@ -92,6 +92,10 @@ ir_value *build_reshape(ir_builder *b, ir_value *x, const ir_dim *const *d, uint
     return build_op2_int(b, OP_Reshape, x, build_dims(b, d, n), "allowzero", 1);
 }
 
+ir_value *build_reshape_as(ir_builder *b, ir_value *x, const ir_type *t) {
+    return build_reshape(b, x, t->dims, (uint32_t)t->rank);
+}
+
 ir_value *build_transpose(ir_builder *b, ir_value *x, const int64_t *perm, uint32_t n) {
     return build_op1_ints(b, OP_Transpose, x, "perm", perm, n);
 }

@@ -40,6 +40,8 @@ ir_value *build_op1_ints(ir_builder *b, op_id op, ir_value *x, const char *attr,
 ir_value *build_scalar(ir_builder *b, ir_dtype t, double x);       /* rank 0 constant */
 ir_value *build_i64s(ir_builder *b, const int64_t *v, uint32_t n); /* 1-D i64 constant */
 ir_value *build_reshape(ir_builder *b, ir_value *x, const ir_dim *const *d, uint32_t n);
+/* To all dims of a type, which must be such that build_dims can give them; the run compares the sizes. */
+ir_value *build_reshape_as(ir_builder *b, ir_value *x, const ir_type *t);
 ir_value *build_transpose(ir_builder *b, ir_value *x, const int64_t *perm, uint32_t n);
 ir_value *build_cast(ir_builder *b, ir_value *x, ir_dtype to); /* x itself where it has that type */
 

@@ -34,6 +34,15 @@ static const ir_dim *scaled(ir_ctx *c, const ir_dim *d, double scale) {
     return ir_dim_floordiv(c, product, ir_dim_const(c, parts));
 }
 
+static void set_scaled(ir_resize *r, const ir_dim *const *scaled) {
+    r->by_scales = true;
+    for (int32_t i = 0; i < r->rank; i++) {
+        bool listed = r->place[i] >= 0;
+        r->scale[i] = listed ? NAN : 1;
+        r->out[i] = listed ? scaled[i] : r->in[i];
+    }
+}
+
 static const char *set_by_scales(ir_resize *r, ir_ctx *c, const double *scales) {
     r->by_scales = true;
     for (int32_t i = 0; i < r->rank; i++) {
@@ -99,7 +108,11 @@ const char *ir_resize_init(ir_resize *r, ir_ctx *c, const ir_node *n, int32_t ra
     if (given != r->n_axes)
         return tl_arena_printf(&c->arena, "%d %s for %d axes", given,
                                by_scales ? "scales" : "sizes", r->n_axes);
-    problem = by_scales ? set_by_scales(r, c, lists->scales) : set_by_sizes(r, c, n, lists->sizes);
+    if (by_scales && !lists->scales)
+        set_scaled(r, lists->scaled);
+    else
+        problem = by_scales ? set_by_scales(r, c, lists->scales)
+                            : set_by_sizes(r, c, n, lists->sizes);
     for (int32_t i = 0; !problem && i < rank; i++)
         r->resized[i] = is_resized(r, n, i, lists->roi);
     return problem;

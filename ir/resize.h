@@ -16,16 +16,17 @@ typedef struct ir_resize {
     int32_t place[IR_MAX_RANK]; /* of an axis in the lists scales, sizes, roi; -1 = not in them */
     int32_t n_axes;             /* in the lists */
     bool by_scales;
-    double scale[IR_MAX_RANK]; /* by_scales */
+    double scale[IR_MAX_RANK]; /* by_scales; NAN: only the run knows */
     /* else: sizes as given, of which `fit` takes the scale of one axis for all */
     const ir_dim *wanted[IR_MAX_RANK];
     enum { RESIZE_STRETCH, RESIZE_NOT_LARGER, RESIZE_NOT_SMALLER } fit;
 } ir_resize;
 
-/* The operands' contents: scales or sizes has elements, the other none; roi NULL = not known. NULL, or what is wrong, in words. */
+/* The operands' contents: scales or sizes has elements, the other none; roi NULL = not known. Scales that only the run knows (NULL) make
+ * the sizes `scaled`, by axis. NULL, or what is wrong, in words. */
 typedef struct ir_resize_lists {
     const double *scales, *roi;
-    const ir_dim *const *sizes;
+    const ir_dim *const *sizes, *const *scaled;
     int32_t n_scales, n_sizes;
 } ir_resize_lists;
 const char *ir_resize_init(ir_resize *r, ir_ctx *c, const ir_node *n, int32_t rank,

@@ -135,15 +135,12 @@ static bool decompose_group_norm(ir_builder *b, ir_node *n) {
     const ir_type *t = n->in[0].value->type;
     int64_t groups = ir_attr_int(n, "num_groups", 0);
     if (!ir_type_is_ranked(t) || t->rank < 2 || groups < 1) return false;
-    if (!same_dims(ir_type_tensor(b->m->ctx, t->dtype, 1, t->dims + 1),
-                   ir_type_with_dtype(b->m->ctx, n->in[1].value->type, t->dtype)))
-        return false; /* the older form: scale per group */
     if (!can_build_type(b, t)) return false;
     ir_value *x = to_compute(b, n->in[0].value);
     ir_value *rows = build_op2(b, OP_Reshape, x, build_i64s(b, (int64_t[]){0, groups, -1}, 3));
     float epsilon = ir_attr_float(n, "epsilon", 1e-5f);
     ir_value *y = standardise(b, rows, (int64_t[]){2}, 1, epsilon);
-    return give_affine(b, n, build_reshape_to(b, y, t), t->rank);
+    return give_affine(b, n, build_reshape_as(b, y, t), t->rank);
 }
 
 /* y = x * factor + (bias - mean * factor) with factor = scale / sqrt(variance + epsilon): constants fold to two vectors. */
@@ -227,7 +224,7 @@ static bool shuffle(ir_builder *b, ir_node *n, const ir_dim *const *six, const i
     if (!can_build_dims(b, six, 6) || !can_build_type(b, n->out[0].type)) return false;
     ir_value *x = build_reshape(b, n->in[0].value, six, 6);
     x = build_transpose(b, x, perm, 6);
-    return decompose_give(n, 0, build_reshape_to(b, x, n->out[0].type));
+    return decompose_give(n, 0, build_reshape_as(b, x, n->out[0].type));
 }
 
 static bool decompose_depth_to_space(ir_builder *b, ir_node *n) {

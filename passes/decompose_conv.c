@@ -282,7 +282,7 @@ bool decompose_conv_transpose(ir_builder *b, ir_node *n) {
     }
     ir_value *y = take_turns(t, convolve(t, bias && !is_short ? repeat_bias(t, bias) : NULL));
     y = is_short ? lengthen(t, y, bias) : cut(t, y);
-    return decompose_give(n, 0, build_reshape_to(b, y, n->out[0].type));
+    return decompose_give(n, 0, build_reshape_as(b, y, n->out[0].type));
 }
 
 /* ---- DeformConv -------------------------------------------------------------------------------------------------------- */
@@ -292,7 +292,8 @@ typedef struct deform {
     ir_node *n;
     ir_window w;
     uint32_t axes;
-    int64_t groups, taps, kernel[IR_MAX_RANK];
+    int64_t groups;
+    const ir_dim *taps;    /* of a kernel */
     const ir_dim *samples; /* N * groups */
 } deform;
 
@@ -300,21 +301,25 @@ static const ir_dim *constant(const deform *d, int64_t v) {
     return ir_dim_const(d->b->m->ctx, v);
 }
 
+/* 0, 1, ... up to the last of n. */
+static ir_value *count_up(ir_builder *b, const ir_dim *n) {
+    return build_op3(b, OP_Range, build_scalar(b, DT_i64, 0), build_dim_scalar(b, n),
+                     build_scalar(b, DT_i64, 1));
+}
+
 /* Numbers of the taps along axis a, one for each tap of the kernel, times the dilation, less the padding: [taps,1,...] */
 static ir_value *tap_places(const deform *d, uint32_t a) {
-    ir_tensor *t = ir_tensor_alloc(d->b->m->arena,
-                                   ir_type_tensor_static(d->b->m->ctx, DT_f64, 1, &d->taps));
-    int64_t inner = 1, before = 0, sizes[IR_MAX_RANK] = {d->taps};
+    ir_builder *b = d->b;
+    const ir_dim *inner = constant(d, 1), *dims[IR_MAX_RANK] = {d->taps};
     for (uint32_t i = a + 1; i < d->axes; i++)
-        inner *= d->kernel[i];
-    ir_dim_is_const(d->w.before[a], &before);
-    for (int64_t i = 0; i < d->taps; i++)
-        ir_tensor_set_f64(t, (size_t)i,
-                          (double)(i / inner % d->kernel[a] * d->w.dilation[a] - before));
-    ir_tensor_seal(t);
+        inner = ir_dim_mul(b->m->ctx, inner, d->w.kernel[i]);
+    ir_value *tap = build_op2(b, OP_Div, count_up(b, d->taps), build_dim_scalar(b, inner));
+    tap = build_op2(b, OP_Mod, tap, build_dim_scalar(b, d->w.kernel[a]));
+    tap = build_op2(b, OP_Mul, tap, build_scalar(b, DT_i64, (double)d->w.dilation[a]));
+    tap = build_op2(b, OP_Sub, tap, build_dim_scalar(b, d->w.before[a]));
     for (uint32_t i = 0; i < d->axes; i++)
-        sizes[1 + i] = 1;
-    return reshape_to(d->b, ir_module_const(d->b->m, t, NULL), sizes, 1 + d->axes);
+        dims[1 + i] = constant(d, 1);
+    return build_reshape(b, build_cast(b, tap, DT_f64), dims, 1 + d->axes);
 }
 
 /* 0, stride, 2 * stride, ... along axis a of the result. */
@@ -323,11 +328,9 @@ static ir_value *window_places(const deform *d, uint32_t a) {
     const ir_dim *dims[IR_MAX_RANK];
     for (uint32_t i = 0; i < d->axes; i++)
         dims[i] = i == a ? d->w.out[i] : constant(d, 1);
-    ir_value *zero = build_scalar(b, DT_i64, 0), *one = build_scalar(b, DT_i64, 1),
-             *range = build_op3(b, OP_Range, zero, build_dim_scalar(b, d->w.out[a]), one),
+    ir_value *places = build_cast(b, count_up(b, d->w.out[a]), DT_f64),
              *stride = build_scalar(b, DT_f64, (double)d->w.stride[a]);
-    ir_value *steps = build_op2(b, OP_Mul, build_cast(b, range, DT_f64), stride);
-    return build_reshape(b, steps, dims, d->axes);
+    return build_reshape(b, build_op2(b, OP_Mul, places, stride), dims, d->axes);
 }
 
 /* offset[N*groups, taps, a, ...] + places, as a coordinate from -1 to 1: (2 p + 1) / size - 1. */
@@ -352,7 +355,7 @@ static ir_value *sample_taps(const deform *d) {
     const ir_dim *dims[IR_MAX_RANK], *x_dims[IR_MAX_RANK], *per_group;
     ir_value *x = d->n->in[0].value, *columns[IR_MAX_RANK];
     uint32_t axes = d->axes;
-    dims[0] = x_dims[0] = d->samples, dims[1] = constant(d, d->taps), dims[2] = constant(d, axes);
+    dims[0] = x_dims[0] = d->samples, dims[1] = d->taps, dims[2] = constant(d, axes);
     x_dims[1] = per_group = ir_dim_floordiv(c, x->type->dims[1], constant(d, d->groups));
     for (uint32_t i = 0; i < axes; i++) {
         dims[3 + i] = d->w.out[i];
@@ -377,7 +380,7 @@ static ir_value *apply_mask(const deform *d, ir_value *v, ir_value *mask) {
     ir_ctx *c = b->m->ctx;
     const ir_dim *dims[IR_MAX_RANK] = {
         d->samples, ir_dim_floordiv(c, d->n->in[0].value->type->dims[1], constant(d, d->groups)),
-        constant(d, d->taps)};
+        d->taps};
     for (uint32_t i = 0; i < d->axes; i++)
         dims[3 + i] = d->w.out[i];
     v = build_reshape(b, v, dims, 3 + d->axes);
@@ -386,29 +389,20 @@ static ir_value *apply_mask(const deform *d, ir_value *v, ir_value *mask) {
     return build_op2(b, OP_Mul, v, build_reshape(b, mask, dims, 3 + d->axes));
 }
 
+/* Shapes that do not fit each other fail as reshapes of the wrong size, here or when it runs. */
 static bool set_deform(deform *d) {
+    ir_ctx *c = d->b->m->ctx;
     const ir_type *x = d->n->in[0].value->type, *w = d->n->in[1].value->type;
     d->axes = (uint32_t)x->rank - 2;
     d->groups = ir_attr_int(d->n, "offset_group", 1);
-    d->taps = 1;
     if (d->axes + 4 > IR_MAX_RANK || d->groups < 1) return false;
-    if (ir_window_init(&d->w, d->b->m->ctx, d->n, (int32_t)d->axes, x->dims + 2, w->dims + 2))
-        return false;
-    for (uint32_t i = 0; i < d->axes; i++) {
-        if (!ir_dim_is_const(d->w.kernel[i], &d->kernel[i]) || d->kernel[i] < 1) return false;
-        d->taps *= d->kernel[i];
-    }
-    d->samples = ir_dim_mul(d->b->m->ctx, x->dims[0], constant(d, d->groups));
-    const ir_type *offset = d->n->in[2].value->type;
-    const ir_type *mask = ir_in(d->n, 4) ? ir_in(d->n, 4)->type : NULL;
-    bool fits = ir_dim_is(offset->dims[1], d->groups * d->taps * d->axes) &&
-                ir_dim_equal(offset->dims[0], x->dims[0]) &&
-                (!mask || (ir_dim_is(mask->dims[1], d->groups * d->taps) &&
-                           ir_dim_equal(mask->dims[0], x->dims[0])));
+    if (ir_window_init(&d->w, c, d->n, (int32_t)d->axes, x->dims + 2, w->dims + 2)) return false;
+    d->taps = constant(d, 1);
     for (uint32_t i = 0; i < d->axes; i++)
-        fits = fits && ir_dim_equal(offset->dims[2 + i], d->w.out[i]) &&
-               (!mask || ir_dim_equal(mask->dims[2 + i], d->w.out[i]));
-    return fits;
+        d->taps = ir_dim_mul(c, d->taps, d->w.kernel[i]);
+    d->samples = ir_dim_mul(c, x->dims[0], constant(d, d->groups));
+    return !ir_dim_is(d->taps, 0) && can_build_dims(d->b, d->w.before, d->axes) &&
+           can_build_dims(d->b, d->w.out, d->axes);
 }
 
 bool decompose_deform_conv(ir_builder *b, ir_node *n) {
@@ -420,9 +414,8 @@ bool decompose_deform_conv(ir_builder *b, ir_node *n) {
     if (!can_build_type(b, n->out[0].type) || !set_deform(d)) return false;
     const ir_type *x = n->in[0].value->type, *w = n->in[1].value->type;
     ir_value *v = apply_mask(d, sample_taps(d), mask);
-    const ir_dim *rows[IR_MAX_RANK] = {x->dims[0], ir_dim_mul(c, x->dims[1], constant(d, d->taps))};
-    const ir_dim *kernel[IR_MAX_RANK] = {w->dims[0],
-                                         ir_dim_mul(c, w->dims[1], constant(d, d->taps))};
+    const ir_dim *rows[IR_MAX_RANK] = {x->dims[0], ir_dim_mul(c, x->dims[1], d->taps)};
+    const ir_dim *kernel[IR_MAX_RANK] = {w->dims[0], ir_dim_mul(c, w->dims[1], d->taps)};
     for (uint32_t i = 0; i < d->axes; i++) {
         rows[2 + i] = d->w.out[i];
         kernel[2 + i] = constant(d, 1);
@@ -431,5 +424,5 @@ bool decompose_deform_conv(ir_builder *b, ir_node *n) {
                       build_reshape(b, n->in[1].value, kernel, 2 + d->axes), ir_in(n, 3)};
     ir_attr group = {.name = "group", .kind = ATTR_INT, .v.i = ir_attr_int(n, "group", 1)};
     ir_value *y = &build_node(b, OP_Conv, in, in[2] ? 3 : 2, 1, &group, 1)->out[0];
-    return decompose_give(n, 0, build_reshape_to(b, y, n->out[0].type));
+    return decompose_give(n, 0, build_reshape_as(b, y, n->out[0].type));
 }

@@ -3,7 +3,7 @@
 
 const char pipeline_default[] =
     /* what the importer could not know: types and the contents of shape tensors */
-    "infer_shapes,"
+    "settle_ranks, infer_shapes,"
     /* a step that an exporter has written out many times is one step: all that follows has less to do then. Before folding, which makes the
      * first step another one where its state is a constant; but sizes must not tell the steps apart */
     "fold_shapes, dce, cse, reroll,"

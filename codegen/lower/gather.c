@@ -40,6 +40,7 @@ typedef struct gather {
     int32_t axis;
     int64_t failure;
     int32_t batch;
+    int64_t tuple; /* length of the index tuples of GatherND, ScatterND */
 } gather;
 
 /* A state, or computed from states and constants alone: it counts where in a stream this step is. */
@@ -196,9 +197,13 @@ bool lower_gather_elements(cg *g, ir_node *n) {
 
 /* ---- GatherND -------------------------------------------------------------------------------------------------------------- */
 
-static bool tuple_length(cg *g, const ir_node *n, const cg_view *indices, int64_t *length) {
-    if (ir_dim_is_const(indices->dims[indices->rank - 1], length)) return true;
-    return cg_unsupported(g, n, "length of the index tuples is not constant");
+/* Indices of [..., length] take as many axes of the data as are not in the result (the updates), whose rank is known. */
+static bool set_tuple(cg *g, const ir_node *n, gather *d, int32_t data, int32_t rest) {
+    d->tuple = (int64_t)d->indices->rank - 1 + data - rest;
+    if (d->tuple < 0 || d->tuple > data)
+        return cg_unsupported(g, n, "index tuples of %lld for %d axes", (long long)d->tuple, data);
+    cg_check_equal(g, d->indices->dims[d->indices->rank - 1], cg_dc(g, d->tuple));
+    return true;
 }
 
 /* The position that a tuple of `length` indices means: x's axes [first, first+length) replaced. */
@@ -218,12 +223,10 @@ static void gather_nd_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_
     (void)in;
     const gather *d = s->data;
     lp_value *index[IR_MAX_RANK_NEST];
-    int64_t length = 0;
-    ir_dim_is_const(d->indices->dims[d->indices->rank - 1], &length);
+    int32_t taken = d->batch + (int32_t)d->tuple;
     for (int32_t a = 0; a < d->batch; a++)
         index[a] = s->index[a];
-    load_tuple(s, d, s->index, d->batch, length, index);
-    int32_t taken = d->batch + (int32_t)length;
+    load_tuple(s, d, s->index, d->batch, d->tuple, index);
     for (int32_t a = taken; a < d->x->rank; a++)
         index[a] = s->index[d->indices->rank - 1 + a - taken];
     lp_value *at = cg_offset(s->k, d->x, index, d->x->rank);
@@ -233,16 +236,15 @@ static void gather_nd_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_
 
 bool lower_gather_nd(cg *g, ir_node *n) {
     gather *d = TL_NEW(g->arena, gather);
-    int64_t length;
     *d = (gather){.x = cg_read(g, ir_in(n, 0)),
                   .indices = cg_read(g, ir_in(n, 1)),
                   .batch = (int32_t)ir_attr_int(n, "batch_dims", 0)};
-    if (!tuple_length(g, n, d->indices, &length)) return false;
+    if (!set_tuple(g, n, d, d->x->rank - d->batch, n->out[0].type->rank)) return false;
     for (int32_t i = 0; i < d->batch; i++)
         cg_check_equal(g, d->indices->dims[i], d->x->dims[i]);
     cg_nest *s = nest_over(g, n, n->out[0].type, gather_nd_point, d);
-    require_axes(s, d, d->batch, (int32_t)length);
-    s->scalar = d->batch + length == d->x->rank;
+    require_axes(s, d, d->batch, (int32_t)d->tuple);
+    s->scalar = d->batch + d->tuple == d->x->rank;
     s->out[s->n_out++] = cg_write(g, &n->out[0]);
     cg_nest_run(s);
     return true;
@@ -263,7 +265,6 @@ static lp_value *combined(cg *g, lp_builder *b, const ir_node *n, lp_value *old,
 typedef struct scatter {
     gather base; /* x: the result */
     const cg_view *updates;
-    int64_t length;
 } scatter;
 
 /* for every element of the updates, in order, on one thread: duplicates must not race. indexed: product of the axes that indices
@@ -300,10 +301,10 @@ static void place_element(cg_nest *s, const scatter *d, lp_value *const *at, lp_
 }
 
 static void place_slice(cg_nest *s, const scatter *d, lp_value *const *at, lp_value **index) {
-    load_tuple(s, &d->base, at, 0, d->length, index);
+    load_tuple(s, &d->base, at, 0, d->base.tuple, index);
     int32_t tuple_axes = d->base.indices->rank - 1;
-    for (int32_t a = (int32_t)d->length; a < d->base.x->rank; a++)
-        index[a] = at[tuple_axes + a - (int32_t)d->length];
+    for (int32_t a = (int32_t)d->base.tuple; a < d->base.x->rank; a++)
+        index[a] = at[tuple_axes + a - (int32_t)d->base.tuple];
 }
 
 static scatter *scatter_begin(cg *g, ir_node *n) {
@@ -329,14 +330,14 @@ bool lower_scatter_elements(cg *g, ir_node *n) {
 
 bool lower_scatter_nd(cg *g, ir_node *n) {
     scatter *d = scatter_begin(g, n);
-    if (!tuple_length(g, n, d->base.indices, &d->length)) return false;
     const cg_view *indices = d->base.indices, *y = d->base.x;
+    if (!set_tuple(g, n, &d->base, y->rank, d->updates->rank)) return false;
     for (int32_t i = 0; i < d->updates->rank; i++) {
         int32_t behind = i - (indices->rank - 1);
-        const ir_dim *expected = behind < 0 ? indices->dims[i] : y->dims[d->length + behind];
+        const ir_dim *expected = behind < 0 ? indices->dims[i] : y->dims[d->base.tuple + behind];
         cg_check_equal(g, d->updates->dims[i], expected);
     }
-    const ir_dim *indexed = cg_dims_product(g, y->dims, (int32_t)d->length);
+    const ir_dim *indexed = cg_dims_product(g, y->dims, (int32_t)d->base.tuple);
     run_updates(g, n, d, indexed, place_slice);
     return true;
 }

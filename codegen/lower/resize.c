@@ -7,6 +7,7 @@
  *
  * A table has for every tap the places (i64, brought inside; -1 in the first: extrapolated) and the weights of all elements along the
  * axis, so that neighbours lie side by side. Coordinates are f64. */
+#include "codegen/dynamic.h"
 #include "codegen/lower/short.h"
 
 #include "ir/resize.h"
@@ -23,6 +24,8 @@ typedef struct resize {
     ir_node *node;
     ir_resize r;
     const cg_view *x, *roi; /* roi: NULL = constant, or all of the axes */
+    const cg_view *scales;  /* NULL = constant */
+    const ir_dim *taps[IR_MAX_RANK];
     ir_dtype compute;
     const char *mode, *coordinates;
     bool antialias, exclude_outside;
@@ -40,7 +43,16 @@ static lp_value *dim_f64(const resize *d, cg_kernel *k, const ir_dim *n) {
     return to_f64(&k->b, cg_kernel_dim(k, n));
 }
 
+/* Element i of a short list. */
+static lp_value *list_element(cg_kernel *k, const cg_view *v, int64_t i) {
+    lp_builder *b = &k->b;
+    lp_value *p = cg_kernel_in(k, v, false),
+             *at = mul(b, lp_index(b, i), cg_kernel_dim(k, v->strides[0]));
+    return to_f64(b, cg_load(b, v->dtype, 1, p, at, lp_index(b, 1)));
+}
+
 static lp_value *axis_scale(const resize *d, cg_kernel *k, int32_t axis) {
+    if (d->scales) return list_element(k, d->scales, d->r.place[axis]);
     if (d->r.by_scales) return f64(&k->b, d->r.scale[axis]);
     return quotient(&k->b, dim_f64(d, k, d->r.wanted[axis]), dim_f64(d, k, d->r.in[axis]));
 }
@@ -65,9 +77,7 @@ static lp_value *roi_edge(const resize *d, cg_kernel *k, int32_t axis, int end) 
     const ir_value *v = ir_in(d->node, 1);
     if (d->r.place[axis] < 0 || !v || ir_dim_is(v->type->dims[0], 0)) return f64(b, end);
     if (!d->roi) return f64(b, ir_tensor_get_f64(v->tensor, (size_t)at));
-    lp_value *p = cg_kernel_in(k, d->roi, false),
-             *i = mul(b, lp_index(b, at), cg_kernel_dim(k, d->roi->strides[0]));
-    return to_f64(b, cg_load(b, d->roi->dtype, 1, p, i, lp_index(b, 1)));
+    return list_element(k, d->roi, at);
 }
 
 /* a where the scaled size is 1, else b (which divides by that size less 1). */
@@ -188,8 +198,7 @@ static const cg_view *make_view(cg *g, ir_dtype t, int32_t rank, const ir_dim *c
 static void make_table(resize *d, int32_t axis) {
     cg *g = d->g;
     table *t = &d->tables[axis];
-    const ir_dim *out = d->r.out[axis],
-                 *dims[2] = {ir_resize_taps(&d->r, g->c, d->node, axis), out};
+    const ir_dim *out = d->r.out[axis], *dims[2] = {d->taps[axis], out};
     bool weighted = ir_resize_support(d->node) > 0;
     t->taps = dims[0];
     t->place = make_view(g, DT_i64, 2, dims);
@@ -368,30 +377,52 @@ static void run_passes(resize *d, const cg_view *y) {
     }
 }
 
+static double *read_list(cg *g, const ir_value *v, int32_t *count) {
+    const ir_tensor *t = v ? v->tensor : NULL;
+    *count = t ? (int32_t)ir_tensor_elements(t) : 0;
+    double *list = t ? TL_NEW_ARRAY(g->arena, double, *count + 1) : NULL;
+    for (int32_t i = 0; i < *count; i++)
+        list[i] = ir_tensor_get_f64(t, (size_t)i);
+    return list;
+}
+
 /* Contents of the operands; false where they are not known. */
-static bool read_lists(cg *g, const ir_node *n, ir_resize_lists *lists, const ir_dim **sizes) {
-    const ir_value *roi = ir_in(n, 1), *scales = ir_in(n, 2), *wanted = ir_in(n, 3);
-    const ir_tensor *tensors[2] = {roi ? roi->tensor : NULL, scales ? scales->tensor : NULL};
-    double *values[2] = {NULL, NULL};
-    for (int i = 0; i < 2; i++) {
-        if (!tensors[i]) continue;
-        size_t count = ir_tensor_elements(tensors[i]);
-        values[i] = TL_NEW_ARRAY(g->arena, double, count + 1);
-        for (size_t k = 0; k < count; k++)
-            values[i][k] = ir_tensor_get_f64(tensors[i], k);
+static bool read_lists(resize *d, ir_resize_lists *lists, const ir_dim **sizes) {
+    const ir_node *n = d->node;
+    const ir_value *scales = ir_in(n, 2);
+    int32_t n_roi;
+    *lists = (ir_resize_lists){.roi = read_list(d->g, ir_in(n, 1), &n_roi), .sizes = sizes};
+    lists->scales = read_list(d->g, scales, &lists->n_scales);
+    if (n_roi != 2 * d->x->rank) lists->roi = NULL;
+    if (d->scales) {
+        uint32_t n_axes = (uint32_t)d->x->rank;
+        ir_attr_ints(n, "axes", &n_axes);
+        lists->n_scales = n_axes ? (int32_t)n_axes : d->x->rank;
+        lists->scaled = n->out[0].type->dims;
+        return true;
     }
-    *lists = (ir_resize_lists){.scales = values[1], .roi = values[0], .sizes = sizes};
-    if (tensors[1]) lists->n_scales = (int32_t)ir_tensor_elements(tensors[1]);
     bool by_scales = scales && !ir_dim_is(scales->type->dims[0], 0);
-    if (by_scales) return tensors[1];
-    lists->n_sizes = ir_value_known_dims(g->c, wanted, sizes, IR_MAX_RANK);
+    if (by_scales) return lists->scales;
+    lists->n_sizes = ir_value_known_dims(d->g->c, ir_in(n, 3), sizes, IR_MAX_RANK);
     return lists->n_sizes >= 0;
+}
+
+static bool set_geometry(resize *d) {
+    cg *g = d->g;
+    ir_resize_lists lists;
+    const ir_dim *sizes[IR_MAX_RANK];
+    if (cg_shape_operands(d->node)) d->scales = cg_read(g, ir_in(d->node, 2));
+    if (!read_lists(d, &lists, sizes))
+        return cg_unsupported(g, d->node, "scales that depend on data");
+    const char *problem = ir_resize_init(&d->r, g->c, d->node, d->x->rank, d->x->dims, &lists);
+    for (int32_t i = 0; !problem && i < d->r.rank; i++)
+        d->taps[i] = d->scales && d->antialias ? cg_number(g, (uint32_t)(d->r.rank + i))
+                                               : ir_resize_taps(&d->r, g->c, d->node, i);
+    return !problem || cg_unsupported(g, d->node, "%s", problem);
 }
 
 bool lower_resize(cg *g, ir_node *n) {
     resize *d = TL_NEW(g->arena, resize);
-    ir_resize_lists lists;
-    const ir_dim *sizes[IR_MAX_RANK];
     *d = (resize){.g = g,
                   .node = n,
                   .x = cg_read(g, ir_in(n, 0)),
@@ -399,10 +430,7 @@ bool lower_resize(cg *g, ir_node *n) {
                   .coordinates = ir_attr_string(n, "coordinate_transformation_mode", "half_pixel"),
                   .antialias = ir_attr_int(n, "antialias", 0),
                   .exclude_outside = ir_attr_int(n, "exclude_outside", 0)};
-    if (!read_lists(g, n, &lists, sizes)) return cg_unsupported(g, n, "scales that depend on data");
-    if (lists.roi && !ir_dim_is(ir_in(n, 1)->type->dims[0], 2 * d->x->rank)) lists.roi = NULL;
-    const char *problem = ir_resize_init(&d->r, g->c, n, d->x->rank, d->x->dims, &lists);
-    if (problem) return cg_unsupported(g, n, "%s", problem);
+    if (!set_geometry(d)) return false;
     bool chosen = is(d->mode, "nearest"), any = false;
     d->compute = ir_dtype_compute(d->x->dtype);
     if (!chosen && !ir_dtype_is_float(d->compute))

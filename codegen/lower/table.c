@@ -11,6 +11,20 @@ cg_lower_fn *cg_lower_get(op_id op) {
     return table[op];
 }
 
+/* Forms for which there is no code but a function of runtime/calls/. */
+bool cg_is_called(const ir_node *n) {
+    switch (n->op) {
+    case OP_Equal:
+    case OP_Cast:
+        return ir_in(n, 0)->type->dtype == DT_str || n->out[0].type->dtype == DT_str;
+    case OP_DFT:
+    case OP_STFT: /* what decompose has left: the axis or a length is data */
+        return true;
+    default:
+        return cg_lower_get(n->op) == lower_call;
+    }
+}
+
 bool lower_none(cg *g, ir_node *n) {
     return cg_unsupported(g, n, "is not compiled in this form");
 }

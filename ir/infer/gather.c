@@ -31,6 +31,15 @@ bool infer_gather_elements(ir_ctx *c, ir_node *n) {
     return infer_set(c, n, 0, ir_type_with_dtype(c, infer_in(n, 1), infer_in(n, 0)->dtype));
 }
 
+/* How long the index tuples are, where only the run knows, but the result's rank is declared. */
+static bool width_from_rank(const ir_node *n, int32_t indices, int32_t data, int64_t batch,
+                            int64_t *width) {
+    const ir_type *declared = n->out[0].type;
+    if (!ir_type_is_ranked(declared)) return false;
+    *width = (int64_t)indices - 1 + data - batch - declared->rank;
+    return true;
+}
+
 /* The last dimension of the indices says how many dimensions of the data one index tuple takes. */
 bool infer_gather_nd(ir_ctx *c, ir_node *n) {
     ir_dtype dtype = infer_in(n, 0)->dtype;
@@ -44,7 +53,9 @@ bool infer_gather_nd(ir_ctx *c, ir_node *n) {
     for (int32_t i = 0; i < batch; i++)
         if (!infer_expect_dim(c, n, 1, i, data.dims[i])) return false;
     s.rank--;
-    if (!ir_dim_is_const(s.dims[s.rank], &width)) return infer_set_unranked(c, n, 0, dtype);
+    if (!ir_dim_is_const(s.dims[s.rank], &width) &&
+        !width_from_rank(n, s.rank + 1, data.rank, batch, &width))
+        return infer_set_unranked(c, n, 0, dtype);
     if (width < 0 || batch + width > data.rank)
         return infer_error(c, n, 1, "last dimension is %lld, expected %lld at most",
                            (long long)width, (long long)(data.rank - batch));

@@ -22,6 +22,19 @@ static const double *constant_list(ir_ctx *c, const ir_node *n, uint32_t i, int3
     return list;
 }
 
+/* By scales that are data: axes that they are for have a size that is data too. */
+static bool scaled_by_data(ir_ctx *c, ir_node *n, ir_shape *s) {
+    uint32_t count;
+    const int64_t *axes = ir_attr_ints(n, "axes", &count);
+    int32_t axis = 0;
+    if (!axes) count = (uint32_t)s->rank;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!infer_axis(c, n, axes ? axes[i] : (int64_t)i, s->rank, &axis)) return false;
+        s->dims[axis] = ir_dim_unknown(c);
+    }
+    return infer_set_shape(c, n, 0, infer_in(n, 0)->dtype, s);
+}
+
 bool infer_resize(ir_ctx *c, ir_node *n) {
     ir_dtype dtype = infer_in(n, 0)->dtype;
     const ir_dim *sizes[IR_MAX_KNOWN];
@@ -34,8 +47,8 @@ bool infer_resize(ir_ctx *c, ir_node *n) {
     ir_resize_lists lists = {.roi = constant_list(c, n, 1, &n_roi), .sizes = sizes};
     if (!no_scales) lists.scales = constant_list(c, n, 2, &lists.n_scales);
     if (!no_sizes) lists.n_sizes = infer_in_dims(c, n, 3, sizes);
-    if ((!no_scales && !lists.scales) || lists.n_sizes < 0)
-        return infer_set_rank(c, n, 0, dtype, x.rank);
+    if (!no_scales && !lists.scales) return scaled_by_data(c, n, &x);
+    if (lists.n_sizes < 0) return infer_set_rank(c, n, 0, dtype, x.rank);
     uint32_t n_axes;
     if (!ir_attr_ints(n, "axes", &n_axes)) n_axes = (uint32_t)x.rank;
     if (n_roi != 2 * (int32_t)n_axes) lists.roi = NULL;

@@ -22,7 +22,8 @@ static bound read_bound(ir_ctx *c, const ir_dim *v, const ir_dim *size) {
         return (bound){at, k == 0, false};
     }
     if (ir_dim_is_unknown(v)) return (bound){NULL, false, false};
-    if (ir_dim_lower_bound(v) >= 0) return (bound){v, false, ir_dim_equal(v, size)};
+    if (ir_dim_equal(v, size)) return (bound){v, false, true}; /* a size is never below 0 */
+    if (ir_dim_lower_bound(v) >= 0) return (bound){v, false, false};
     /* below zero for all values of the symbols */
     const ir_dim *negated = ir_dim_sub(c, ir_dim_const(c, 0), v);
     if (ir_dim_lower_bound(negated) >= 1) return (bound){ir_dim_add(c, size, v), false, false};

@@ -175,12 +175,41 @@ static uint16_t rt_to_half(double v) {
     double size = fabs(v);
     if (isnan(v)) return (uint16_t)(sign | 0x7e00);
     if (size >= 65520) return (uint16_t)(sign | 0x7c00);
+    if (size == 0) return sign;
     int exponent;
     frexp(size, &exponent); /* size in [2^(exponent-1), 2^exponent) */
     int step = exponent - 11 < -24 ? -24 : exponent - 11;
     double units = nearbyint(ldexp(size, -step)); /* at most 2048 */
     if (step == -24) return (uint16_t)(sign | (uint16_t)units);
     return (uint16_t)(sign + ((step + 24) << 10) + (uint16_t)units);
+}
+
+/* To nearest even in the upper half of an f32. */
+static uint16_t rt_to_bfloat(double v) {
+    float f = (float)v;
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    if (isnan(v)) return (uint16_t)(bits >> 16 | 64);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static void rt_set_whole(tlbc_tensor *t, int64_t i, int64_t v) {
+    switch (tlbc_rt_dtype_bits(t->dtype)) {
+    case 64:
+        ((int64_t *)t->data)[i] = v;
+        break;
+    case 32:
+        ((int32_t *)t->data)[i] = (int32_t)v;
+        break;
+    case 16:
+        ((int16_t *)t->data)[i] = (int16_t)v;
+        break;
+    case 8:
+        ((int8_t *)t->data)[i] = (int8_t)v;
+        break;
+    default:
+        break;
+    }
 }
 
 void tlbc_rt_set_f64(tlbc_tensor *t, int64_t i, double v) {
@@ -190,10 +219,10 @@ void tlbc_rt_set_f64(tlbc_tensor *t, int64_t i, double v) {
         ((double *)t->data)[i] = v;
     else if (t->dtype == TLBC_F16)
         ((uint16_t *)t->data)[i] = rt_to_half(v);
-    else if (t->dtype == TLBC_I64)
-        ((int64_t *)t->data)[i] = rt_to_i64(v);
-    else if (t->dtype == TLBC_I32)
-        ((int32_t *)t->data)[i] = (int32_t)rt_to_i64(v);
+    else if (t->dtype == TLBC_BF16)
+        ((uint16_t *)t->data)[i] = rt_to_bfloat(v);
+    else
+        rt_set_whole(t, i, rt_to_i64(v));
 }
 
 /* Elements of less than a byte: the low bits come first. */

@@ -80,8 +80,9 @@ int64_t tlbc_rt_product(const tlbc_tensor *t, uint32_t from,
 /* Bytes of a dense tensor; false on overflow. */
 bool tlbc_rt_bytes(unsigned dtype, uint32_t rank, const int64_t *dims, size_t *bytes);
 double tlbc_rt_get_f64(const tlbc_tensor *t, int64_t i);
-int64_t tlbc_rt_get_i64(const tlbc_tensor *t, int64_t i);  /* floats: truncated and saturated */
-void tlbc_rt_set_f64(tlbc_tensor *t, int64_t i, double v); /* rounded to the type */
+int64_t tlbc_rt_get_i64(const tlbc_tensor *t, int64_t i); /* floats: truncated and saturated */
+void tlbc_rt_set_f64(tlbc_tensor *t, int64_t i,
+                     double v); /* rounded; whole numbers: the fraction dropped */
 /* Copies n elements of any type, packed ones included. */
 void tlbc_rt_copy(unsigned dtype, void *to, int64_t to_at, const void *from, int64_t from_at,
                   int64_t n);

@@ -4,6 +4,7 @@
  *   Reshape   dims                                  Slice     dims, start and step by axis
  *   Split     the size of each part                 Pad       dims, what is put in front by axis
  *   Reduce    dims, then by axis of the operand: elements kept, elements reduced
+ *   Resize    dims, then by axis how many elements of the operand one of the result is made of
  *
  * Wrong contents are an error of this run. */
 #include "runtime/calls/call.h"
@@ -277,6 +278,39 @@ bool tlbc_rt_shape_Split(tlbc_rt_call *c) {
         left -= out[i];
     }
     return !left || tlbc_rt_call_fail(c, "the parts leave %lld over", (long long)left);
+}
+
+/* ---- Resize by scales ------------------------------------------------------------------------------------------------------ */
+
+/* Elements within the filter's reach on both sides, which grows where the axis shrinks and antialias is on. */
+static int64_t rt_taps(const tlbc_rt_call *c, double scale) {
+    int64_t reach = tlbc_rt_string_is(c, "mode", "linear")  ? 1
+                    : tlbc_rt_string_is(c, "mode", "cubic") ? 2
+                                                            : 0;
+    if (!reach) return 1;
+    if (!tlbc_rt_int(c, "antialias", 0) || scale >= 1) return 2 * reach;
+    return 2 * (int64_t)fmin(ceil((double)reach / scale), 0x1p31);
+}
+
+bool tlbc_rt_shape_Resize(tlbc_rt_call *c) {
+    const tlbc_tensor *x = c->in[0], *scales = c->in[2];
+    uint32_t n, rank = x->rank;
+    const int64_t *axes = tlbc_rt_ints(c, "axes", &n);
+    if (!axes) n = rank;
+    if (rt_count(scales) != n)
+        return tlbc_rt_call_fail(c, "%u scales for %u axes", rt_count(scales), n);
+    int64_t *out = rt_numbers(c, 2 * rank);
+    for (uint32_t i = 0; out && i < rank; i++)
+        out[i] = x->dims[i], out[rank + i] = rt_taps(c, 1);
+    for (uint32_t i = 0; out && i < n; i++) {
+        uint32_t axis;
+        double scale = tlbc_rt_get_f64(scales, i);
+        if (!tlbc_rt_axis(c, axes ? axes[i] : i, rank, &axis)) return false;
+        if (!(scale > 0 && scale < 0x1p40)) return tlbc_rt_call_fail(c, "a scale is %g", scale);
+        out[axis] = (int64_t)fminl(floorl((long double)x->dims[axis] * scale), 0x1p60L);
+        out[rank + axis] = rt_taps(c, scale);
+    }
+    return out != NULL;
 }
 
 /* ---- reductions ---------------------------------------------------------------------------------------------------------- */
