@@ -29,6 +29,7 @@ import time
 import onnx
 
 from peer import first_inputs, model_name, model_path
+from report import show_time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PEERS = {"ort": "ONNX Runtime", "openvino": "OpenVINO"}
@@ -131,10 +132,6 @@ def summary(rounds):
     """(fastest run in us, spread of the rounds' minima)"""
     minima = [r["min_us"] for r in rounds]
     return min(minima), (max(minima) - min(minima)) / min(minima)
-
-
-def show_time(us):
-    return f"{us:.1f} µs" if us < 1000 else f"{us / 1000:.2f} ms"
 
 
 def show_summary(rounds):

@@ -1,7 +1,7 @@
 """What the programs that time tlbc and other runtimes share: the model's data, how long, and one JSON object a line.
 
 A peer is a module peers_NAME.py with `open_model(case, options)`, which gives an `Opened`; one that compiles ahead of time has `build(case, to)` as
-well, which leaves a file for `options.made`. `main` is the command line of all of them:
+well, which leaves a file for `options.made`, and perhaps `facts(case)`, which are added to what is told of it. `main` is the command line of all of them:
 
     peers_ort.py [--threads N[,N]...] [--runs N] [--seconds S] [--no-spin] MODEL...     times models, one JSON object a line
     peers_tlbc.py --build FILE MODEL                  compiles ahead of time: {"seconds": .., "bytes": ..}
@@ -229,9 +229,10 @@ def memory(what="VmHWM"):
 # ---- the programs --------------------------------------------------------------------------------------------------------
 
 def reason(error):
-    """One line of an exception, with what is likely to say most."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "")
+    """One line of an exception: what its lines say from the first on that names an error, without where in the peer's source it was raised."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("Exception from ")]
+    first = next((i for i, line in enumerate(lines) if "error" in line.lower()), 0)
+    telling = " ".join(lines[first:])
     text = telling if isinstance(error, Unable) else f"{type(error).__name__}: {telling}"
     return text[:300]
 
@@ -246,7 +247,9 @@ class Server:
         self.run = None
 
     def welcome(self):
-        return {"load_ms": self.opened.load_ms, "version": self.opened.version, **self.opened.facts}
+        first = self.case.sets[0]
+        return {"load_ms": self.opened.load_ms, "version": self.opened.version, "io_bytes": sum(a.nbytes for a in first[0] + first[1]),
+                **self.opened.facts}
 
     def check(self, command):
         return check(self.opened, self.case)
@@ -284,7 +287,7 @@ def serve(open_model, args):
     return 0
 
 
-def make(build, args):
+def make(build, facts, args):
     """Compiles ahead of time and says how long that took and how large the result is."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -294,14 +297,14 @@ def make(build, args):
         build(case, args.build)
         seconds = time.perf_counter() - start
         files = [f for f in glob.glob(args.build + "*") if os.path.isfile(f) and not f.endswith((".json", ".c", ".onnx"))]
-        result = {"seconds": seconds, "bytes": sum(os.path.getsize(f) for f in files)}
+        result = {"seconds": seconds, "bytes": sum(os.path.getsize(f) for f in files), **(facts(case) if facts else {})}
     except Exception as error:
         result = {"failed": reason(error)}
     print(json.dumps(result), file=answers, flush=True)
     return 1 if "failed" in result else 0
 
 
-def main(doc, open_model, build=None):
+def main(doc, open_model, build=None, facts=None):
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", default="1", help="intra-op threads, several with commas")
     parser.add_argument("--runs", type=int, default=1000)
@@ -315,7 +318,7 @@ def main(doc, open_model, build=None):
     if args.build:
         if not build:
             parser.error("this peer compiles when it loads the model")
-        return make(build, args)
+        return make(build, facts, args)
     if args.serve:
         return serve(open_model, args)
     for model in args.models:

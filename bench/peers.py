@@ -22,10 +22,13 @@ import datetime
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
 
+import picture
+import report
 from worker import Failed, Hold, Worker, run_once
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -33,18 +36,8 @@ ROOT = os.path.dirname(HERE)
 TOLERANCE = 1e-3
 SLOW = 2.0          # seconds of a run, from which on it is not repeated in turns
 
-# name: what the table calls it, whether it compiles ahead of time
-PEERS = {
-    "tlbc": ("tlbc", True),
-    "ort": ("ONNX Runtime", False),
-    "openvino": ("OpenVINO", False),
-    "iree": ("IREE", True),
-    "tvm": ("TVM", True),
-    "tract": ("tract", False),
-    "emx": ("emx-onnx-cgen", True),
-    "torch": ("PyTorch", False),
-    "torch_compile": ("torch.compile", False),
-}
+PEERS = list(report.NAMES)
+AHEAD = {"tlbc", "iree", "tvm", "emx"}   # those that compile ahead of time
 
 
 # ---- rows ----------------------------------------------------------------------------------------------------------------
@@ -127,7 +120,7 @@ def bytes_of_model(folder):
 
 def build(args, row, peer):
     """What compiling ahead of time gave: {"made": file, "seconds": .., "bytes": ..}; without that, the size of the .onnx."""
-    if not PEERS[peer][1]:
+    if peer not in AHEAD:
         return {"bytes": bytes_of_model(row.folder)} if not peer.startswith("torch") else {}
     folder = os.path.join(row.folder, "made")
     os.makedirs(folder, exist_ok=True)
@@ -149,6 +142,16 @@ def build(args, row, peer):
     return {"made": made, **result}
 
 
+def prepare(args, row):
+    """Compiles for all peers; what fails will be told when it is measured."""
+    for peer in args.peers:
+        tell(args, f"{row.name}: {peer}")
+        try:
+            build(args, row, peer)
+        except Failed as failure:
+            tell(args, str(failure))
+
+
 def open_worker(args, row, peer, threads, built):
     """A worker whose outputs are right, and what is known of it so far."""
     made = ["--made", built["made"]] if "made" in built else []
@@ -163,8 +166,7 @@ def open_worker(args, row, peer, threads, built):
         worker.close()
         raise
     result.update({"compile_s": built.get("seconds"), "file_bytes": built.get("bytes"), "rounds": []})
-    if "flops_written" in built:
-        result["flops_written"] = built["flops_written"]
+    result.update({name: built[name] for name in ("flops_written",) if name in built})
     return worker, result
 
 
@@ -272,7 +274,7 @@ def parse_args(argv):
     parser.add_argument("--python", default=os.path.join(ROOT, ".venv", "bin", "python"), help="with what models/requirements.txt names")
     parser.add_argument("--work", default=os.path.join(ROOT, "out"), help="for exported and compiled models")
     parser.add_argument("--results", default=os.path.join(HERE, "results.json"))
-    parser.add_argument("--peers", default=list(PEERS), type=lambda text: text.split(","), help=f"of {', '.join(PEERS)}; default: all")
+    parser.add_argument("--peers", default=PEERS, type=lambda text: text.split(","), help=f"of {', '.join(PEERS)}; default: all")
     parser.add_argument("--threads", default=[1, 2], type=lambda text: [int(t) for t in text.split(",")])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=1000, help="most runs of a turn")
@@ -283,7 +285,7 @@ def parse_args(argv):
     parser.add_argument("--prepare", type=words, default=[], metavar="CMD", help="goes before exports and compilations")
     parser.add_argument("--missing", action="store_true", help="only rows that the results do not have")
     parser.add_argument("--verbose", action="store_true", help="say what is going on")
-    parser.add_argument("--export", action="store_true", help="only write the models of the rows")
+    parser.add_argument("--only-prepare", action="store_true", help="only export, and compile ahead of time")
     parser.add_argument("--no-report", action="store_true", help="only measure")
     parser.add_argument("--write", action="store_true", help="write the table and the picture from the results, measure nothing")
     parser.add_argument("rows", nargs="*", metavar="ROW")
@@ -292,6 +294,32 @@ def parse_args(argv):
     if unknown:
         parser.error(f"no peer named {' '.join(sorted(unknown))}")
     return args
+
+
+def measure_machine(args, hold, row):
+    """Peak and bandwidth, once for all rows, by a model that is compiled already."""
+    made = os.path.join(row.folder, "made", "tlbc.so")
+    if not os.path.exists(made):
+        return None
+    hold.turn()
+    worker = Worker([args.python, os.path.join(HERE, "roofline.py"), "--tlbc", os.environ["TLBC"], made])
+    try:
+        worker.signal(signal.SIGCONT)
+        return worker.welcome(60)
+    except Failed as failure:
+        print(f"roofline: {failure}", file=sys.stderr)
+        return None
+    finally:
+        worker.close()
+        hold.release()
+
+
+def write_report(args, results):
+    report.replace_between(os.path.join(ROOT, "docs", "PERFORMANCE.md"), report.document(results))
+    svg, png = (os.path.join(ROOT, "docs", f"peers.{kind}") for kind in ("svg", "png"))
+    picture.write(svg, results)
+    if not picture.to_png(svg, png, python_of(args, "picture")):
+        print("peers.py: no PNG: cairosvg is missing (bench/setup_peers.sh picture)", file=sys.stderr)
 
 
 def measure_rows(args, results):
@@ -303,10 +331,14 @@ def measure_rows(args, results):
         except Failed as failure:
             print(f"{row.name}: {failure}", file=sys.stderr)
             continue
-        for threads in args.threads if not args.export else []:
+        if args.only_prepare:
+            prepare(args, row)
+            continue
+        for threads in args.threads:
             if args.missing and any(r["row"] == row.name and r["threads"] == threads for r in results["rows"]):
                 continue
             found = measure(args, hold, row, threads)
+            results["machine"] = results.get("machine") or measure_machine(args, hold, row)
             keep(results, args.results, row, threads, found)
             good &= "failed" not in found.get("tlbc", {})
             print(f"{row.name}, {threads} threads: {brief(found)}", file=sys.stderr, flush=True)
@@ -319,6 +351,8 @@ def main(argv):
     results = load_results(args.results)
     try:
         good = args.write or measure_rows(args, results)
+        if results["rows"] and not args.no_report and not args.only_prepare:
+            write_report(args, results)
     except (Failed, ValueError) as failure:
         print(f"peers.py: {failure}", file=sys.stderr)
         return 1

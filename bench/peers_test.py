@@ -12,8 +12,12 @@ import tempfile
 import time
 import unittest
 from unittest import mock
+from xml.etree import ElementTree
 
 import peers
+import picture
+import report
+import roofline
 from worker import Failed, Hold, Worker, run_once
 
 LISTING = [{"name": "sums", "what": "", "sizes": {"test": {"whole": "torchscript", "step": "dynamo"}, "big": {"whole": "dynamo"}}},
@@ -155,6 +159,58 @@ class MeasureTest(Folder):
     def test_tlbc_that_fails_is_the_status(self):
         with mock.patch.dict(self.BEHAVIOUR, tlbc=("refuses", 0)):
             self.assertEqual(self.measure("--rounds", "1")[0], 1)
+
+
+def row(name, threads, form="whole", **times):
+    found = {peer: {"min_us": us, "spread": 0.0, "load_ms": 1.0, "memory": 1000, "version": "1"} for peer, us in times.items() if us}
+    found.update({peer: {"failed": "no <op>"} for peer, us in times.items() if not us})
+    found["tlbc"].update(flops=4e6, flops_written=2e6, weight_bytes=1 << 20, io_bytes=0)
+    return {"row": name, "threads": threads, "form": form, "machine": "A", "commit": "c", "date": "2026-01-01", "peers": found}
+
+
+class ReportTest(Folder):
+    MACHINE = {"peak_gflops": 100.0, "bandwidth": {"1": [[1 << 16, 100.0], [1 << 20, 20.0], [1 << 24, 10.0]], "2": [[1 << 24, 30.0]]}}
+    RESULTS = {"machine": MACHINE, "rows": [row("a", 1, tlbc=100, ort=300, iree=200, tvm=0), row("b", 1, tlbc=100, ort=50),
+                                            row("a:step", 1, "step", tlbc=1, ort=8)]}
+
+    def test_best_peer_and_ratio(self):
+        self.assertEqual([report.ratio(r["peers"]) for r in self.RESULTS["rows"]], [2, 0.5, 8])
+        lines = report.times_table(self.RESULTS, report.Notes())
+        self.assertIn("| **200.0 µs** |", lines[2])
+        self.assertIn("| 2.00 |", lines[2])
+        self.assertIn("1 thread, 3 rows: geometric mean of the ratios 2.00, lowest 0.50 (b), 1 below 1.", report.overall(self.RESULTS)[0])
+        self.assertIn("1 thread, 1 steps: geometric mean of the ratios 8.00", report.overall(self.RESULTS)[1])
+
+    def test_what_failed_is_a_note(self):
+        text = report.document(self.RESULTS)
+        self.assertIn("– [1]", text)
+        self.assertIn("1. TVM: no &lt;op&gt;", text)
+
+    def test_roofline_is_the_longer_of_the_two(self):
+        found = {"flops": 4e6, "flops_written": 2e6, "weight_bytes": 1 << 20}
+        time, what = roofline.seconds(self.MACHINE, found, 1)
+        self.assertEqual((round(time * 1e6, 1), what), (52.4, "bytes"))
+        time, what = roofline.seconds(self.MACHINE, {"flops": 4e8, "flops_written": 8e8, "weight_bytes": 1 << 20}, 2)
+        self.assertEqual((round(time * 1e6, 1), what), (2000.0, "arithmetic"))
+        self.assertIsNone(roofline.seconds(self.MACHINE, {}, 1))
+
+    def test_only_what_is_between_the_markers_changes(self):
+        path = self.file("p.md", f"head\n{report.BEGIN}\nold\n{report.END}\ntail\n")
+        report.replace_between(path, "new")
+        report.replace_between(path, "newer")
+        with open(path, encoding="utf-8") as f:
+            self.assertEqual(f.read(), f"head\n{report.BEGIN}\nnewer\n{report.END}\ntail\n")
+        with self.assertRaisesRegex(ValueError, "lacks"):
+            report.replace_between(self.file("q.md", "nothing"), "new")
+
+    def test_picture(self):
+        root = ElementTree.fromstring(picture.draw(self.RESULTS))
+        titles = [t.text for t in root.iter("{http://www.w3.org/2000/svg}title")]
+        self.assertIn("b: ONNX Runtime 0.50", titles)
+        marks = {t: e for e in root.iter() for t in [e.findtext("{http://www.w3.org/2000/svg}title")] if t}
+        centre = {t: float(e.get("cx")) for t, e in marks.items() if e.get("cx")}
+        self.assertLess(centre["b: ONNX Runtime 0.50"], centre["a: ONNX Runtime 3.00"])
+        self.assertFalse(picture.to_png("x.svg", "x.png", "/nonexistent/python"))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ usage: peers_tlbc.py --build FILE.so MODEL        $TLBC is the program, `tlbc` f
 Open dimensions are pinned to what test_data_set_0 has. Of a folder with states.txt a step function is made, which keeps the states.
 """
 import ctypes
+import json
 import os
 import struct
 import subprocess
@@ -106,11 +107,25 @@ def command(case, to):
     return words
 
 
-def build(case, to):
-    done = subprocess.run(command(case, to), capture_output=True, text=True)
+def run(words):
+    done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise peer.Unable(f"status {done.returncode}: {lines[0] if lines else 'no message'}")
+    return done.stdout
+
+
+def build(case, to):
+    run(command(case, to))
+
+
+def facts(case):
+    """Arithmetic of the products as the file has them; 0 where it is not known."""
+    words = [os.environ.get("TLBC", "tlbc"), "inspect", case.path, "--quick", "--json"]
+    for name, size in symbolic_dims(case).items():
+        words += ["--dim", f"{name}={size}"]
+    flops = json.loads(run(words)).get("flops")
+    return {"flops_written": flops if isinstance(flops, (int, float)) else 0}
 
 
 # ---- running -------------------------------------------------------------------------------------------------------------
@@ -224,4 +239,4 @@ def open_model(case, options):
 
 
 if __name__ == "__main__":
-    sys.exit(peer.main(__doc__, open_model, build))
+    sys.exit(peer.main(__doc__, open_model, build, facts))
