@@ -83,24 +83,6 @@ static void sum_unneeded(einsum *s, factor *f, label_set needed) {
     }
 }
 
-/* Axes of 1 that several operands have are no axes: they would make batches of one product. The result gets its own back at the end.
- * Patterns and what meets them stay as they are. */
-static void drop_ones(einsum *s) {
-    label_set shared = 0, seen = 0, of_patterns = 0;
-    for (uint32_t i = 0; i < s->n; i++) {
-        label_set set = factor_labels(&s->factors[i]);
-        shared |= seen & set, seen |= set;
-        if (s->factors[i].pattern) of_patterns |= set;
-    }
-    for (uint32_t i = 0; i < s->n; i++) {
-        factor *f = &s->factors[i];
-        for (int32_t k = f->term.rank; k-- > 0;)
-            if (ir_dim_is(s->size[f->term.label[k]], 1) &&
-                (shared & ~of_patterns & einsum_bit(f->term.label[k])))
-                squeeze_axis(s, f, k);
-    }
-}
-
 /* ---- the order ------------------------------------------------------------------------------------------------------------- */
 
 double einsum_extent(const einsum *s, label_set set) {
@@ -274,7 +256,6 @@ static bool decompose(ir_builder *b, ir_node *n, bool patterns) {
         take_diagonals(&s, &s.factors[i]);
     }
     if (patterns) find_patterns(&s);
-    drop_ones(&s);
     for (uint32_t i = 0; i < s.n; i++)
         sum_unneeded(&s, &s.factors[i], einsum_needed_outside(&s, (uint64_t)1 << i));
     factor y = multiply_all(&s);

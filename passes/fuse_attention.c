@@ -11,7 +11,7 @@
  * means the same; factors on q and k, before or after their Reshape and Transpose, join the scale. K may come transposed in any way:
  * the Transpose is changed, which costs nothing. Operands of rank 2 and 3 get leading dims of 1.
  *
- * Masks: added floats as they are. Where(c, s, -inf) is the boolean mask c. Where(c, s, m) with a large negative m is the added mask
+ * Masks: added floats as they are, subtracted ones negated. Where(c, s, -inf) is the boolean mask c. Where(c, s, m) with a large negative m is the added mask
  * Where(c, 0, m): adding m swallows the score, so that a row in which all is masked stays uniform as with Where. A causal mask becomes
  * the attribute is_causal. A guard
  * Where(IsNaN(p), 0, p) after Softmax, for rows in which all is -inf, moves behind the product with V and what moves its result: NaN weights make the
@@ -31,6 +31,7 @@ static const double swallowing = -1e9;
 typedef struct mask {
     ir_value *value; /* added; or the condition */
     bool is_where;
+    bool negative;      /* subtracted */
     bool keep;          /* where the condition holds the score stays; else it is replaced */
     double replacement; /* -inf or large negative */
 } mask;
@@ -60,12 +61,13 @@ static bool match_where(ir_node *n, sdpa *s) {
     return match_scores(ir_in(n, m->keep ? 1 : 2), s);
 }
 
-/* v is scores + mask: whichever operand leads to the product. */
+/* v is scores + mask: whichever operand leads to the product; or scores - mask. */
 static bool match_added(ir_node *n, sdpa *s) {
     if (s->n_masks == MAX_MASKS) return false;
-    for (uint32_t i = 0; i < 2; i++) {
+    for (uint32_t i = 0; i < (n->op == OP_Sub ? 1 : 2); i++) {
         sdpa attempt = *s;
-        attempt.masks[attempt.n_masks++] = (mask){.value = ir_in(n, 1 - i)};
+        attempt.masks[attempt.n_masks++] = (mask){.value = ir_in(n, 1 - i),
+                                                  .negative = n->op == OP_Sub};
         if (!match_scores(ir_in(n, i), &attempt)) continue;
         *s = attempt;
         return true;
@@ -95,7 +97,7 @@ static bool match_scores(ir_value *v, sdpa *s) {
     }
     if (match_scaled(v, &inner, &k)) return match_factor(inner, k, s);
     if (n->op == OP_Where) return match_where(n, s);
-    return n->op == OP_Add && match_added(n, s);
+    return (n->op == OP_Add || n->op == OP_Sub) && match_added(n, s);
 }
 
 /* The p of v = Where(IsNaN(p), 0, p); both reads are within the guard. */
@@ -245,7 +247,7 @@ static ir_value *squeeze_from_4d(ir_builder *b, ir_value *v, int32_t rank) {
 /* The mask as a boolean one (`as_bool`) or as one to be added, with as many columns as there are keys. */
 static ir_value *build_mask(ir_builder *b, const sdpa *s, const mask *m, bool as_bool) {
     ir_dtype t = s->q->type->dtype;
-    ir_value *v = m->value;
+    ir_value *v = m->negative ? build_op1(b, OP_Neg, m->value) : m->value;
     if (m->is_where && as_bool && !m->keep) v = build_op1(b, OP_Not, v);
     if (m->is_where && !as_bool) {
         ir_value *zero = build_scalar(b, t, 0), *low = build_scalar(b, t, m->replacement);
@@ -266,7 +268,7 @@ static void take_causal(sdpa *s) {
     for (uint32_t i = 0; i < s->n_masks && !s->causal; i++) {
         const mask *m = &s->masks[i];
         s->causal = m->is_where ? causal_is_condition(m->value, m->keep)
-                                : causal_is_added_mask(m->value, swallowing);
+                                : !m->negative && causal_is_added_mask(m->value, swallowing);
         if (s->causal) memmove(&s->masks[i], &s->masks[i + 1], (--s->n_masks - i) * sizeof *m);
     }
 }

@@ -2,15 +2,19 @@
  * constants does the rest (codegen/kernels/matmul_packed.c). Packing reads and writes K*N elements once, the product takes M*K*N
  * multiply-adds, so that it pays from a few rows on. Results are the same bits on any number of threads, as with packed constants.
  *
- *   y[M,N] = a[M,K] b[K,N]   ->   w[p,k,j] = b[k, panel*p + j] or 0      y = a w */
+ *   y[M,N] = a[M,K] b[K,N]   ->   w[p,k,j] = b[k, panel*p + j] or 0      y = a w
+ *
+ * A batch of up to MAX_BATCH products is packed at once; then one kernel is called for each. */
 #include "codegen/lower/matmul_runtime.h"
 
 #include "codegen/kernels/matmul_packed.h"
 
-enum { MIN_ROWS = 8, MIN_DEPTH = 16, PANEL = 16 };
+#include "ir/limits.h"
+
+enum { MIN_ROWS = 8, MIN_DEPTH = 16, PANEL = 16, MAX_BATCH = 128 };
 
 typedef struct packing {
-    const cg_view *b;
+    const cg_view *b; /* [matrices, k, n] */
     int64_t n;
 } packing;
 
@@ -19,9 +23,9 @@ static void pack_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value
     (void)in;
     const packing *p = s->data;
     lp_builder *b = &s->k->b;
-    lp_value *column = lp_bin(b, LP_add, lp_bin(b, LP_mul, s->index[0], lp_index(b, PANEL)),
-                              s->index[2]);
-    lp_value *row = lp_bin(b, LP_mul, s->index[1], cg_kernel_dim(s->k, p->b->strides[0]));
+    lp_value *column = lp_bin(b, LP_add, lp_bin(b, LP_mul, s->index[1], lp_index(b, PANEL)),
+                              s->index[3]);
+    lp_value *from[] = {s->index[0], s->index[2]}, *row = cg_offset(s->k, p->b, from, 2);
     lp_value *n = lp_index(b, p->n), *ptr = cg_kernel_in(s->k, p->b, false);
     if (lanes > 1) {
         lp_value *left = lp_bin(b, LP_max, lp_bin(b, LP_sub, n, column), lp_index(b, 0));
@@ -31,66 +35,145 @@ static void pack_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value
     }
     lp_value *inside = lp_bin(b, LP_min, column, lp_bin(b, LP_sub, n, lp_index(b, 1)));
     lp_value *at = lp_bin(b, LP_add, row,
-                          lp_bin(b, LP_mul, inside, cg_kernel_dim(s->k, p->b->strides[1])));
+                          lp_bin(b, LP_mul, inside, cg_kernel_dim(s->k, p->b->strides[2])));
     lp_value *x = lp_load(b, lp_scalar(DT_f32), ptr, at),
              *zero = lp_const_f(b, lp_scalar(DT_f32), 0);
     out[0] = lp_select(b, lp_bin(b, LP_lt, column, n), x, zero);
 }
 
-static const cg_view *pack(cg *g, ir_node *node, const cg_view *b, int64_t k, int64_t n) {
+/* [matrices, panels, k, PANEL] of b [matrices, k, n]. */
+static const cg_view *pack(cg *g, ir_node *node, const cg_view *b, int64_t matrices, int64_t k,
+                           int64_t n) {
     int64_t panels = (n + PANEL - 1) / PANEL;
-    const ir_type *t = ir_type_tensor_static(g->c, DT_f32, 3, (int64_t[]){panels, k, PANEL});
+    const ir_type *t = ir_type_tensor_static(g->c, DT_f32, 4,
+                                             (int64_t[]){matrices, panels, k, PANEL});
     packing *p = TL_NEW(g->arena, packing);
     cg_nest *s = TL_NEW(g->arena, cg_nest);
     *p = (packing){b, n};
     *s = (cg_nest){.g = g,
                    .node = node,
-                   .rank = 3,
+                   .rank = 4,
                    .fn = pack_point,
                    .data = p,
                    .needs_index = true,
                    .summary = "pack panels"};
-    for (int32_t i = 0; i < 3; i++)
+    for (int32_t i = 0; i < 4; i++)
         s->dims[i] = t->dims[i];
-    s->scalar = !ir_dim_is(b->strides[1], 1);
-    s->out[s->n_out++] = cg_view_dense(g, cg_buffer_create(g, cg_dc(g, panels * k * PANEL * 4)), t);
+    s->scalar = !ir_dim_is(b->strides[2], 1);
+    s->out[s->n_out++] = cg_view_dense(
+        g, cg_buffer_create(g, cg_dc(g, matrices * panels * k * PANEL * 4)), t);
     cg_nest_run(s);
     return s->out[0];
 }
 
-/* Shapes for which it is done: f32, one matrix on the right, static depth and width, enough rows. */
-static bool is_worth_it(const ir_type *a, const ir_type *b, int64_t *k, int64_t *n) {
-    if (a->dtype != DT_f32 || b->rank != 2 || a->rank < 2) return false;
-    if (!ir_dim_is_const(b->dims[0], k) || !ir_dim_is_const(b->dims[1], n)) return false;
-    int64_t rows = 1, d;
-    for (int32_t i = 0; i < a->rank - 1; i++) {
-        if (!ir_dim_is_const(a->dims[i], &d)) return *k >= MIN_DEPTH && *n >= PANEL;
-        rows *= d;
+/* What is multiplied: a [batch, m, k] by matrix number which[i] of b. */
+typedef struct products {
+    cg *g;
+    ir_node *node;
+    int64_t batch, matrices, k, n;
+    int64_t which[MAX_BATCH];
+    const ir_dim *rows;
+} products;
+
+/* The matrix of b that each product reads: b's leading dims are the result's, or 1. */
+static bool read_batch(products *p, const ir_type *b, const ir_type *y) {
+    p->batch = p->matrices = 1;
+    p->which[0] = 0;
+    for (int32_t i = 0; i < y->rank - 2; i++) {
+        int32_t at = i - (y->rank - b->rank);
+        int64_t size, own = 1;
+        if (!ir_dim_is_const(y->dims[i], &size) || (at >= 0 && !ir_dim_is_const(b->dims[at], &own)))
+            return false;
+        if (size < 1 || p->batch * size > MAX_BATCH || (own != size && own != 1)) return false;
+        for (int64_t k = p->batch * size; k-- > 0;)
+            p->which[k] = p->which[k / size] * own + (own > 1 ? k % size : 0);
+        p->batch *= size, p->matrices *= own;
     }
-    return rows >= MIN_ROWS && *k >= MIN_DEPTH && *n >= PANEL;
+    return true;
+}
+
+/* Every leading dim of a is the result's: nothing is repeated. */
+static bool has_all_rows(const ir_type *a, const ir_type *y) {
+    for (int32_t i = 0; i < y->rank - 2 && a->rank == y->rank; i++)
+        if (!ir_dim_equal(a->dims[i], y->dims[i])) return false;
+    return a->rank == y->rank;
+}
+
+/* Shapes for which it is done: f32, static depth and width, enough rows. With one matrix on the right a's leading dims are rows, too. */
+static bool is_worth_it(products *p, const ir_type *a, const ir_type *b, const ir_type *y) {
+    if (a->dtype != DT_f32 || b->rank < 2 || a->rank < 2) return false;
+    if (!ir_dim_is_const(b->dims[b->rank - 2], &p->k) ||
+        !ir_dim_is_const(b->dims[b->rank - 1], &p->n))
+        return false;
+    if (p->k < MIN_DEPTH || p->n < PANEL) return false;
+    if (b->rank == 2) {
+        p->batch = p->matrices = 1, p->which[0] = 0;
+        p->rows = cg_dims_product(p->g, a->dims, a->rank - 1);
+    } else {
+        if (!has_all_rows(a, y) || !read_batch(p, b, y)) return false;
+        p->rows = a->dims[a->rank - 2];
+    }
+    int64_t rows;
+    return !ir_dim_is_const(p->rows, &rows) || rows >= MIN_ROWS;
+}
+
+/* v as [batch, rows, columns]; NULL where it does not lie so. */
+static const cg_view *as_batch(const products *p, const cg_view *v, int64_t batch,
+                               const ir_dim *rows, const ir_dim *columns) {
+    const ir_dim *dims[] = {cg_dc(p->g, batch), rows, columns};
+    const cg_view *y = cg_view_reshape(p->g, v, 3, dims);
+    return y && ir_dim_is(y->strides[2], 1) ? y : NULL;
+}
+
+static const cg_view *matrix(const products *p, const cg_view *v, int64_t i) {
+    cg *g = p->g;
+    const cg_view *one = cg_view_slice(g, v, 0, cg_dc(g, i), cg_dc(g, 1), cg_dc(g, 1));
+    return cg_view_drop_axis(g, one, 0);
+}
+
+/* b as [matrices, k, n], in any strides. */
+static const cg_view *right_operand(const products *p) {
+    cg *g = p->g;
+    const cg_view *b = cg_read(g, ir_in(p->node, 1));
+    const ir_dim *dims[] = {cg_dc(g, p->matrices), cg_dc(g, p->k), cg_dc(g, p->n)};
+    const cg_view *y = cg_view_reshape(g, b, 3, dims);
+    return y ? y : cg_view_reshape(g, cg_materialise(g, b), 3, dims);
+}
+
+static void multiply(const products *p, const cg_view *a, const cg_view *w, const cg_view *y) {
+    for (int64_t i = 0; i < p->batch; i++) {
+        cg_matmul *mm = TL_NEW(p->g->arena, cg_matmul);
+        *mm = (cg_matmul){.g = p->g,
+                          .node = p->node,
+                          .m = p->rows,
+                          .k = p->k,
+                          .n = p->n,
+                          .panel = PANEL,
+                          .a = matrix(p, a, i),
+                          .w = matrix(p, w, p->which[i]),
+                          .y = matrix(p, y, i)};
+        cg_matmul_packed(mm);
+    }
 }
 
 bool cg_matmul_runtime(cg *g, ir_node *node) {
-    int64_t k, n;
-    if (!is_worth_it(ir_in(node, 0)->type, ir_in(node, 1)->type, &k, &n)) return false;
-    const cg_view *a = cg_as_matrix(g, cg_read(g, ir_in(node, 0)));
+    products *p = TL_NEW(g->arena, products);
+    *p = (products){.g = g, .node = node};
     const ir_type *t = node->out[0].type;
-    const ir_dim *dims[2] = {a->dims[0], cg_dc(g, n)};
-    if (!ir_dim_is(a->strides[1], 1)) a = cg_materialise(g, a);
-    const cg_view *w = pack(g, node, cg_read(g, ir_in(node, 1)), k, n);
-    const cg_view *dest = cg_write(g, &node->out[0]), *y = cg_view_reshape(g, dest, 2, dims);
-    bool direct = y && ir_dim_is(y->strides[1], 1);
-    const cg_view *temporary =
-        direct
-            ? NULL
-            : cg_view_dense(
-                  g, cg_buffer_create(g, ir_dim_mul(g->c, ir_type_elements(g->c, t), cg_dc(g, 4))),
-                  t);
-    cg_matmul *mm = TL_NEW(g->arena, cg_matmul);
-    *mm = (cg_matmul){
-        .g = g, .node = node, .m = a->dims[0], .k = k, .n = n, .panel = PANEL, .a = a, .w = w};
-    mm->y = direct ? y : cg_view_reshape(g, temporary, 2, dims);
-    cg_matmul_packed(mm);
-    if (!direct) cg_copy(g, temporary, dest);
+    if (!is_worth_it(p, ir_in(node, 0)->type, ir_in(node, 1)->type, t)) return false;
+    const cg_view *a = cg_read(g, ir_in(node, 0)),
+                  *w = pack(g, node, right_operand(p), p->matrices, p->k, p->n);
+    const cg_view *rows = as_batch(p, a, p->batch, p->rows, cg_dc(g, p->k));
+    if (!rows) rows = as_batch(p, cg_materialise(g, a), p->batch, p->rows, cg_dc(g, p->k));
+    const cg_view *dest = cg_write(g, &node->out[0]),
+                  *y = as_batch(p, dest, p->batch, p->rows, cg_dc(g, p->n));
+    const cg_view *temporary = NULL;
+    if (!y) {
+        const ir_dim *bytes = ir_dim_mul(g->c, ir_type_elements(g->c, t), cg_dc(g, 4));
+        temporary = cg_view_dense(g, cg_buffer_create(g, bytes), t);
+        y = as_batch(p, temporary, p->batch, p->rows, cg_dc(g, p->n));
+    }
+    multiply(p, rows, w, y);
+    if (temporary) cg_copy(g, temporary, dest);
     return true;
 }
