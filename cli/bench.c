@@ -32,7 +32,7 @@ static const cli_option bench_options[] = {
                "entry point of a library that has several (main)"),
     CLI_STRING(bench_args, passes, "passes", "LIST", "pass pipeline (.onnx only; default)"),
     CLI_STRING(bench_args, skip, "skip", "LIST", "passes to leave out (.onnx only)"),
-    CLI_LIST(bench_args, states, "state", "IN=OUT[,...]",
+    CLI_LIST(bench_args, states, "state", "IN=OUT[@N][,...]",
              "an input and an output that are one state (.onnx only)"),
     CLI_LIST(bench_args, streams, "stream", "IN:AXIS:CHUNK", "make a step function (.onnx only)"),
 };

@@ -22,7 +22,7 @@ static const cli_option compile_options[] = {
     CLI_STRING(compile_args, cpu, "cpu", "CPUS",
                "native, or a list for one .so with several versions (native)"),
     CLI_LIST(compile_args, dims, "dim", "NAME=SIZE", "pin a symbolic dimension of the inputs"),
-    CLI_LIST(compile_args, states, "state", "IN=OUT[,...]",
+    CLI_LIST(compile_args, states, "state", "IN=OUT[@N][,...]",
              "an input and an output that carry one state from step to step"),
     CLI_LIST(compile_args, streams, "stream", "IN:AXIS:CHUNK",
              "make a step function of CHUNK positions along an axis of an input"),

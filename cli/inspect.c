@@ -78,11 +78,19 @@ static void gather_states(cli *c, const tlbc_model *m, inspect_facts *f) {
     }
 }
 
+static bool is_input_size(const tlbc_model *m, uint32_t symbol) {
+    for (uint32_t i = 0; i < m->n_inputs; i++)
+        for (uint32_t d = 0; m->inputs[i].dims && d < m->inputs[i].rank; d++)
+            if (m->inputs[i].dims[d].bind == (int32_t)symbol) return true;
+    return false;
+}
+
+/* The sizes that the caller's inputs have; how long its states are a session knows. */
 static const char *list_symbols(cli *c, const tlbc_model *m) {
     tl_str s;
     tl_str_init(&s, c->arena);
     for (uint32_t i = 0; i < m->n_symbols; i++)
-        tl_str_printf(&s, "%s%s", i ? ", " : "", m->symbols[i]);
+        if (is_input_size(m, i)) tl_str_printf(&s, "%s%s", s.len ? ", " : "", m->symbols[i]);
     return s.data;
 }
 
@@ -91,8 +99,9 @@ static bool gather_workspace(cli *c, const tlbc_model *m, cli_list dims, inspect
     model_tensors t;
     tlbc_session *s;
     size_t bytes;
-    if (m->n_symbols && dims.n == 0) {
-        f->open_symbols = list_symbols(c, m);
+    const char *open = list_symbols(c, m);
+    if (open[0] && dims.n == 0) {
+        f->open_symbols = open;
         return true;
     }
     model_tensors_init(c, m, &t);

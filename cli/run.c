@@ -27,7 +27,7 @@ static const cli_option run_options[] = {
                "entry point of a library that has several (main)"),
     CLI_STRING(run_args, passes, "passes", "LIST", "pass pipeline (.onnx only; default)"),
     CLI_STRING(run_args, skip, "skip", "LIST", "passes to leave out (.onnx only)"),
-    CLI_LIST(run_args, states, "state", "IN=OUT[,...]",
+    CLI_LIST(run_args, states, "state", "IN=OUT[@N][,...]",
              "an input and an output that are one state (.onnx only)"),
     CLI_LIST(run_args, streams, "stream", "IN:AXIS:CHUNK", "make a step function (.onnx only)"),
 };

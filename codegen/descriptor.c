@@ -89,7 +89,7 @@ static bool check_state(ir_module *m, cg_interface *io, const ir_value *v) {
                           v->name, ir_dtype_name(v->type->dtype));
     for (int32_t i = 0; i < v->type->rank; i++) {
         const ir_dim *d = v->type->dims[i];
-        if (ir_dim_is_const(d, NULL)) continue;
+        if (ir_dim_is_const(d, NULL) || d == io->length) continue;
         const char *symbol = ir_dim_is_symbol(d) ? ir_dim_symbol_name(d) : NULL;
         if (symbol && !io->stream) io->stream = symbol;
         if (symbol && symbol == io->stream && !counted) {
@@ -108,9 +108,31 @@ static bool check_state(ir_module *m, cg_interface *io, const ir_value *v) {
     return check_bound(m, io, v->type, "state", v->name);
 }
 
+/* States that grow have one length: a symbol with a limit, which each step moves on in the same way. */
+static bool collect_length(ir_module *m, const ir_graph *g, cg_interface *io) {
+    for (uint32_t i = 0; i < g->n_states; i++) {
+        const ir_dim *length = ir_graph_state_limit(g, i);
+        int32_t axis = ir_graph_growing_axis(g, i);
+        const ir_dim *next = axis < 0 ? length : ir_graph_next(g, i)->type->dims[axis];
+        if (!length) continue;
+        if ((io->length && io->length != length) || (io->next_length && io->next_length != next))
+            return diag_error(&m->ctx->diag, NULL,
+                              "state '%s' grows differently from the states before it: they have "
+                              "one length",
+                              ir_graph_state(g, i)->name);
+        io->length = length;
+        io->next_length = next;
+    }
+    if (!io->length) return true;
+    tl_vec_push(m->arena, &io->symbols, ir_dim_symbol_name(io->length));
+    if (io->next_length != io->length) tl_vec_push(m->arena, &io->exprs, io->next_length);
+    return true;
+}
+
 bool cg_interface_collect(ir_module *m, const ir_graph *g, tl_arena *a, cg_interface *out) {
     uint32_t n_in = ir_graph_n_inputs(g), n_out = ir_graph_n_outputs(g);
     *out = (cg_interface){.symbols = {NULL}, .exprs = {NULL}};
+    if (!collect_length(m, g, out)) return false;
     for (uint32_t i = 0; i < n_in; i++) {
         const ir_type *t = g->body->params[i]->type;
         if (!check_tensor(m->ctx, "input", g->body->params[i]->name, t)) return false;
@@ -278,6 +300,8 @@ static state_shape shape_of_state(const ir_type *t) {
         s.dims[i] = 1;
         if (ir_dim_is_const(t->dims[i], &v))
             s.dims[i] = (size_t)v;
+        else if (ir_dim_upper_bound(t->dims[i]) < INT64_MAX)
+            s.dims[i] = (size_t)ir_dim_upper_bound(t->dims[i]);
         else
             s.stream_axis = i;
         s.elements *= s.dims[i];
@@ -341,6 +365,7 @@ static void put_interface(block *b, const ir_graph *g, const cg_interface *io) {
     uint32_t n_in = ir_graph_n_inputs(g), n_out = ir_graph_n_outputs(g);
     binding bind = {.io = io, .inputs = true};
     bind.bound = TL_NEW_ARRAY(b->arena, bool, io->symbols.len);
+    if (io->length) bind.bound[find_symbol(io, ir_dim_symbol_name(io->length))] = true;
     size_t in = reserve(b, n_in * sizeof(tlbc_tensor_info)),
            out = reserve(b, n_out * sizeof(tlbc_tensor_info));
     point_inside(b, offsetof(tlbc_model, inputs), in);
@@ -492,6 +517,12 @@ static void put_program(block *b, const cg_model *model, const cg_entry *e) {
                       .n_failures = e->n_failures};
     p.weights_hash = model->weights_hash;
     p.stream_symbol = e->io->stream ? find_symbol(e->io, e->io->stream) + 1 : 0;
+    p.length_expr = -1;
+    if (e->io->length) {
+        p.length_symbol = find_symbol(e->io, ir_dim_symbol_name(e->io->length)) + 1;
+        p.length_limit = ir_dim_upper_bound(e->io->length);
+        p.length_expr = find_expr(e->io, e->io->next_length);
+    }
     memcpy(b->data + at, &p, sizeof p);
     put_variants(b, at + offsetof(tlbc_program, variants), e->variants, model->n_variants);
     if (model->options->weights_file)

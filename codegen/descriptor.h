@@ -10,6 +10,8 @@ struct cg_interface {
     TL_VEC(const char *) symbols;
     TL_VEC(const ir_dim *) exprs;
     const char *stream; /* the symbol that counts streams in the states' shapes; NULL = none */
+    const ir_dim *length,
+        *next_length; /* of states that grow: a symbol with a limit, and its value after a step; NULL = none, the same */
 };
 
 bool cg_interface_collect(ir_module *m, const ir_graph *g, tl_arena *a, cg_interface *out);

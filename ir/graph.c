@@ -46,6 +46,30 @@ void ir_graph_set_next(ir_graph *g, uint32_t i, ir_value *v) {
     ir_node_set_operand(g->body->yield, ir_graph_n_outputs(g) + i, v);
 }
 
+static bool has_limit(const ir_dim *d) {
+    return ir_dim_is_symbol(d) && ir_dim_upper_bound(d) < INT64_MAX;
+}
+
+const ir_dim *ir_graph_state_limit(const ir_graph *g, uint32_t i) {
+    const ir_type *t = ir_graph_state(g, i)->type;
+    for (int32_t d = 0; ir_type_is_known(t) && d < t->rank; d++)
+        if (has_limit(t->dims[d])) return t->dims[d];
+    return NULL;
+}
+
+int32_t ir_graph_growing_axis(const ir_graph *g, uint32_t i) {
+    const ir_type *t = ir_graph_state(g, i)->type, *next = ir_graph_next(g, i)->type;
+    int32_t axis = -1;
+    if (t == next || !ir_type_is_known(t) || !ir_type_is_known(next)) return -1;
+    if (t->dtype != next->dtype || t->rank != next->rank) return -1;
+    for (int32_t d = 0; d < t->rank; d++) {
+        if (ir_dim_equal(t->dims[d], next->dims[d])) continue;
+        if (axis >= 0 || !has_limit(t->dims[d])) return -1;
+        axis = d;
+    }
+    return axis;
+}
+
 /* Operand i goes; the others move up. */
 static void remove_operand(ir_node *n, uint32_t i) {
     for (; i + 1 < n->n_in; i++)

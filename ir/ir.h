@@ -164,6 +164,11 @@ void ir_region_set_results(ir_region *r, ir_value *const *v, uint32_t n);
 void ir_graph_add_output(ir_graph *g, const char *name, ir_value *v); /* in front of the states */
 /* A new state at the end: its parameter. It stays as it is in every call until ir_graph_set_next says otherwise. */
 ir_value *ir_graph_add_state(ir_graph *g, const ir_type *type, const char *name, ir_value *initial);
+/* The symbol with a limit in state i's shape; NULL where there is none. */
+const ir_dim *ir_graph_state_limit(const ir_graph *g, uint32_t i);
+/* State i grows from call to call: its new value differs in the size along one axis, where the parameter's is a symbol with a limit. That
+ * axis; -1 where it keeps its shape. */
+int32_t ir_graph_growing_axis(const ir_graph *g, uint32_t i);
 void ir_graph_remove_state(ir_graph *g,
                            uint32_t i); /* its parameter is read by its own result at most */
 static inline uint32_t ir_graph_n_inputs(const ir_graph *g) {

@@ -128,6 +128,21 @@ static bool parse_along(parser *p, ir_graph *g, const char *name, bool output) {
     return !l->failed;
 }
 
+/* grows past to 1024: the limit of a symbol in a state's shape. */
+static bool parse_growth(parser *p) {
+    lexer *l = &p->lx;
+    int64_t most;
+    if (!lex_accept_word(l, "grows")) return !l->failed;
+    const char *symbol = parse_name(p, "a dimension");
+    if (!symbol || !lex_accept_word(l, "to"))
+        return lex_error(l, "expected 'to' and the largest size, found %s", lex_describe(l));
+    if (l->tok.kind != LEX_NUMBER || !lex_parse_int(l->tok.text, &most) || most < 0)
+        return lex_error(l, "expected the largest size, found %s", lex_describe(l));
+    ir_dim_bounded(p->c, symbol, most);
+    lex_next(l);
+    return !l->failed;
+}
+
 /* = @zero, behind a state: its initial value. */
 static bool parse_initial(parser *p, value_vec *initial) {
     lexer *l = &p->lx;
@@ -138,7 +153,7 @@ static bool parse_initial(parser *p, value_vec *initial) {
                          lex_describe(l));
     if (!parse_reference(p, &v)) return false;
     tl_vec_push(p->arena, initial, v);
-    return true;
+    return parse_growth(p);
 }
 
 static void set_initial(parser *p, ir_region *body, const value_vec *initial) {

@@ -367,7 +367,7 @@ static void print_node(printer *p, const ir_node *n) {
 
 /* ---- graphs and the module ---------------------------------------------------------------------------------- */
 
-/* state f32[2] %m = @zero */
+/* state f32[2] %m = @zero, state f32[past,4] %k = @zero grows past to 1024 */
 static void print_states(printer *p, const ir_graph *g) {
     uint32_t n_in = ir_graph_n_inputs(g);
     for (uint32_t i = 0; i < g->n_states; i++) {
@@ -375,6 +375,10 @@ static void print_states(printer *p, const ir_graph *g) {
         print_typed(p, ir_graph_state(g, i));
         tl_str_puts(p->out, " = ");
         print_operand(p, ir_graph_initial(g, i));
+        const ir_dim *limit = ir_graph_state_limit(g, i);
+        if (limit)
+            tl_str_printf(p->out, " grows %s to %lld", ir_dim_symbol_name(limit),
+                          (long long)ir_dim_upper_bound(limit));
     }
     tl_str_putc(p->out, ')');
 }

@@ -4,7 +4,8 @@
  *   visibility   an operand is a constant, or defined before in the same region or one around it
  *   schema       counts, types, attributes, regions of each node (verify_node.c)
  *   interface    names of graphs, inputs and outputs are there and unique; results have values
- *   states       the parameter and the result have one name and one type, to which the initial value broadcasts
+ *   states       the parameter and the result have one name and one type, or one that grows along an axis with a limit; the initial
+ *                value broadcasts to it
  *   types        all there; where everything else holds, inference run again on a copy must agree
  *
  * Names of inner values need not be unique: the printer tells them apart. Linear in nodes and operands. */
@@ -198,7 +199,7 @@ static void check_state(verifier *s, const ir_graph *g, uint32_t i) {
     verify_that(s, NULL, !strcmp(v->name, result ? result : ""),
                 "state '%s': the result in its place is called '%s'", v->name,
                 result ? result : "");
-    verify_that(s, g->body->yield, next->type == v->type,
+    verify_that(s, g->body->yield, next->type == v->type || ir_graph_growing_axis(g, i) >= 0,
                 "state '%s': its new value has another type", v->name);
     verify_that(s, NULL, fits_state(ir_graph_initial(g, i), v->type),
                 "state '%s': its initial value is no constant that broadcasts to its type",

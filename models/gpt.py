@@ -1,12 +1,20 @@
+#!/usr/bin/env python3
 """A small GPT-2-shaped decoder with a cache of keys and values: one model for the prompt (nothing cached) and for each further token.
+
+usage: gpt.py [-o DIR]      writes tests/models/gpt_cache: its test data sets are steps of one stream
 
 Inputs: tokens [batch, new], past [layers, 2, batch, heads, cached, width of a head]; outputs: logits of the last token, and the
 cache with the new positions, `present`.
 """
+import argparse
 import math
+import os
+import sys
 
 import torch
 from torch import nn
+
+from onnx_folder import runtime_difference, write
 
 
 class Block(nn.Module):
@@ -58,3 +66,34 @@ def random_gpt(seed=0, **options):
         else:
             nn.init.normal_(parameter, std=0.02 if name.endswith("bias") else 0.05)
     return net.eval()
+
+
+STEPS = (4, 1, 2, 1, 1)  # new tokens in each
+AXES = {"tokens": {1: "new"}, "past": {4: "cached"}}
+
+
+def stream(net, layers, heads, width, vocabulary):
+    """Tokens and the cache that the steps before left."""
+    past = torch.zeros(layers, 2, 1, heads, 0, width // heads)
+    for n in STEPS:
+        tokens = torch.randint(0, vocabulary, (1, n))
+        yield tokens, past
+        with torch.no_grad():
+            past = net(tokens, past)[1]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", default=os.path.join(os.path.dirname(__file__), "..", "tests", "models"))
+    args = parser.parse_args()
+    size = dict(layers=2, width=32, heads=4, vocabulary=50)
+    net, folder = random_gpt(positions=64, **size), os.path.join(args.output, "gpt_cache")
+    sets = list(stream(net, **size))
+    write(folder, net, net, sets[2:3] + sets[:2] + sets[3:], ["tokens", "past"], ["logits", "present"], AXES, "dynamo", 18, inline=True)
+    difference = runtime_difference(folder)
+    print(f"{folder}: ONNX Runtime differs by {difference}")
+    return difference is not None and not difference <= 1e-5
+
+
+if __name__ == "__main__":
+    sys.exit(main())

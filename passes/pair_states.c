@@ -3,23 +3,40 @@
  *   before:  graph g(f32[4] %x, f32[8] %h0) => (f32[4] y, f32[8] hn) { ... return %y, %h1 }
  *   after:   graph g(f32[4] %x, state f32[8] %h0 = @zero) => (f32[4] y, state f32[8] h0) { ... return %y, %h1 }
  *
- * The state has the input's name and begins with zeros. Both must have one type, as what is carried keeps its shape. Of several entry points
+ * The state has the input's name and begins with zeros. Both must have one type; or the output is longer along one axis, as a cache is to
+ * which each call appends: then `--state past=present@1024` says how long it may become. One `*` stands for any text, the same in both
+ * names (`past.*=present.*@1024`). Of several entry points
  * one at least has the pair; one that has only the input reads the state and leaves it as it is. The manager runs this before all
  * other passes, where pairs are asked for. */
 #include "ir/base/assert.h"
 #include "passes/pass.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct state_pair {
     tl_sv text, in, out; /* as asked for */
+    int64_t most;        /* size along the axis that grows; -1 = not said */
     uint32_t input, output;
     bool kept; /* the graph has no such output */
 } state_pair;
 
 /* ---- reading the option --------------------------------------------------------------------------------------- */
 
-/* "h0=hn" up to the next comma; steps over it. */
+/* Takes "@1024" off the output's name. */
+static void read_limit(pass_ctx *ctx, state_pair *p) {
+    p->most = -1;
+    for (size_t at = p->out.len; at-- > 1;) {
+        if (p->out.data[at] >= '0' && p->out.data[at] <= '9') continue;
+        if (p->out.data[at] != '@' || p->out.len - at - 1 - 1 > 11) return;
+        p->most = strtoll(tl_arena_strndup(ctx->scratch, p->out.data + at + 1, p->out.len - at - 1),
+                          NULL, 10);
+        p->out.len = at;
+        return;
+    }
+}
+
+/* "h0=hn" or "past=present@1024" up to the next comma; steps over it. */
 static bool next_pair(pass_ctx *ctx, const char **text, state_pair *p) {
     size_t n = strcspn(*text, ",");
     const char *equal = memchr(*text, '=', n);
@@ -27,6 +44,7 @@ static bool next_pair(pass_ctx *ctx, const char **text, state_pair *p) {
         return diag_error(&ctx->c->diag, NULL, "--state '%s': expected INPUT=OUTPUT[,...]", *text);
     *p = (state_pair){.text = {*text, n}, .in = {*text, (size_t)(equal - *text)}};
     p->out = (tl_sv){equal + 1, n - p->in.len - 1};
+    read_limit(ctx, p);
     *text += n + ((*text)[n] == ',');
     return true;
 }
@@ -76,14 +94,44 @@ static const char *type_text(pass_ctx *ctx, const ir_type *t) {
     return s.data;
 }
 
+/* The only axis along which the types differ; -1 where there is none, or several. */
+static int32_t differing_axis(const ir_type *in, const ir_type *out) {
+    int32_t axis = -1;
+    if (!ir_type_is_known(in) || !ir_type_is_known(out) || in->dtype != out->dtype ||
+        in->rank != out->rank)
+        return -1;
+    for (int32_t d = 0; d < in->rank; d++) {
+        if (ir_dim_equal(in->dims[d], out->dims[d])) continue;
+        if (axis >= 0) return -1;
+        axis = d;
+    }
+    return axis;
+}
+
+/* A cache that each call appends to: its length is a symbol, which gets the limit asked for. */
+static bool set_limit(pass_ctx *ctx, const state_pair *p, const ir_type *in, const ir_type *out) {
+    int32_t axis = in->dtype == DT_str ? -1 : differing_axis(in, out);
+    if (axis < 0 || !ir_dim_is_symbol(in->dims[axis]))
+        return diag_error(&ctx->c->diag, NULL,
+                          "--state %.*s: the input is %s, the output %s; a state is a tensor that "
+                          "keeps its type from call to call, or grows along one axis",
+                          (int)p->text.len, p->text.data, type_text(ctx, in), type_text(ctx, out));
+    const char *symbol = ir_dim_symbol_name(in->dims[axis]);
+    if (p->most < 0)
+        return diag_error(&ctx->c->diag, NULL,
+                          "--state %.*s: the state grows along axis %d, '%s': say how long it may "
+                          "become: %.*s@1024",
+                          (int)p->text.len, p->text.data, axis, symbol, (int)p->text.len,
+                          p->text.data);
+    ir_dim_bounded(ctx->c, symbol, p->most);
+    return true;
+}
+
 static bool check_types(pass_ctx *ctx, const ir_graph *g, const state_pair *p) {
     const ir_type *in = g->body->params[p->input]->type,
                   *out = p->kept ? in : ir_region_result(g->body, p->output)->type;
     if (in == out && ir_type_is_known(in) && in->dtype != DT_str) return true;
-    return diag_error(&ctx->c->diag, NULL,
-                      "--state %.*s: the input is %s, the output %s; a state is a tensor that "
-                      "keeps its type from call to call",
-                      (int)p->text.len, p->text.data, type_text(ctx, in), type_text(ctx, out));
+    return set_limit(ctx, p, in, out);
 }
 
 /* ---- pairing -------------------------------------------------------------------------------------------------- */
@@ -142,13 +190,59 @@ static pass_result pair(pass_ctx *ctx, ir_graph *g, state_pair *p) {
     return PASS_CHANGED;
 }
 
+/* ---- patterns ------------------------------------------------------------------------------------------------- */
+
+/* What the star of the pattern stands for in the name. */
+static bool match_star(tl_sv pattern, const char *name, tl_sv *star) {
+    const char *at = memchr(pattern.data, '*', pattern.len);
+    size_t before = (size_t)(at - pattern.data), behind = pattern.len - before - 1,
+           n = strlen(name);
+    if (n < before + behind || memcmp(name, pattern.data, before) ||
+        memcmp(name + n - behind, at + 1, behind))
+        return false;
+    *star = (tl_sv){name + before, n - before - behind};
+    return true;
+}
+
+static tl_sv fill_star(pass_ctx *ctx, tl_sv pattern, tl_sv star) {
+    const char *at = memchr(pattern.data, '*', pattern.len);
+    size_t before = (size_t)(at - pattern.data);
+    return tl_sv_from(tl_arena_printf(ctx->scratch, "%.*s%.*s%.*s", (int)before, pattern.data,
+                                      (int)star.len, star.data, (int)(pattern.len - before - 1),
+                                      at + 1));
+}
+
+/* Each input that the pattern fits. Pairing takes inputs out of the list: names first. */
+static pass_result pair_all(pass_ctx *ctx, ir_graph *g, const state_pair *pattern) {
+    uint32_t n = ir_graph_n_inputs(g), fitting = 0;
+    const char **names = TL_NEW_ARRAY(ctx->scratch, const char *, n + 1);
+    tl_sv star;
+    for (uint32_t i = 0; i < n; i++)
+        if (match_star(pattern->in, g->body->params[i]->name, &star))
+            names[fitting++] = g->body->params[i]->name;
+    for (uint32_t i = 0; i < fitting; i++) {
+        state_pair p = *pattern;
+        match_star(pattern->in, names[i], &star);
+        p.in = tl_sv_from(names[i]);
+        p.out = fill_star(ctx, pattern->out, star);
+        if (pair(ctx, g, &p) == PASS_FAILED) return PASS_FAILED;
+    }
+    if (fitting) return PASS_CHANGED;
+    return ctx->m->graphs->next || report_input(ctx, g, pattern) ? PASS_SAME : PASS_FAILED;
+}
+
+static bool has_star(tl_sv text) {
+    return memchr(text.data, '*', text.len) != NULL;
+}
+
 pass_result pass_pair_states(pass_ctx *ctx, ir_graph *g) {
     pass_result result = PASS_SAME;
     for (uint32_t i = 0; i < ctx->options->n_states; i++) {
         for (const char *text = ctx->options->states[i]; *text;) {
             state_pair p;
             if (!next_pair(ctx, &text, &p)) return PASS_FAILED;
-            pass_result one = pair(ctx, g, &p);
+            pass_result one = has_star(p.in) && has_star(p.out) ? pair_all(ctx, g, &p)
+                                                                : pair(ctx, g, &p);
             if (one == PASS_FAILED) return one;
             if (one == PASS_CHANGED) result = one;
         }

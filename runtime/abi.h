@@ -60,7 +60,8 @@ typedef struct tlbc_state_header {
         layout; /* hash of the model and of its states' names, types and shapes: runtime/states.c */
     uint64_t bytes; /* of the states */
     uint64_t check; /* hash of the states */
-    uint64_t reserved[4];
+    int64_t length; /* of those that grow */
+    uint64_t reserved[3];
 } tlbc_state_header;
 /* A place for a value whose size or kind only the run tells. At the start of a run it holds the input or the constant that is named,
  * or nothing. */
@@ -90,6 +91,9 @@ typedef struct tlbc_program {
         failures; /* printf formats with two %lld: "node 'x' (Gather), input 1: index %lld is outside [0, %lld)" */
     uint64_t weights_hash; /* of the side file; any value where the weights are embedded */
     int32_t stream_symbol; /* 1 + the symbol that counts streams; 0 = none */
+    int32_t length_symbol; /* 1 + the symbol that says how long states are that grow; 0 = none */
+    int64_t length_limit;
+    int32_t length_expr; /* its value after a step; -1: a step does not change it */
     uint32_t reserved;
     uint32_t n_cells, n_calls;
     const tlbc_cell_info *cells;

@@ -96,11 +96,19 @@ static tlbc_status rt_reserve(tlbc_session *s) {
     return tlbc_rt_report(s, TLBC_ERROR_MEMORY, "workspace: cannot allocate %zu bytes", bytes);
 }
 
-/* The workspace, where nothing but the number of streams is open: for all of them. */
+/* How long states are that grow is a symbol, which the session knows. */
+static void rt_set_length(tlbc_session *s) {
+    int32_t length = s->model->program->length_symbol;
+    if (length) s->candidate[length - 1] = *s->states.length;
+}
+
+/* The workspace, where nothing but the number of streams and the length of their states is open: for all of them. Sizes that depend on
+ * the length are planned for its limit. */
 static tlbc_status rt_plan_ahead(tlbc_session *s) {
-    int32_t streams = s->model->program->stream_symbol;
-    if (s->model->n_symbols > (streams ? 1u : 0u)) return TLBC_OK;
-    if (streams) s->candidate[0] = s->states.streams;
+    int32_t streams = s->model->program->stream_symbol, length = s->model->program->length_symbol;
+    if (s->model->n_symbols > (streams ? 1u : 0u) + (length ? 1u : 0u)) return TLBC_OK;
+    if (streams) s->candidate[streams - 1] = s->states.streams;
+    rt_set_length(s);
     tlbc_status status = rt_plan(s);
     return status || !s->own_workspace ? status : rt_reserve(s);
 }
@@ -157,8 +165,10 @@ static tlbc_status rt_prepare(tlbc_session *s, const tlbc_tensor *in, tlbc_tenso
         return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT,
                               "%u inputs and %u outputs expected, given NULL", s->model->n_inputs,
                               s->model->n_outputs);
+    rt_set_length(s);
     tlbc_status status = tlbc_rt_check_inputs(s, in, with_data);
     if (!status) status = rt_plan(s);
+    if (!status) status = tlbc_rt_check_length(s);
     if (!status) status = tlbc_rt_check_exprs(s, in);
     if (!status) status = tlbc_rt_check_outputs(s, out, with_data);
     return status;

@@ -31,7 +31,8 @@ typedef struct tlbc_rt_state {
 /* All states of a session. */
 typedef struct tlbc_rt_states {
     uint32_t n, streams;
-    bool shared; /* a state is one for all streams: they advance together */
+    bool shared;                 /* a state is one for all streams: they advance together */
+    int64_t own_length, *length; /* of states that grow; of the session that they are shared with */
     uint64_t layout;
     size_t bytes;            /* of one stream */
     tlbc_rt_state *own;      /* NULL: all are another session's */
@@ -83,6 +84,8 @@ tlbc_status tlbc_rt_check_outputs(tlbc_session *s, tlbc_tensor *out, bool with_d
  * has). */
 tlbc_status tlbc_rt_states_open(tlbc_session *s, uint32_t streams, tlbc_session *of);
 void tlbc_rt_states_free(tlbc_rt_states *t);
+/* That the states will not be longer than there is room. */
+tlbc_status tlbc_rt_check_length(tlbc_session *s);
 /* Before a run and, where it went well, after it. chosen NULL: as many of the first streams as the inputs hold. */
 tlbc_status tlbc_rt_states_bind(tlbc_session *s, const uint32_t *chosen, uint32_t count);
 void tlbc_rt_states_commit(tlbc_session *s);

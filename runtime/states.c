@@ -110,6 +110,7 @@ static tlbc_status rt_allocate_states(tlbc_rt_states *t, const tlbc_model *m) {
     size_t bytes = rt_areas(t);
     t->memory = aligned_alloc(TLBC_RT_ALIGN, bytes ? bytes : TLBC_RT_ALIGN);
     if (!t->memory) return TLBC_ERROR_MEMORY;
+    memset(t->memory, 0, bytes); /* what lies behind a state that grows is saved, too */
     rt_place(t);
     return TLBC_OK;
 }
@@ -151,7 +152,9 @@ tlbc_status tlbc_rt_states_open(tlbc_session *s, uint32_t streams, tlbc_session 
     const tlbc_model *m = s->model;
     if (!streams) streams = of ? of->states.streams : 1;
     s->states = (tlbc_rt_states){.n = m->n_states, .streams = streams};
-    if (streams > 1 && !m->program->stream_symbol) return TLBC_ERROR_ARGUMENT;
+    s->states.length = of ? of->states.length : &s->states.own_length;
+    if (streams > 1 && (!m->program->stream_symbol || m->program->length_symbol))
+        return TLBC_ERROR_ARGUMENT;
     if (!m->n_states) return of ? TLBC_ERROR_ARGUMENT : TLBC_OK;
     if (!rt_fits(m, streams)) return TLBC_ERROR_MEMORY;
     tlbc_status status = rt_allocate_lists(&s->states);
@@ -167,6 +170,23 @@ void tlbc_rt_states_free(tlbc_rt_states *t) {
     free(t->read);
     free(t->stamps);
     free(t->memory);
+}
+
+/* ---- length ---------------------------------------------------------------------------------------------------- */
+
+static int64_t rt_next_length(const tlbc_session *s) {
+    int32_t expr = s->model->program->length_expr;
+    return expr < 0 ? *s->states.length : s->exprs[expr];
+}
+
+tlbc_status tlbc_rt_check_length(tlbc_session *s) {
+    const struct tlbc_program *p = s->model->program;
+    if (!p->length_symbol || rt_next_length(s) <= p->length_limit) return TLBC_OK;
+    return tlbc_rt_report(s, TLBC_ERROR_DATA,
+                          "the stream is too long: '%s' would be %lld, the states have room for "
+                          "%lld; tlbc_reset begins anew",
+                          s->model->symbols[p->length_symbol - 1], (long long)rt_next_length(s),
+                          (long long)p->length_limit);
 }
 
 /* ---- a step --------------------------------------------------------------------------------------------------- */
@@ -276,6 +296,7 @@ void tlbc_rt_states_commit(tlbc_session *s) {
             rt_scatter(t, state);
         }
     }
+    if (s->model->program->length_symbol) *t->length = rt_next_length(s);
 }
 
 /* ---- one stream ----------------------------------------------------------------------------------------------- */
@@ -313,6 +334,7 @@ tlbc_status tlbc_rt_reset(tlbc_session *s, uint32_t stream) {
     uint32_t end = all ? s->states.streams : stream + 1;
     for (uint32_t i = all ? 0 : stream; i < end; i++)
         rt_reset_one(s, i);
+    *s->states.length = 0;
     return TLBC_OK;
 }
 
@@ -331,6 +353,7 @@ tlbc_status tlbc_rt_clone(tlbc_session *to, uint32_t to_stream, const tlbc_sessi
         const tlbc_rt_state *a = to->states.list[i], *b = from->states.list[i];
         memmove(a->home + to_stream * a->bytes, b->home + from_stream * b->bytes, a->bytes);
     }
+    *to->states.length = *from->states.length;
     return TLBC_OK;
 }
 
@@ -348,7 +371,8 @@ tlbc_status tlbc_rt_state_save(tlbc_session *s, uint32_t stream, void *data, siz
     if (room < needed)
         return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "room for %zu bytes, the states need %zu",
                               room, needed);
-    tlbc_state_header h = {.magic = TLBC_STATE_MAGIC, .layout = t->layout, .bytes = t->bytes};
+    tlbc_state_header h = {
+        .magic = TLBC_STATE_MAGIC, .layout = t->layout, .bytes = t->bytes, .length = *t->length};
     char *at = (char *)data + sizeof h;
     for (uint32_t i = 0; i < t->n; i++) {
         memcpy(at, t->list[i]->home + stream * t->list[i]->bytes, t->list[i]->bytes);
@@ -373,7 +397,8 @@ static tlbc_status rt_check_saved(tlbc_session *s, const void *data, size_t byte
     if (bytes != sizeof h + t->bytes)
         return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "the saved state has %zu bytes, expected %zu",
                               bytes, sizeof h + t->bytes);
-    if (h.check != rt_hash(RT_HASH_START, (const char *)data + sizeof h, t->bytes))
+    if (h.length < 0 || h.length > s->model->program->length_limit ||
+        h.check != rt_hash(RT_HASH_START, (const char *)data + sizeof h, t->bytes))
         return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "the saved state is damaged");
     return TLBC_OK;
 }
@@ -388,5 +413,8 @@ tlbc_status tlbc_rt_state_load(tlbc_session *s, uint32_t stream, const void *dat
         memcpy(t->list[i]->home + stream * t->list[i]->bytes, at, t->list[i]->bytes);
         at += t->list[i]->bytes;
     }
+    tlbc_state_header h;
+    memcpy(&h, data, sizeof h);
+    *t->length = h.length;
     return TLBC_OK;
 }

@@ -13,8 +13,11 @@ static bool make_initial(ir_eval *e, const ir_graph *g, uint32_t i, ir_datum *ou
     ev_shape s = {.rank = t->rank}, given = ev_shape_of(from);
     int64_t from_strides[IR_MAX_RANK], strides[IR_MAX_RANK];
     if (from->opaque) return ev_error(e, NULL, "state '%s': its initial value is not known", name);
+    const ir_dim *growing = ir_graph_state_limit(g, i);
     for (int32_t d = 0; d < t->rank; d++)
-        if (!ev_dim(e, t->dims[d], &s.dims[d]))
+        if (t->dims[d] == growing)
+            s.dims[d] = 0;
+        else if (!ev_dim(e, t->dims[d], &s.dims[d]))
             return ev_error(e, NULL, "state '%s': the inputs do not tell its size", name);
     if (!ev_broadcasts_to(&given, &s))
         return ev_error(e, NULL, "state '%s': its initial value has another shape", name);
