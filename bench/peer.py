@@ -1,7 +1,7 @@
 """What the programs that time tlbc and other runtimes share: the model's data, how long, and one JSON object a line.
 
 A peer is a module peers_NAME.py with `open_model(case, options)`, which gives an `Opened`; one that compiles ahead of time has `build(case, to)` as
-well, which leaves a file for `options.made`, and perhaps `facts(case)`, which are added to what is told of it. `main` is the command line of all of them:
+well, which leaves a file for `options.made` (what it returns, if anything, corrects what is told of it), and perhaps `facts(case)`, which are added to what is told of it. `main` is the command line of all of them:
 
     peers_ort.py [--threads N[,N]...] [--runs N] [--seconds S] [--no-spin] MODEL...     times models, one JSON object a line
     peers_tlbc.py --build FILE MODEL                  compiles ahead of time: {"seconds": .., "bytes": ..}
@@ -294,10 +294,10 @@ def make(build, facts, args):
     try:
         case = read_case(model_path(args.models[0]))
         start = time.perf_counter()
-        build(case, args.build)
+        told = build(case, args.build)
         seconds = time.perf_counter() - start
         files = [f for f in glob.glob(args.build + "*") if os.path.isfile(f) and not f.endswith((".json", ".c", ".onnx"))]
-        result = {"seconds": seconds, "bytes": sum(os.path.getsize(f) for f in files), **(facts(case) if facts else {})}
+        result = {"seconds": seconds, "bytes": sum(os.path.getsize(f) for f in files), **(facts(case) if facts else {}), **(told or {})}
     except Exception as error:
         result = {"failed": reason(error)}
     print(json.dumps(result), file=answers, flush=True)

@@ -22,7 +22,6 @@ import datetime
 import json
 import os
 import platform
-import signal
 import subprocess
 import sys
 import time
@@ -37,7 +36,7 @@ TOLERANCE = 1e-3
 SLOW = 2.0          # seconds of a run, from which on it is not repeated in turns
 
 PEERS = list(report.NAMES)
-AHEAD = {"tlbc", "iree", "tvm", "emx"}   # those that compile ahead of time
+AHEAD = {"tlbc", "iree", "tvm", "emx", "torch_compile"}   # those that compile ahead of time
 
 
 # ---- rows ----------------------------------------------------------------------------------------------------------------
@@ -139,7 +138,7 @@ def build(args, row, peer):
             json.dump(result, f)
     if "failed" in result:
         raise Failed(f"not compiled: {result['failed']}")
-    return {"made": made, **result}
+    return {"made": made, **result} if os.path.exists(made) else result
 
 
 def prepare(args, row):
@@ -296,22 +295,16 @@ def parse_args(argv):
     return args
 
 
-def measure_machine(args, hold, row):
+def measure_machine(args, row):
     """Peak and bandwidth, once for all rows, by a model that is compiled already."""
     made = os.path.join(row.folder, "made", "tlbc.so")
     if not os.path.exists(made):
         return None
-    hold.turn()
-    worker = Worker([args.python, os.path.join(HERE, "roofline.py"), "--tlbc", os.environ["TLBC"], made])
     try:
-        worker.signal(signal.SIGCONT)
-        return worker.welcome(60)
+        return run_once(args.hold + [args.python, os.path.join(HERE, "roofline.py"), "--tlbc", os.environ["TLBC"], made], 100)
     except Failed as failure:
         print(f"roofline: {failure}", file=sys.stderr)
         return None
-    finally:
-        worker.close()
-        hold.release()
 
 
 def write_report(args, results):
@@ -338,7 +331,7 @@ def measure_rows(args, results):
             if args.missing and any(r["row"] == row.name and r["threads"] == threads for r in results["rows"]):
                 continue
             found = measure(args, hold, row, threads)
-            results["machine"] = results.get("machine") or measure_machine(args, hold, row)
+            results["machine"] = results.get("machine") or measure_machine(args, row)
             keep(results, args.results, row, threads, found)
             good &= "failed" not in found.get("tlbc", {})
             print(f"{row.name}, {threads} threads: {brief(found)}", file=sys.stderr, flush=True)

@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -73,6 +74,19 @@ class WorkerTest(Folder):
         worker.welcome(20)
         worker.ask({"do": "time"}, 20)
         self.assertTrue(os.WIFSTOPPED(os.waitpid(worker.process.pid, os.WUNTRACED)[1]))
+
+    def test_does_not_outlive_the_driver(self):
+        code = (f"import os, sys; sys.path.insert(0, {os.path.dirname(os.path.abspath(peers.__file__))!r})\n"
+                f"from worker import Worker\nw = Worker({self.command('runs')!r}); w.welcome(20); w.ask({{'do': 'time'}}, 20)\n"
+                f"print(w.process.pid, flush=True); os.kill(os.getpid(), 9)")
+        pid = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout)
+        gone = time.monotonic() + 10
+        while os.path.exists(f"/proc/{pid}") and time.monotonic() < gone:
+            with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+                if f.read().split()[2] == "Z":
+                    return
+            time.sleep(0.05)
+        self.assertFalse(os.path.exists(f"/proc/{pid}"))
 
     def test_what_goes_wrong_is_said(self):
         for how, words in (("refuses", "no such op"), ("chatters", "no JSON object"), ("hangs", "no answer within 1 s")):

@@ -8,6 +8,7 @@
 A worker is stopped (SIGSTOP) between its turns: idle threads of one peer that spin would slow the next. One that crashes, says nothing in
 time or answers {"failed": ..} makes Failed, nothing else.
 """
+import ctypes
 import json
 import os
 import select
@@ -16,9 +17,18 @@ import subprocess
 import tempfile
 import time
 
+PR_SET_PDEATHSIG = 1
+
 
 class Failed(Exception):
     """What a worker could not do; the message is for the table."""
+
+
+def set_up(cpus):
+    """In the child, before the peer: it is pinned, and does not outlive the driver, stopped as it may be."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if cpus:
+        os.sched_setaffinity(0, cpus)
 
 
 def environment(threads):
@@ -31,9 +41,8 @@ class Worker:
     def __init__(self, command, cpus=None, threads=1):
         self.errors = tempfile.TemporaryFile()
         self.rest = b""
-        pin = (lambda: os.sched_setaffinity(0, cpus)) if cpus else None
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
-                                        start_new_session=True, preexec_fn=pin, env=environment(threads))
+                                        start_new_session=True, preexec_fn=lambda: set_up(cpus), env=environment(threads))
 
     def signal(self, number):
         try:
