@@ -193,7 +193,7 @@ static bool bench_model(cli *c, const bench_args *args, const model_handle *h) {
     if (!model_bind_inputs(c, &t, args->inputs)) return false;
     if (!step_dims(c, args, h->model, &dims) || !model_random_inputs(c, &t, dims, 1)) return false;
     double start = cli_seconds();
-    if (!model_session_for(c, &t, args->threads, &s)) return false;
+    if (!model_session_for(c, &t, args->threads, false, &s)) return false;
     r.session = cli_seconds() - start;
     bool ok = bench_session(c, args, s, &t, &r);
     tlbc_session_free(s);

@@ -86,16 +86,17 @@ bool model_is_step(const tlbc_model *m) {
 }
 
 static bool create_session(cli *c, const tlbc_model *m, int64_t threads, uint32_t streams,
-                           tlbc_session **out) {
+                           bool exact, tlbc_session **out) {
     tlbc_session_options o = {
         .struct_size = sizeof o, .threads = (uint32_t)threads, .streams = streams};
+    o.exact_threads = exact;
     tlbc_status status = tlbc_session_create(m, &o, out);
     if (!status) return true;
     return diag_error(c->diag, NULL, "cannot create a session: %s", tlbc_status_text(status));
 }
 
 bool model_session(cli *c, const tlbc_model *m, int64_t threads, tlbc_session **out) {
-    return create_session(c, m, threads, 1, out);
+    return create_session(c, m, threads, 1, true, out);
 }
 
 const char *model_stream_symbol(const tlbc_model *m) {
@@ -105,7 +106,8 @@ const char *model_stream_symbol(const tlbc_model *m) {
     return NULL;
 }
 
-bool model_session_for(cli *c, const model_tensors *t, int64_t threads, tlbc_session **out) {
+bool model_session_for(cli *c, const model_tensors *t, int64_t threads, bool exact,
+                       tlbc_session **out) {
     const char *symbol = model_stream_symbol(t->model);
     int64_t streams = 1;
     for (uint32_t i = 0; symbol && i < t->model->n_inputs; i++) {
@@ -117,7 +119,7 @@ bool model_session_for(cli *c, const model_tensors *t, int64_t threads, tlbc_ses
     }
     if (streams < 1 || streams > INT32_MAX)
         return diag_error(c->diag, NULL, "the inputs hold %lld streams", (long long)streams);
-    return create_session(c, t->model, threads, (uint32_t)streams, out);
+    return create_session(c, t->model, threads, (uint32_t)streams, exact, out);
 }
 
 void model_report(cli *c, const tlbc_session *s, tlbc_status status, const char *what) {

@@ -52,9 +52,11 @@ bool model_alloc_outputs(cli *c, tlbc_session *s, model_tensors *t);
 void model_report(cli *c, const tlbc_session *s, tlbc_status status, const char *what);
 /* Made to be called once for each part of a sequence. */
 bool model_is_step(const tlbc_model *m);
+/* All threads take part in each run. */
 bool model_session(cli *c, const tlbc_model *m, int64_t threads, tlbc_session **out);
-/* The same for a step function whose inputs are these, or several steps of them: with as many streams as they hold. */
-bool model_session_for(cli *c, const model_tensors *t, int64_t threads, tlbc_session **out);
+/* The same for a step function whose inputs are these, or several steps of them: with as many streams as they hold. exact: all threads take part. */
+bool model_session_for(cli *c, const model_tensors *t, int64_t threads, bool exact,
+                       tlbc_session **out);
 /* The name of the symbol that counts streams; NULL where none does. */
 const char *model_stream_symbol(const tlbc_model *m);
 

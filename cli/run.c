@@ -68,7 +68,7 @@ static bool run_model(cli *c, const run_args *args, const tlbc_model *m) {
     if (!model_bind_inputs(c, &t, args->inputs)) return false;
     if (args->random && !model_random_inputs(c, &t, args->dims, 1)) return false;
     if (!args->random && !model_require_inputs(c, &t)) return false;
-    if (!model_session_for(c, &t, args->threads, &s)) return false;
+    if (!model_session_for(c, &t, args->threads, false, &s)) return false;
     bool ok = run_session(c, args, s, &t);
     tlbc_session_free(s);
     return ok;

@@ -111,7 +111,8 @@ static bool run_longest(stream_job *s, model_tensors *t, uint64_t seed, int32_t 
 static bool run_steps(stream_job *s, model_tensors *t, int64_t *steps) {
     verify_job *j = &s->step;
     step_plan plan;
-    bool ok = steps_plan(j->c, t, &plan) && model_session_for(j->c, t, j->threads, &j->session) &&
+    bool ok = steps_plan(j->c, t, &plan) &&
+              model_session_for(j->c, t, j->threads, true, &j->session) &&
               steps_run(j->c, j->session, &plan, t);
     *steps = plan.steps;
     return ok;

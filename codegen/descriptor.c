@@ -7,6 +7,7 @@
 
 #include "ir/base/assert.h"
 #include "ir/call.h"
+#include "ir/cost.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +130,15 @@ static bool collect_length(ir_module *m, const ir_graph *g, cg_interface *io) {
     return true;
 }
 
+/* Long formulas are not worth their evaluation in each plan: then all threads take part. */
+static void collect_work(ir_module *m, const ir_graph *g, cg_interface *io) {
+    enum { MOST_TERMS = 16 };
+    const ir_dim *work = ir_graph_work(m->ctx, g);
+    if (!is_bound(io, work) || work->n_terms > MOST_TERMS) return;
+    io->work = work;
+    if (!ir_dim_is_const(work, NULL)) tl_vec_push(m->arena, &io->exprs, work);
+}
+
 bool cg_interface_collect(ir_module *m, const ir_graph *g, tl_arena *a, cg_interface *out) {
     uint32_t n_in = ir_graph_n_inputs(g), n_out = ir_graph_n_outputs(g);
     *out = (cg_interface){.symbols = {NULL}, .exprs = {NULL}};
@@ -144,6 +154,7 @@ bool cg_interface_collect(ir_module *m, const ir_graph *g, tl_arena *a, cg_inter
         if (!check_tensor(m->ctx, "output", g->outputs[i], t)) return false;
         add_exprs(out, a, t);
     }
+    collect_work(m, g, out);
     bool ok = true;
     for (uint32_t i = 0; i < n_in; i++)
         ok &= check_bound(m, out, g->body->params[i]->type, "input", g->body->params[i]->name);
@@ -517,7 +528,11 @@ static void put_program(block *b, const cg_model *model, const cg_entry *e) {
                       .n_failures = e->n_failures};
     p.weights_hash = model->weights_hash;
     p.stream_symbol = e->io->stream ? find_symbol(e->io, e->io->stream) + 1 : 0;
-    p.length_expr = -1;
+    p.length_expr = p.work_expr = -1;
+    if (!e->io->work)
+        p.work = INT64_MAX;
+    else if (!ir_dim_is_const(e->io->work, &p.work))
+        p.work_expr = find_expr(e->io, e->io->work);
     if (e->io->length) {
         p.length_symbol = find_symbol(e->io, ir_dim_symbol_name(e->io->length)) + 1;
         p.length_limit = ir_dim_upper_bound(e->io->length);

@@ -12,6 +12,7 @@ struct cg_interface {
     const char *stream; /* the symbol that counts streams in the states' shapes; NULL = none */
     const ir_dim *length,
         *next_length; /* of states that grow: a symbol with a limit, and its value after a step; NULL = none, the same */
+    const ir_dim *work; /* operations of a run, where the sizes of inputs tell; else NULL */
 };
 
 bool cg_interface_collect(ir_module *m, const ir_graph *g, tl_arena *a, cg_interface *out);

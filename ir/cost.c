@@ -2,7 +2,13 @@
 
 #include "ir/band.h"
 
-static const ir_dim *region_flops(ir_ctx *c, const ir_region *r);
+/* The cost of a node that is no loop or branch, and of two branches of which one runs: what a sum over a graph is made of. */
+typedef struct cost_kind {
+    const ir_dim *(*node)(ir_ctx *c, const ir_node *n);
+    const ir_dim *(*either)(ir_ctx *c, const ir_dim *a, const ir_dim *b);
+} cost_kind;
+
+static const ir_dim *region_cost(ir_ctx *c, const ir_region *r, const cost_kind *k);
 
 static const ir_dim *elements_of(ir_ctx *c, const ir_value *v) {
     return v && v->type ? ir_type_elements(c, v->type) : ir_dim_unknown(c);
@@ -51,8 +57,8 @@ static const ir_dim *all_rounds(void *data, const char *symbol) {
 }
 
 /* A body that does several rounds at once takes so many times the arithmetic of one: as if it did all of them. */
-static const ir_dim *span_flops(ir_ctx *c, const ir_node *n, const ir_dim *body,
-                                const ir_dim *trips) {
+static const ir_dim *span_cost(ir_ctx *c, const ir_node *n, const ir_dim *body,
+                               const ir_dim *trips) {
     int64_t span = ir_attr_int(n, "span", 0), axis = 0;
     const ir_type *t = n->regions[0]->params[1]->type;
     uint32_t count;
@@ -64,28 +70,23 @@ static const ir_dim *span_flops(ir_ctx *c, const ir_node *n, const ir_dim *body,
     return ir_dim_mul(c, body, ir_dim_floordiv(c, trips, ir_dim_const(c, span)));
 }
 
-static const ir_dim *loop_flops(ir_ctx *c, const ir_node *n) {
+static const ir_dim *loop_cost(ir_ctx *c, const ir_node *n, const cost_kind *k) {
     const ir_dim *trips;
-    const ir_dim *body = region_flops(c, n->regions[0]);
+    const ir_dim *body = region_cost(c, n->regions[0], k);
     if (ir_dim_is(body, 0)) return body;
     if (!ir_in(n, 0) || ir_value_known_dims(c, ir_in(n, 0), &trips, 1) != 1)
         return ir_dim_unknown(c);
-    return ir_attr_has(n, "span") ? span_flops(c, n, body, trips) : ir_dim_mul(c, trips, body);
+    return ir_attr_has(n, "span") ? span_cost(c, n, body, trips) : ir_dim_mul(c, trips, body);
 }
 
-static const ir_dim *scan_flops(ir_ctx *c, const ir_node *n) {
-    const ir_dim *body = region_flops(c, n->regions[0]);
+static const ir_dim *scan_cost(ir_ctx *c, const ir_node *n, const cost_kind *k) {
+    const ir_dim *body = region_cost(c, n->regions[0], k);
     uint32_t scanned = (uint32_t)ir_attr_int(n, "num_scan_inputs", 1), count;
     if (ir_dim_is(body, 0)) return body;
     if (scanned == 0 || scanned > n->n_in) return ir_dim_unknown(c);
     const int64_t *axes = ir_attr_ints(n, "scan_input_axes", &count);
     int32_t axis = axes && count ? (int32_t)axes[0] : 0;
     return ir_dim_mul(c, dim_of(c, ir_in(n, n->n_in - scanned), axis), body);
-}
-
-static const ir_dim *if_flops(ir_ctx *c, const ir_node *n) {
-    const ir_dim *a = region_flops(c, n->regions[0]), *b = region_flops(c, n->regions[1]);
-    return ir_dim_equal(a, b) ? a : ir_dim_unknown(c);
 }
 
 /* Every element of the result: the channels of a group times the taps. */
@@ -106,7 +107,7 @@ static const ir_dim *conv_flops(ir_ctx *c, const ir_node *n) {
     return multiply_adds(c, elements_of(c, ir_out(n, 0)), depth);
 }
 
-const ir_dim *ir_node_flops(ir_ctx *c, const ir_node *n) {
+static const ir_dim *product_flops(ir_ctx *c, const ir_node *n) {
     switch (n->op) {
     case OP_MatMul:
         return multiply_adds(c, elements_of(c, ir_out(n, 0)), dim_of(c, ir_in(n, 0), -1));
@@ -122,29 +123,64 @@ const ir_dim *ir_node_flops(ir_ctx *c, const ir_node *n) {
     case OP_Attention:
     case OP_LocalAttention:
         return attention_flops(c, n);
-    case OP_Loop:
-    case OP_Recur:
-        return loop_flops(c, n);
-    case OP_Scan:
-        return scan_flops(c, n);
-    case OP_If:
-        return if_flops(c, n);
     default:
         return ir_dim_const(c, 0);
     }
 }
 
-static const ir_dim *region_flops(ir_ctx *c, const ir_region *r) {
+static const ir_dim *equal_or_unknown(ir_ctx *c, const ir_dim *a, const ir_dim *b) {
+    return ir_dim_equal(a, b) ? a : ir_dim_unknown(c);
+}
+
+static const cost_kind flops_kind = {product_flops, equal_or_unknown};
+
+static const ir_dim *node_cost(ir_ctx *c, const ir_node *n, const cost_kind *k) {
+    switch (n->op) {
+    case OP_Loop:
+    case OP_Recur:
+        return loop_cost(c, n, k);
+    case OP_Scan:
+        return scan_cost(c, n, k);
+    case OP_If:
+        return k->either(c, region_cost(c, n->regions[0], k), region_cost(c, n->regions[1], k));
+    default:
+        return k->node(c, n);
+    }
+}
+
+static const ir_dim *region_cost(ir_ctx *c, const ir_region *r, const cost_kind *k) {
     const ir_dim *sum = ir_dim_const(c, 0);
     ir_for_each_node (n, r) {
-        const ir_dim *f = ir_node_flops(c, n);
+        const ir_dim *f = node_cost(c, n, k);
         if (!ir_dim_is(f, 0)) sum = ir_dim_add(c, sum, f);
     }
     return sum;
 }
 
+const ir_dim *ir_node_flops(ir_ctx *c, const ir_node *n) {
+    return node_cost(c, n, &flops_kind);
+}
+
 const ir_dim *ir_graph_flops(ir_ctx *c, const ir_graph *g) {
-    return region_flops(c, g->body);
+    return region_cost(c, g->body, &flops_kind);
+}
+
+/* ---- work ----------------------------------------------------------------------------------------------------- */
+
+/* An element that is computed without products is worth so many operations of one: loaded, a few functions, stored. */
+enum { ELEMENT_WORK = 20 };
+
+static const ir_dim *node_work(ir_ctx *c, const ir_node *n) {
+    const ir_dim *sum = product_flops(c, n);
+    if (op_is(n->op, OP_VIEW) || !ir_dim_is(sum, 0)) return sum;
+    for (uint32_t i = 0; i < n->n_out; i++)
+        sum = ir_dim_add(c, sum, elements_of(c, ir_out(n, i)));
+    return ir_dim_mul(c, sum, ir_dim_const(c, ELEMENT_WORK));
+}
+
+const ir_dim *ir_graph_work(ir_ctx *c, const ir_graph *g) {
+    static const cost_kind work_kind = {node_work, ir_dim_max};
+    return region_cost(c, g->body, &work_kind);
 }
 
 static bool is_serial(const ir_node *n) {

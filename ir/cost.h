@@ -15,6 +15,9 @@ const ir_dim *ir_node_flops(ir_ctx *c, const ir_node *n);
 const ir_dim *ir_graph_flops(ir_ctx *c, const ir_graph *g);
 /* The same as a plain number; 0 where it depends on symbols or is not known. */
 double ir_graph_flops_const(ir_ctx *c, const ir_graph *g);
+/* All that the graph computes, in operations of its products: what is done element by element counts by a rule of thumb. For decisions,
+ * not for reports. */
+const ir_dim *ir_graph_work(ir_ctx *c, const ir_graph *g);
 /* The part of it inside of loops whose rounds wait for each other: Loop, and Recur with carried values. */
 const ir_dim *ir_graph_serial_flops(ir_ctx *c, const ir_graph *g);
 /* Elements and bytes of the module's constants that have payloads of floats: its parameters. */

@@ -94,7 +94,8 @@ typedef struct tlbc_program {
     int32_t length_symbol; /* 1 + the symbol that says how long states are that grow; 0 = none */
     int64_t length_limit;
     int32_t length_expr; /* its value after a step; -1: a step does not change it */
-    uint32_t reserved;
+    int32_t work_expr;   /* operations of a run; -1: `work` says */
+    int64_t work;        /* INT64_MAX: not known */
     uint32_t n_cells, n_calls;
     const tlbc_cell_info *cells;
     const tlbc_call_info *calls;

@@ -126,6 +126,7 @@ static tlbc_status rt_session_open(tlbc_session *s, const tlbc_session_options *
     if (status) return status;
     s->team = tlbc_rt_team_create(o->threads ? o->threads : 1);
     if (!s->team) return TLBC_ERROR_MEMORY;
+    s->exact_threads = o->exact_threads != 0;
     status = tlbc_rt_states_open(s, o->streams, o->states_of);
     if (status) return status;
     if (!tlbc_rt_cells_create(s, o, tlbc_rt_team_size(s->team))) return TLBC_ERROR_MEMORY;
@@ -193,15 +194,26 @@ static tlbc_status rt_failure(tlbc_session *s) {
 #pragma GCC diagnostic pop
 }
 
+/* A thread is worth waking for so many operations, some 25 microseconds: below that, meeting the others costs more than they do. */
+enum { WORK_OF_A_THREAD = 2000000 };
+
+static uint32_t rt_useful_threads(const tlbc_session *s) {
+    const struct tlbc_program *p = s->model->program;
+    uint32_t team = tlbc_rt_team_size(s->team);
+    if (team == 1 || s->exact_threads) return team;
+    int64_t threads = (p->work_expr < 0 ? p->work : s->exprs[p->work_expr]) / WORK_OF_A_THREAD;
+    return threads < 1 ? 1 : threads < team ? (uint32_t)threads : team;
+}
+
 static tlbc_status rt_execute(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor *out) {
     s->frame.workspace = s->workspace;
     s->status[0] = 0;
     if (!s->places) {
-        tlbc_rt_team_run(s->team, s->variant->main, &s->frame);
+        tlbc_rt_team_run(s->team, s->variant->main, &s->frame, rt_useful_threads(s));
         return s->status[0] ? rt_failure(s) : TLBC_OK;
     }
     tlbc_rt_cells_begin(s, in);
-    tlbc_rt_team_run(s->team, tlbc_rt_cells_main, &s->frame);
+    tlbc_rt_team_run(s->team, tlbc_rt_cells_main, &s->frame, rt_useful_threads(s));
     if (s->stopped) return s->stopped;
     return s->status[0] ? rt_failure(s) : tlbc_rt_cells_give(s, out);
 }

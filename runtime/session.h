@@ -49,6 +49,7 @@ struct tlbc_session {
     const tlbc_model *model; /* first: the wrappers in runtime.h rely on it */
     const tlbc_variant *variant;
     tlbc_rt_team *team;
+    bool exact_threads;
     tlbc_rt_weights weights;
     tlbc_frame frame;
     int64_t status[3];  /* frame.status */

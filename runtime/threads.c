@@ -45,7 +45,9 @@ struct tlbc_rt_team {
     alignas(CACHE_LINE) atomic_uint arrived;
     alignas(CACHE_LINE) atomic_uint running; /* workers still in this run */
     uint32_t n, spins;
-    tlbc_main_fn *fn; /* of the run; written before `start` moves */
+    uint32_t
+        active; /* threads of the run: the others wake up and sleep again. Written before `start` moves, as the next two */
+    tlbc_main_fn *fn;
     const tlbc_frame *frame;
     bool stop;
     rt_worker workers[]; /* n - 1 */
@@ -84,11 +86,11 @@ static void rt_event_set(rt_event *e, unsigned value) {
 
 void tlbc_rt_barrier(const tlbc_frame *frame) {
     tlbc_rt_team *t = frame->team;
-    if (t->n == 1) return;
+    if (t->active == 1) return;
     /* Nobody can move the phase before this thread has arrived. */
     unsigned phase = atomic_load_explicit(&t->phase.word, memory_order_relaxed);
     unsigned before = atomic_fetch_add_explicit(&t->arrived, 1, memory_order_acq_rel);
-    if (before + 1 < t->n) {
+    if (before + 1 < t->active) {
         rt_event_wait(&t->phase, phase, t->spins, YIELDS);
         return;
     }
@@ -122,15 +124,16 @@ static void *rt_worker_loop(void *data) {
         rt_event_wait(&t->start, run, 0, 0);
         if (t->stop) return NULL;
         rt_fp_default();
-        t->fn(t->frame, w->tid, t->n);
+        if (w->tid < t->active) t->fn(t->frame, w->tid, t->active);
         if (atomic_fetch_sub_explicit(&t->running, 1, memory_order_acq_rel) == 1)
             rt_event_set(&t->done, run + 1);
     }
 }
 
-void tlbc_rt_team_run(tlbc_rt_team *t, tlbc_main_fn *fn, const tlbc_frame *frame) {
+void tlbc_rt_team_run(tlbc_rt_team *t, tlbc_main_fn *fn, const tlbc_frame *frame, uint32_t active) {
     uint32_t control = rt_fp_default();
-    if (t->n == 1) {
+    t->active = active;
+    if (active == 1) {
         fn(frame, 0, 1);
         rt_fp_restore(control);
         return;
@@ -140,7 +143,7 @@ void tlbc_rt_team_run(tlbc_rt_team *t, tlbc_main_fn *fn, const tlbc_frame *frame
     t->frame = frame;
     atomic_store_explicit(&t->running, t->n - 1, memory_order_relaxed);
     rt_event_set(&t->start, run + 1);
-    fn(frame, 0, t->n);
+    fn(frame, 0, active);
     rt_event_wait(&t->done, run, t->spins, YIELDS);
     rt_fp_restore(control);
 }

@@ -2,7 +2,7 @@
  *
  *   tlbc_rt_team *team = tlbc_rt_team_create(4);        // NULL: out of memory or of threads
  *   frame.team = team;
- *   tlbc_rt_team_run(team, variant->main, &frame);      // main(frame, tid, 4) on all four; returns when all have returned
+ *   tlbc_rt_team_run(team, variant->main, &frame, 4);   // main(frame, tid, 4) on all four; returns when all have returned
  *   tlbc_rt_team_free(team);
  *
  * Inside a run threads meet at tlbc_rt_barrier (abi.h). Waiting there goes in three steps: a bounded number of looks at the
@@ -22,7 +22,8 @@ typedef struct tlbc_rt_team tlbc_rt_team;
 
 tlbc_rt_team *tlbc_rt_team_create(uint32_t threads); /* 1 ... TLBC_RT_MAX_THREADS */
 void tlbc_rt_team_free(tlbc_rt_team *t);             /* NULL is fine; no run may be going on */
-void tlbc_rt_team_run(tlbc_rt_team *t, tlbc_main_fn *fn, const tlbc_frame *frame);
+/* On the first `active` of the team's threads. */
+void tlbc_rt_team_run(tlbc_rt_team *t, tlbc_main_fn *fn, const tlbc_frame *frame, uint32_t active);
 uint32_t tlbc_rt_team_size(const tlbc_rt_team *t);
 
 #endif

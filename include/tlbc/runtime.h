@@ -165,7 +165,7 @@ typedef struct tlbc_model tlbc_model;
 typedef struct tlbc_session_options {
     uint32_t struct_size; /* sizeof(tlbc_session_options), or 0 */
     uint32_t
-        threads; /* 0 or 1: the calling thread alone; n: n-1 more, asleep while no run is going on; at most 1024 */
+        threads; /* 0 or 1: the calling thread alone; n: up to n-1 more, asleep while no run is going on; at most 1024 */
     void *
         workspace; /* caller's memory, 64-byte aligned, of this session alone until it is freed, as much as tlbc_shapes says (of a
                              * session without it and with as many threads); NULL: the session allocates its own */
@@ -183,6 +183,8 @@ typedef struct tlbc_session_options {
      * step of either moves them on. All of this model's states must be there, with equal types, and `streams` is the other one's. Both
      * sessions belong to one thread at a time, and the other one is freed last. */
     tlbc_session *states_of;
+    uint32_t
+        exact_threads; /* 1: all threads take part in every run, however little there is to do; for tests. 0: so many as pay */
 } tlbc_session_options;
 
 /* The functions of a compiled model; call them through the wrappers below. */

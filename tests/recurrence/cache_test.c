@@ -20,7 +20,7 @@ static tlbc_loaded *load(const char *path, const char *state) {
 
 static tlbc_session *session(const tlbc_loaded *l, uint32_t threads) {
     tlbc_session *s = NULL;
-    tlbc_session_options o = {.struct_size = sizeof o, .threads = threads};
+    tlbc_session_options o = {.struct_size = sizeof o, .threads = threads, .exact_threads = 1};
     CHECK_EQ(tlbc_session_create(tlbc_loaded_model(l), &o, &s), TLBC_OK);
     return s;
 }

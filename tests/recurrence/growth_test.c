@@ -64,7 +64,7 @@ static void step_and_compare(tlbc_session *s, cache *c, int64_t n, uint32_t *see
 
 static tlbc_session *session(const tlbc_model *m, uint32_t threads) {
     tlbc_session *s = NULL;
-    tlbc_session_options o = {.struct_size = sizeof o, .threads = threads};
+    tlbc_session_options o = {.struct_size = sizeof o, .threads = threads, .exact_threads = 1};
     CHECK_EQ(tlbc_session_create(m, &o, &s), TLBC_OK);
     return s;
 }

@@ -80,7 +80,8 @@ static void fill(batch *b, uint32_t n, uint32_t *seed) {
 
 static tlbc_session *session(const tlbc_model *m, uint32_t streams, uint32_t threads) {
     tlbc_session *s = NULL;
-    tlbc_session_options o = {.struct_size = sizeof o, .threads = threads, .streams = streams};
+    tlbc_session_options o = {
+        .struct_size = sizeof o, .threads = threads, .exact_threads = 1, .streams = streams};
     CHECK_EQ(tlbc_session_create(m, &o, &s), TLBC_OK);
     return s;
 }

@@ -124,6 +124,29 @@ static const tlbc_program stress_program = {
 const tlbc_model fake_stress = FAKE_MODEL("stress", no_tensors, stress_outputs, no_symbols,
                                           stress_program);
 
+/* ---- team ----------------------------------------------------------------------------------------------------- */
+
+static int64_t team_plan(const int64_t *symbols, int64_t *exprs, int64_t *slots, int64_t threads) {
+    (void)slots, (void)threads;
+    exprs[0] = symbols[0];
+    exprs[1] = symbols[0] * 1000000;
+    return 0;
+}
+
+static void team_main(const tlbc_frame *f, int64_t tid, int64_t n) {
+    int64_t *threads = f->outputs[0];
+    if (tid == 0) *threads = n;
+}
+
+static const char *const n_symbol[] = {"n"};
+static const tlbc_dim team_dims[] = {{-1, "n", 0, 0}};
+static const tlbc_tensor_info team_inputs[] = {{"x", TLBC_U8, 1, team_dims}};
+static const tlbc_variant team_variants[] = {{"any", 0, team_main, team_plan}};
+static const tlbc_program team_program = {
+    .n_variants = 1, .n_exprs = 2, .variants = team_variants, .weights = "", .work_expr = 1};
+const tlbc_model fake_team = FAKE_MODEL("team", team_inputs, stress_outputs, n_symbol,
+                                        team_program);
+
 /* ---- huge, nothing -------------------------------------------------------------------------------------------- */
 
 static int64_t huge_plan(const int64_t *symbols, int64_t *exprs, int64_t *slots, int64_t threads) {
@@ -138,12 +161,10 @@ static void huge_main(const tlbc_frame *f, int64_t tid, int64_t n) {
 
 static const tlbc_dim huge_dims[] = {{-1, "n", 0, 0}};
 static const tlbc_tensor_info huge_tensors[] = {{"x", TLBC_U8, 1, huge_dims}};
-static const char *const huge_symbols[] = {"n"};
 static const tlbc_variant huge_variants[] = {{"any", 0, huge_main, huge_plan}};
 static const tlbc_program huge_program = {
     .n_variants = 1, .n_exprs = 1, .variants = huge_variants, .weights = ""};
-const tlbc_model fake_huge = FAKE_MODEL("huge", huge_tensors, huge_tensors, huge_symbols,
-                                        huge_program);
+const tlbc_model fake_huge = FAKE_MODEL("huge", huge_tensors, huge_tensors, n_symbol, huge_program);
 
 static const tlbc_program nothing_program = {
     .n_variants = 1, .variants = mix_variants, .weights = ""};

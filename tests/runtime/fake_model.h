@@ -3,6 +3,7 @@
  *   mix       x f32[batch,4], k f32[1], y f32[batch,4]  ->  out f32[batch,4], twice f32[2*batch]
  *             out[r] = k * x[batch-1-r] + y[r], through the workspace and a barrier; twice[i] = i; k = NaN is a failure
  *   stress    -> count i64[1]: 3000 barriers; how often a thread saw another one out of step
+ *   team      x u8[n] -> count i64[1]: n million operations of work; how many threads took part
  *   huge      x u8[n] -> y u8[n]: its plan overflows for n > 1000
  *   nothing   no variant that runs on any machine
  *   side      -> w f32[4]: four numbers from a weights file */
@@ -11,7 +12,7 @@
 
 #include "runtime/abi.h"
 
-extern const tlbc_model fake_mix, fake_stress, fake_huge, fake_nothing;
+extern const tlbc_model fake_mix, fake_stress, fake_team, fake_huge, fake_nothing;
 
 /* One run of `mix`; room for batches up to 64. */
 typedef struct fake_mix_data {

@@ -17,7 +17,7 @@ static int count_run(tlbc_session *s, fake_mix_data *d, int64_t batch) {
 static void test_dynamic_model(uint32_t threads) {
     static fake_mix_data d;
     tlbc_session *s;
-    tlbc_session_options o = {.threads = threads};
+    tlbc_session_options o = {.threads = threads, .exact_threads = 1};
     allocations = 0;
     CHECK_EQ(tlbc_session_create(&fake_mix, &o, &s), TLBC_OK);
     CHECK(allocations > 0); /* the counters count */
@@ -50,7 +50,7 @@ static double cpu_seconds(void) {
 static void test_idle(void) {
     static fake_mix_data d;
     tlbc_session *s;
-    tlbc_session_options o = {.threads = 4};
+    tlbc_session_options o = {.threads = 4, .exact_threads = 1};
     const struct timespec tenth = {.tv_nsec = 100 * 1000 * 1000};
     CHECK_EQ(tlbc_session_create(&fake_mix, &o, &s), TLBC_OK);
     for (int i = 0; i < 20; i++)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 static tlbc_session *session(const tlbc_model *m, uint32_t threads) {
-    tlbc_session_options o = {.threads = threads};
+    tlbc_session_options o = {.threads = threads, .exact_threads = 1};
     tlbc_session *s;
     CHECK_EQ(tlbc_session_create(m, &o, &s), TLBC_OK);
     return s;
@@ -200,7 +200,7 @@ static void *many_runs(void *data) {
     static _Thread_local fake_mix_data d;
     int *wrong = data;
     tlbc_session *s;
-    tlbc_session_options o = {.threads = 2};
+    tlbc_session_options o = {.threads = 2, .exact_threads = 1};
     if (tlbc_session_create(&fake_mix, &o, &s)) return NULL;
     for (int i = 0; i < 300; i++) {
         fake_mix_fill(&d, i % 64);
@@ -210,6 +210,30 @@ static void *many_runs(void *data) {
     tlbc_session_free(s);
     --*wrong; /* started at 1: 0 means it ran to the end without an error */
     return NULL;
+}
+
+static int64_t threads_of_a_run(tlbc_session *s, int64_t n) {
+    uint8_t x[64] = {0};
+    int64_t count = 0;
+    tlbc_tensor in = tlbc_tensor_of(x, TLBC_U8, 1, 1, &n),
+                out = tlbc_tensor_of(&count, TLBC_I64, 8, 1, (int64_t[]){1});
+    CHECK_EQ(tlbc_run(s, &in, &out), TLBC_OK);
+    return count;
+}
+
+/* As many threads as there is work for, run by run; all of them where that is asked for. */
+static void test_useful_threads(void) {
+    tlbc_session *s;
+    for (uint32_t exact = 0; exact < 2; exact++) {
+        tlbc_session_options o = {.threads = 4, .exact_threads = exact};
+        if (!CHECK_EQ(tlbc_session_create(&fake_team, &o, &s), TLBC_OK)) return;
+        CHECK_EQ(threads_of_a_run(s, 1), exact ? 4 : 1);
+        CHECK_EQ(threads_of_a_run(s, 64), 4);
+        CHECK_EQ(threads_of_a_run(s, 5), exact ? 4 : 2);
+        CHECK_EQ(threads_of_a_run(s, 0), exact ? 4 : 1);
+        CHECK_EQ(threads_of_a_run(s, 7), exact ? 4 : 3);
+        tlbc_session_free(s);
+    }
 }
 
 /* Different sessions of one model at the same time. */
@@ -235,6 +259,7 @@ int main(void) {
     test_refusals();
     test_rounding_mode();
     test_barriers();
+    test_useful_threads();
     test_sessions_in_parallel();
     return check_done();
 }

@@ -61,8 +61,8 @@ bool compiled_run(ir_ctx *c, tl_arena *a, const tlbc_model *model, uint32_t thre
     tlbc_tensor *x = TL_NEW_ARRAY(a, tlbc_tensor, model->n_inputs + 1);
     for (uint32_t i = 0; i < model->n_inputs; i++)
         if (!to_runtime(c, a, i, in[i], &x[i])) return false;
-    tlbc_status status = tlbc_session_create(model, &(tlbc_session_options){.threads = threads},
-                                             &s);
+    tlbc_status status = tlbc_session_create(
+        model, &(tlbc_session_options){.threads = threads, .exact_threads = 1}, &s);
     if (status) return diag_error(&c->diag, NULL, "no session: %s", tlbc_status_text(status));
     status = run_session(c, a, s, x, out);
     if (status)
