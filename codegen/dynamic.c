@@ -284,6 +284,8 @@ static bool keeps_operands(op_id op) {
 }
 
 bool lower_call(cg *g, ir_node *n) {
+    if (n->op == OP_ImageDecoder && *TLBC_MISSING_IMAGE_LIBRARIES)
+        return cg_unsupported(g, n, "this tlbc was built without%s", TLBC_MISSING_IMAGE_LIBRARIES);
     cg_cells_begin(g);
     cg_call call = {.node = n, .n_in = n->n_in, .n_out = n->n_out, .where = call_place(g, n)};
     call.function = tl_arena_printf(g->arena, "tlbc_rt_op_%s", op_get(n->op)->name);

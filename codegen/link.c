@@ -128,6 +128,20 @@ static bool add_libraries(link_job *j) {
     return true;
 }
 
+/* Models that decode images need the libraries that do; CMake has found their names. */
+static bool add_image_libraries(link_job *j, const tl_sv *objects, uint32_t n) {
+    static const char mark[] = "tlbc_rt_op_ImageDecoder";
+    static const char *const names[] = {TLBC_IMAGE_LIBRARIES NULL};
+    bool used = false;
+    for (uint32_t i = 0; i < n && !used; i++)
+        used = memmem(objects[i].data, objects[i].len, mark, sizeof mark);
+    for (const char *const *name = names; used && *name; name++)
+        if (!add_library(j, *name))
+            return diag_error(&j->c->diag, NULL, "cannot link '%s': there is no %s", j->o->output,
+                              *name);
+    return true;
+}
+
 static const char *base_name(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
@@ -254,7 +268,7 @@ static bool link_all(link_job *j, const tl_sv *objects, uint32_t n) {
     if (!add_inputs(j, objects, n)) return false;
     if (j->relocatable)
         add(j, "-r");
-    else if (!add_shared_arguments(j))
+    else if (!add_shared_arguments(j) || !add_image_libraries(j, objects, n))
         return false;
     return produce(j);
 }

@@ -19,23 +19,20 @@ static bool is_domain(const char *text, const char *domain) {
     return strcmp(text, domain) == 0;
 }
 
-/* A newer opset than the tables know is read as the newest known one: most operators have not
- * changed. check_opsets has warned. */
-static int known_opset(const char *domain, int64_t version) {
-    int newest = ir_schema_find_opset(domain);
-    if (newest && version > newest) return newest;
+/* Newer ones than the tables know have been refused, as far as the tables know the domain. */
+static int known_opset(int64_t version) {
     return version > 0 && version < INT32_MAX ? (int)version : 0;
 }
 
 int fe_opset(const fe_import *im, const fe_frame *f, const char *domain) {
     for (size_t i = 0; i < f->n_opsets; i++)
         if (is_domain(pb_text(f->opsets[i]->domain), domain))
-            return known_opset(domain, f->opsets[i]->version);
+            return known_opset(f->opsets[i]->version);
     if (f->function) { /* the function leaves it out: what the model says */
         const pb_model *m = im->model;
         for (size_t i = 0; i < m->n_opset_import; i++)
             if (is_domain(pb_text(m->opset_import[i]->domain), domain))
-                return known_opset(domain, m->opset_import[i]->version);
+                return known_opset(m->opset_import[i]->version);
     }
     return im->ir_version < 3 && !*domain ? 1 : 0; /* before IR 3 there were no imports */
 }
@@ -51,9 +48,10 @@ static bool check_opsets(fe_import *im, pb_opset *const *opsets, size_t n) {
             return diag_error(&im->c->diag, im->s->loc, "opset %lld of domain '%s'",
                               (long long)opsets[i]->version, *domain ? domain : "ai.onnx");
         if (newest && opsets[i]->version > newest)
-            diag_warning(&im->c->diag, im->s->loc,
-                         "opset %lld of domain '%s' is newer than tlbc knows; read as opset %d",
-                         (long long)opsets[i]->version, *domain ? domain : "ai.onnx", newest);
+            return diag_error(
+                &im->c->diag, im->s->loc,
+                "opset %lld of domain '%s' is newer than the newest that is known, %d",
+                (long long)opsets[i]->version, *domain ? domain : "ai.onnx", newest);
     }
     return true;
 }

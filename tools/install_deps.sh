@@ -52,6 +52,9 @@ need libprotobuf-c-dev "reads ONNX files"
 need protobuf-c-compiler "generates the reader from onnx.proto"
 need libzip-dev "reads .npz files"
 need zlib1g-dev "needed by LLVM's and libzip's libraries"
+for p in libjpeg-dev libpng-dev libtiff-dev libwebp-dev libopenjp2-7-dev; do
+    need $p "ImageDecoder; without it tlbc is built without that operator"
+done
 
 if [ ${#packages[@]} = 0 ]; then
     say "all there (LLVM $llvm)"

@@ -103,6 +103,18 @@ def nested(depth):
 case("nested_1000", nested(1000), "nested too deeply")
 case("nested_2000", nested(2000), "nested too deeply")
 
+# ---- shapes that cannot be ----------------------------------------------------------------------------------------
+I64 = TensorProto.INT64
+SHAPE = helper.make_tensor("s", I64, [2], [4, -1])
+case("reshape_size", model([node("Reshape", ["x", "s"], ["y"], name="r")], initializers=[SHAPE]), "node 'r' (Reshape)", "6 elements")
+case(
+    "reshape_open_twice",
+    model([node("Reshape", ["x", "s"], ["y"], name="r")], initializers=[helper.make_tensor("s", I64, [2], [-1, -1])]),
+    "node 'r' (Reshape)",
+)
+case("broadcast", model([node("Add", ["x", "z"], ["y"], name="a")], inputs=[vi("x"), vi("z", (4,))]), "node 'a' (Add)", "does not broadcast")
+case("matmul_inner", model([node("MatMul", ["x", "x"], ["y"], name="m")]), "node 'm' (MatMul)", "dimension")
+
 # ---- the model ---------------------------------------------------------------------------------------------------
 m = model(RELU)
 m.ClearField("graph")
@@ -110,6 +122,7 @@ case("no_graph", m, "there is no graph in it")
 m = model(RELU)
 m.opset_import[0].version = -3
 case("opset_negative", m, "opset -3 of domain 'ai.onnx'")
+case("opset_too_new", model(RELU, opset=28), "opset 28 of domain 'ai.onnx' is newer than the newest that is known, 27")
 m = model(RELU)
 del m.opset_import[:]
 case("opset_missing", m, "operator 'Relu' of domain 'ai.onnx', opset 0", "not among the model's opset imports")

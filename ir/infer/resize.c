@@ -1,4 +1,4 @@
-/* Resampling: Resize, GridSample, AffineGrid; cutting to size: CenterCropPad; blocks back to images: Col2Im. */
+/* Resampling: Resize, GridSample, AffineGrid; cutting to size: CenterCropPad; blocks back to images: Col2Im; files to images. */
 #include "ir/resize.h"
 #include "ir/infer/infer.h"
 #include "ir/window.h"
@@ -160,4 +160,19 @@ bool infer_col2im(ir_ctx *c, ir_node *n) {
     if (!infer_expect_dim(c, n, 0, 2, blocks)) return false;
     s.dims[1] = ir_dim_floordiv(c, x->dims[1], taps);
     return infer_set_shape(c, n, 0, dtype, &s);
+}
+
+/* ---- ImageDecoder ----------------------------------------------------------------------------------------------------- */
+
+/* bytes of a file: [height,width,colours] */
+bool infer_image_decoder(ir_ctx *c, ir_node *n) {
+    const char *format = ir_attr_string(n, "pixel_format", "RGB");
+    bool gray = strcmp(format, "Grayscale") == 0;
+    if (!gray && strcmp(format, "RGB") != 0 && strcmp(format, "BGR") != 0)
+        return diag_error(&c->diag, n->loc,
+                          "attribute 'pixel_format' is '%s', expected RGB, BGR or Grayscale",
+                          format);
+    if (!infer_expect_rank(c, n, 0, 1)) return false;
+    ir_shape s = {3, {ir_dim_unknown(c), ir_dim_unknown(c), ir_dim_const(c, gray ? 1 : 3)}};
+    return infer_set_shape(c, n, 0, DT_u8, &s);
 }

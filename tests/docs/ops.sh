@@ -8,9 +8,8 @@ cd "$(dirname "$0")/../.."
 expected=$(
     sed '/^<!-- made by tlbc ops --md -->$/q' docs/OPS.md
     "$tlbc" ops --md
-    printf '\n## ONNX operators that are missing\n\n```\n'
-    "$tlbc" ops --missing
-    printf '```\n'
+    missing=$("$tlbc" ops --missing)
+    printf '\n## ONNX operators that are missing\n\n%s\n' "${missing:-None.}"
 )
 if [ "${2:-}" = --update ]; then
     printf '%s\n' "$expected" >docs/OPS.md
