@@ -72,8 +72,34 @@ static bool batch_norm_per_element(fe_node *n) {
     return fe_finish(n, fe_build2(n, OP_Add, y, fe_in(n, 2)));
 }
 
-/* Whether it trains was told by is_test, then by the number of results, then by an attribute.
- * Saved statistics have no counterpart: define_results refuses them. */
+static ir_value *mean_over(fe_node *n, ir_value *x, ir_value *axes, bool keep) {
+    ir_attr keepdims = {.name = "keepdims", .kind = ATTR_INT, .v.i = keep};
+    return fe_build(n, OP_ReduceMean, (ir_value *[]){x, axes}, 2, &keepdims, 1);
+}
+
+/* Results 3 and 4, before opset 14: mean and variance of the batch, which the backward pass wanted. */
+static bool batch_norm_saved(fe_node *n) {
+    int64_t axes[IR_MAX_RANK];
+    int32_t rank = fe_rank(fe_in(n, 0));
+    if (rank < 2) return fe_error(n, "saved statistics need an input of known rank");
+    for (int32_t i = 1; i < rank; i++)
+        axes[i - 1] = i == 1 ? 0 : i;
+    ir_value *x = fe_in(n, 0), *list = fe_i64s(n, axes, (uint32_t)rank - 1);
+    ir_value *centred = fe_build2(n, OP_Sub, x, mean_over(n, x, list, true));
+    ir_value *variance = mean_over(n, fe_build2(n, OP_Mul, centred, centred), list, false);
+    ir_attr attrs[] = {
+        {.name = "epsilon", .kind = ATTR_FLOAT, .v.f = fe_attr_float(n, "epsilon", 1e-5f)},
+        {.name = "momentum", .kind = ATTR_FLOAT, .v.f = fe_attr_float(n, "momentum", 0.9f)},
+        {.name = "training_mode", .kind = ATTR_INT, .v.i = 1}};
+    ir_node *node = fe_build_node(n, OP_BatchNormalization, n->in.data, n->in.len, 3, attrs, 3);
+    ir_value *all[] = {node ? &node->out[0] : NULL, node ? &node->out[1] : NULL,
+                       node ? &node->out[2] : NULL, mean_over(n, x, list, false), variance};
+    for (uint32_t i = 0; i < n->n_out && i < 5; i++)
+        n->out[i] = all[i];
+    return n->done = node && all[3] && variance;
+}
+
+/* Whether it trains was told by is_test, then by the number of results, then by an attribute. */
 static bool batch_norm(fe_node *n) {
     bool more = false;
     for (uint32_t i = 1; i < n->n_out; i++)
@@ -84,9 +110,8 @@ static bool batch_norm(fe_node *n) {
     fe_remove_attr(n, "spatial");
     if (per_element && more) return fe_error(n, "training with spatial=0 is not supported");
     if (per_element) return batch_norm_per_element(n);
+    if (training && (fe_wants(n, 3) || fe_wants(n, 4))) return batch_norm_saved(n);
     if (training) fe_set_attr_int(n, "training_mode", 1);
-    for (uint32_t i = 3; i < n->n_out; i++)
-        if (fe_wants(n, i)) return fe_error(n, "saved statistics are not supported");
     n->n_out = !training ? 1 : n->n_out > 3 ? 3 : n->n_out;
     return true;
 }

@@ -132,6 +132,18 @@ case("batch_norm6", [node("BatchNormalization", BN, ["y"], is_test=1, epsilon=0.
 case("batch_norm9", [node("BatchNormalization", BN, ["y"])], {"a": a, **stats}, {"y": batch_norm(a, **column, eps=1e-5)}, opset=9)
 full = {k: np.abs(rand(3, 4, 5)) + 0.5 for k in ("s", "b", "m", "v")}
 case("batch_norm7_per_element", [node("BatchNormalization", BN, ["y"], spatial=0)], {"a": a, **full}, {"y": batch_norm(a, **full, eps=1e-5)}, opset=7)
+batch = {"m": a.mean((0, 2, 3)), "v": a.var((0, 2, 3))}
+moved = {k: 0.75 * stats[k] + 0.25 * batch[k] for k in batch}
+case(
+    "batch_norm9_saved",
+    [node("BatchNormalization", BN, ["y", "mean", "var", "saved_mean", "saved_var"], momentum=0.75)],
+    {"a": a, **stats},
+    {
+        "y": batch_norm(a, column["s"], column["b"], batch["m"][:, None, None], batch["v"][:, None, None], eps=1e-5),
+        **{k: v.astype(np.float32) for k, v in (("mean", moved["m"]), ("var", moved["v"]), ("saved_mean", batch["m"]), ("saved_var", batch["v"]))},
+    },
+    opset=9,
+)
 x = rand(2, 4, 3)
 grouped = x.reshape(2, 2, 6)
 normal = ((grouped - grouped.mean(2, keepdims=True)) / np.sqrt(grouped.var(2, keepdims=True) + 1e-5)).reshape(2, 2, 2, 3)
