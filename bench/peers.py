@@ -117,14 +117,21 @@ def bytes_of_model(folder):
     return sum(os.path.getsize(f) for f in files)
 
 
+def made_by(row, peer):
+    return os.path.join(row.folder, "made", f"{peer}.so")
+
+
+def record_of(row, peer):
+    """What compiling has told, also where it has failed."""
+    return made_by(row, peer) + ".json"
+
+
 def build(args, row, peer):
     """What compiling ahead of time gave: {"made": file, "seconds": .., "bytes": ..}; without that, the size of the .onnx."""
     if peer not in AHEAD:
         return {"bytes": bytes_of_model(row.folder)} if not peer.startswith("torch") else {}
-    folder = os.path.join(row.folder, "made")
-    os.makedirs(folder, exist_ok=True)
-    made = os.path.join(folder, f"{peer}.so")
-    record = made + ".json"
+    made, record = made_by(row, peer), record_of(row, peer)
+    os.makedirs(os.path.dirname(made), exist_ok=True)
     before = [] if peer == "tlbc" else args.prepare  # tlbc needs no queue: it takes a second
     if peer != "tlbc" and os.path.exists(record):
         with open(record, encoding="utf-8") as f:
@@ -202,6 +209,8 @@ def measure(args, hold, row, threads):
     """{peer: result} of one row; `failed` says what went wrong."""
     results, workers = {}, {}
     for peer in args.peers:
+        if args.built and peer in AHEAD - {"tlbc"} and not os.path.exists(record_of(row, peer)):
+            continue
         try:
             tell(args, f"{row.name}, {threads} threads: {peer}")
             workers[peer], results[peer] = open_worker(args, row, peer, threads, build(args, row, peer))
@@ -285,6 +294,7 @@ def parse_args(argv):
     parser.add_argument("--missing", action="store_true", help="only rows that the results do not have")
     parser.add_argument("--verbose", action="store_true", help="say what is going on")
     parser.add_argument("--only-prepare", action="store_true", help="only export, and compile ahead of time")
+    parser.add_argument("--built", action="store_true", help="leave out peers that have not compiled the row yet (--only-prepare)")
     parser.add_argument("--no-report", action="store_true", help="only measure")
     parser.add_argument("--write", action="store_true", help="write the table and the picture from the results, measure nothing")
     parser.add_argument("rows", nargs="*", metavar="ROW")
@@ -297,7 +307,7 @@ def parse_args(argv):
 
 def measure_machine(args, row):
     """Peak and bandwidth, once for all rows, by a model that is compiled already."""
-    made = os.path.join(row.folder, "made", "tlbc.so")
+    made = made_by(row, "tlbc")
     if not os.path.exists(made):
         return None
     try:

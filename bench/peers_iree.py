@@ -23,7 +23,7 @@ FLAGS = ["--iree-hal-target-device=local", "--iree-hal-local-target-device-backe
 def run(command, what):
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if "error:" in line] or done.stderr.strip().splitlines()[-1:]
+        lines = [line for line in done.stderr.splitlines() if "error:" in line] or done.stderr.strip().splitlines()[:1]  # or a crash's first
         raise peer.Unable(f"{what}: {lines[0] if lines else f'status {done.returncode}'}")
 
 
