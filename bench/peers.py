@@ -28,7 +28,7 @@ import time
 
 import picture
 import report
-from worker import Failed, Hold, Worker, run_once
+from worker import LATE, Failed, Hold, Worker, run_once
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -205,10 +205,13 @@ def summary(result):
     return result
 
 
-def measure(args, hold, row, threads):
-    """{peer: result} of one row; `failed` says what went wrong."""
+def measure(args, hold, row, threads, before):
+    """{peer: result} of one row; `failed` says what went wrong. Peers that were late on fewer threads, which `before` has, are not awaited again."""
     results, workers = {}, {}
     for peer in args.peers:
+        if LATE in before.get(peer, {}).get("failed", ""):
+            results[peer] = before[peer]
+            continue
         if args.built and peer in AHEAD - {"tlbc"} and not os.path.exists(record_of(row, peer)):
             continue
         try:
@@ -337,10 +340,11 @@ def measure_rows(args, results):
         if args.only_prepare:
             prepare(args, row)
             continue
+        found = {}
         for threads in args.threads:
             if args.missing and any(r["row"] == row.name and r["threads"] == threads for r in results["rows"]):
                 continue
-            found = measure(args, hold, row, threads)
+            found = measure(args, hold, row, threads, found)
             results["machine"] = results.get("machine") or measure_machine(args, row)
             keep(results, args.results, row, threads, found)
             good &= "failed" not in found.get("tlbc", {})

@@ -42,6 +42,9 @@ def build(case, to):
     run([tool, "compile", to + ".onnx", to + ".c", "--model-name", "emx"], "generate")
     run(["cc", "-O3", "-march=native", "-shared", "-fPIC", "-w", to + ".c", "-o", to, "-lm"], "cc")
     os.remove(to + ".c")
+    weights = os.path.join(os.path.dirname(to), "emx.bin")  # beside the C where there are many, named for the model
+    if os.path.exists(weights):
+        os.replace(weights, to + ".bin")
 
 
 class Opened(peer.Opened):

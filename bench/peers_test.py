@@ -145,7 +145,8 @@ class MeasureTest(Folder):
 
     def measure(self, *arguments):
         names = list(self.BEHAVIOUR)
-        stand_in = mock.patch.object(peers, "program_of", lambda args, peer: self.command(*self.BEHAVIOUR[peer]))
+        self.asked = []
+        stand_in = mock.patch.object(peers, "program_of", lambda args, peer: self.asked.append(peer) or self.command(*self.BEHAVIOUR[peer]))
         built = mock.patch.object(peers, "build", lambda args, row, peer: {"seconds": 2.0, "bytes": 50})
         listed = mock.patch.object(peers, "list_systems", lambda args: LISTING)
         with stand_in, built, listed, contextlib.redirect_stderr(io.StringIO()):
@@ -169,6 +170,12 @@ class MeasureTest(Folder):
         self.assertEqual([r["peers"]["tlbc"]["runs"] for r in rows], [20])
         _, rows = self.measure("--rounds", "3", "--missing")
         self.assertEqual([r["peers"]["tlbc"]["runs"] for r in rows], [20])
+
+    def test_late_peers_are_awaited_once(self):
+        with mock.patch.dict(self.BEHAVIOUR, tvm=("hangs", 0)):
+            _, rows = self.measure("--rounds", "1", "--patience", "5", "--threads", "1,2")
+        self.assertEqual([r["peers"]["tvm"]["failed"] for r in rows], ["no answer within 5 s"] * 2)
+        self.assertEqual((self.asked.count("tvm"), self.asked.count("ort")), (1, 2))
 
     def test_tlbc_that_fails_is_the_status(self):
         with mock.patch.dict(self.BEHAVIOUR, tlbc=("refuses", 0)):

@@ -18,6 +18,7 @@ import tempfile
 import time
 
 PR_SET_PDEATHSIG = 1
+LATE = "no answer within"
 
 
 class Failed(Exception):
@@ -63,7 +64,7 @@ class Worker:
         while b"\n" not in self.rest:
             left = end - time.monotonic()
             if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
-                raise Failed(f"no answer within {seconds:.0f} s")
+                raise Failed(f"{LATE} {seconds:.0f} s")
             piece = os.read(self.process.stdout.fileno(), 65536)
             if not piece:
                 raise Failed(self.last_words())
