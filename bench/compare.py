@@ -70,12 +70,22 @@ def run_json(command, needed):
     return result
 
 
-def symbolic_dims(path):
-    """{name: value} of the inputs' open dimensions, as test_data_set_0 fills them; those without a name are INPUT.dAXIS in tlbc."""
+def model_inputs(path):
     graph = onnx.load(path, load_external_data=False).graph
     weights = {w.name for w in graph.initializer}
-    inputs = [v for v in graph.input if v.name not in weights]
-    dims = {}
+    return [v for v in graph.input if v.name not in weights]
+
+
+def input_arguments(path):
+    """`--input NAME=FILE` for each file of test_data_set_0: a model may refuse what is made up."""
+    where = os.path.join(os.path.dirname(path), "test_data_set_0")
+    files = [(v.name, os.path.join(where, f"input_{i}.pb")) for i, v in enumerate(model_inputs(path))]
+    return [a for name, file in files for a in ("--input", f"{name}={file}")]
+
+
+def symbolic_dims(path):
+    """{name: value} of the inputs' open dimensions, as test_data_set_0 fills them; those without a name are INPUT.dAXIS in tlbc."""
+    inputs, dims = model_inputs(path), {}
     for value, array in zip(inputs, first_inputs(path, len(inputs)), strict=True):
         for axis, (dim, size) in enumerate(zip(value.type.tensor_type.shape.dim, array.shape, strict=True)):
             if dim.dim_param and dim.dim_param != "?":
@@ -95,7 +105,7 @@ def compile_model(tlbc, model, folder, pin):
 
 
 def time_tlbc(args, compiled, threads):
-    command = [args.tlbc, "bench", compiled.so, "--json", "--threads", str(threads), "--runs", str(args.runs)]
+    command = [args.tlbc, "bench", compiled.so, *input_arguments(compiled.path), "--json", "--threads", str(threads), "--runs", str(args.runs)]
     return run_json(command, ["min_us", "median_us", "gflops", "peak_share"])
 
 

@@ -287,7 +287,7 @@ def make(name, output, cache):
     shutil.rmtree(part, ignore_errors=True)
     os.makedirs(part)
     try:
-        MODELS[name].make(part, cache)
+        MODELS[name].make(part, os.path.abspath(cache))
         os.rename(part, folder)
     except Unavailable as reason:
         return f"{name}: left out, {reason}"

@@ -241,7 +241,8 @@ static LLVMValueRef emit_plain(emitter *e, const lp_instr *i) {
         return emit_intrinsic(e, "llvm.fma", &type, 1, args, 3);
     }
     case LP_dot4:
-        return emit_dot4(e, t.lanes, args[0], args[1], args[2]);
+    case LP_dot4n:
+        return emit_dot4(e, i->op == LP_dot4n, t.lanes, args);
     default:
         break;
     }

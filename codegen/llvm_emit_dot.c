@@ -2,8 +2,10 @@
  *
  *   dot4 i32x8 %x, %w, %sum     with VNNI     vpdpbusd
  *                               with AVX2     bytes 0 and 2, then 1 and 3, as pairs of 16 bits: two vpmaddwd, two vpaddd
+ *   dot4n i32x8 %x, %w, %sum    with AVX2     vpmaddubsw, vpmaddwd by ones, vpaddd; else as dot4
  *
- * x holds unsigned bytes, w signed ones. No intermediate result saturates (which vpmaddubsw would do): a pair of products is below 2^17.
+ * x holds unsigned bytes, w signed ones. No intermediate result of dot4 saturates (which vpmaddubsw would do): a pair of products is below
+ * 2^17. Who writes dot4n has seen that all weights are small enough for that instruction.
  * Splitting x and w is written once per use; LLVM keeps one copy of equal ones. */
 #include "codegen/llvm_emit_ints.h"
 
@@ -53,6 +55,22 @@ static LLVMValueRef emit_pairs(emitter *e, const char *name, LLVMValueRef x, LLV
     return LLVMBuildAdd(e->b, sum, emit_intrinsic(e, name, NULL, 0, odd, 2), "");
 }
 
+static const char *narrow_name(const emitter *e, unsigned lanes) {
+    if (!pairs_name(e, lanes) || e->options->target->lanes_f32 < 8) return NULL;
+    return lanes == 4   ? "llvm.x86.ssse3.pmadd.ub.sw.128"
+           : lanes == 8 ? "llvm.x86.avx2.pmadd.ub.sw"
+                        : "llvm.x86.avx512.pmaddubs.w.512";
+}
+
+static LLVMValueRef emit_narrow(emitter *e, LLVMValueRef x, LLVMValueRef w, LLVMValueRef sum,
+                                unsigned lanes) {
+    LLVMTypeRef i8 = int_type(e, 8, 4 * lanes);
+    LLVMValueRef bytes[2] = {LLVMBuildBitCast(e->b, x, i8, ""), LLVMBuildBitCast(e->b, w, i8, "")};
+    LLVMValueRef pairs[2] = {emit_intrinsic(e, narrow_name(e, lanes), NULL, 0, bytes, 2),
+                             emit_int(int_type(e, 16, 2 * lanes), 1)};
+    return LLVMBuildAdd(e->b, sum, emit_intrinsic(e, pairs_name(e, lanes), NULL, 0, pairs, 2), "");
+}
+
 /* Byte by byte, in lanes of 32 bits: scalars, and machines without either instruction. */
 static LLVMValueRef emit_bytes(emitter *e, LLVMValueRef x, LLVMValueRef w, LLVMValueRef sum) {
     ints s = {e, LLVMTypeOf(x)};
@@ -65,9 +83,10 @@ static LLVMValueRef emit_bytes(emitter *e, LLVMValueRef x, LLVMValueRef w, LLVMV
     return sum;
 }
 
-LLVMValueRef emit_dot4(emitter *e, unsigned lanes, LLVMValueRef x, LLVMValueRef w,
-                       LLVMValueRef sum) {
+LLVMValueRef emit_dot4(emitter *e, bool narrow, unsigned lanes, LLVMValueRef *args) {
+    LLVMValueRef x = args[0], w = args[1], sum = args[2];
     const char *vnni = vnni_name(e, lanes), *pairs = pairs_name(e, lanes);
     if (vnni) return emit_vnni(e, vnni, x, w, sum);
+    if (narrow && narrow_name(e, lanes)) return emit_narrow(e, x, w, sum, lanes);
     return pairs ? emit_pairs(e, pairs, x, w, sum, lanes) : emit_bytes(e, x, w, sum);
 }

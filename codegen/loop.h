@@ -176,7 +176,8 @@ lp_value *lp_un(lp_builder *b, lp_op op, lp_value *x); /* result type = x's */
 lp_value *lp_bin(lp_builder *b, lp_op op, lp_value *x,
                  lp_value *y); /* comparisons give bool lanes; folds i64 constants */
 lp_value *lp_fma(lp_builder *b, lp_value *x, lp_value *y, lp_value *z);
-lp_value *lp_dot4(lp_builder *b, lp_value *x, lp_value *y, lp_value *z); /* i32: see loop_ops.def */
+lp_value *lp_dot4(lp_builder *b, lp_value *x, lp_value *y, lp_value *z,
+                  bool narrow); /* i32: dot4, dot4n of loop_ops.def */
 lp_value *lp_select(lp_builder *b, lp_value *c, lp_value *x, lp_value *y);
 lp_value *lp_cast(lp_builder *b, lp_value *x, int elem); /* value conversion, lanes kept */
 lp_value *lp_bitcast(lp_builder *b, lp_value *x, int elem);

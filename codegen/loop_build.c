@@ -217,10 +217,10 @@ lp_value *lp_fma(lp_builder *b, lp_value *x, lp_value *y, lp_value *z) {
     return emit1(b, LP_fma, x->type, (lp_value *[]){x, y, z}, 3);
 }
 
-lp_value *lp_dot4(lp_builder *b, lp_value *x, lp_value *y, lp_value *z) {
+lp_value *lp_dot4(lp_builder *b, lp_value *x, lp_value *y, lp_value *z, bool narrow) {
     TL_ASSERT(z->type.elem == DT_i32);
     TL_ASSERT(lp_type_equal(x->type, z->type) && lp_type_equal(y->type, z->type));
-    return emit1(b, LP_dot4, z->type, (lp_value *[]){x, y, z}, 3);
+    return emit1(b, narrow ? LP_dot4n : LP_dot4, z->type, (lp_value *[]){x, y, z}, 3);
 }
 
 lp_value *lp_select(lp_builder *b, lp_value *c, lp_value *x, lp_value *y) {

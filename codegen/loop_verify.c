@@ -405,7 +405,7 @@ static void verify_kind(verifier *s) {
         verify_arithmetic(s, kinds_of_unary(op));
     else if (op == LP_fma)
         verify_arithmetic(s, KIND_FLOAT);
-    else if (op == LP_dot4)
+    else if (op == LP_dot4 || op == LP_dot4n)
         verify_dot4(s);
     else if (op == LP_select)
         verify_select(s);

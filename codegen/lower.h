@@ -104,7 +104,8 @@ struct cg {
     cg_scope *scope;                   /* symbols and dimension values known in the current block */
     tl_map trips;                      /* ir_dim * of a loop's counter -> ir_dim * it stays below */
     uint32_t n_loops;
-    cg_loop *loop; /* innermost loop being lowered */
+    cg_loop *loop;     /* innermost loop being lowered */
+    uint32_t branches; /* of If, around what is being lowered */
     bool
         alone; /* in rounds that each thread runs by itself: no barriers, no shares, buffers of its own */
     cg_buffer *buffers, *last_buffer;

@@ -80,7 +80,9 @@ static const char *dim_text(cg *g, const ir_dim *d) {
 
 static void add_check(cg *g, const ir_dim *from, const ir_dim *to, bool exact) {
     if (ir_dim_equal(from, to)) return;
-    if (!cg_is_planned(g, from) || !cg_is_planned(g, to)) {
+    bool planned = cg_is_planned(g, from) && cg_is_planned(g, to);
+    /* what holds in a branch is no condition of the others */
+    if (!planned || (g->branches && !g->alone)) {
         if (g->alone) { /* one thread must not leave without the others */
             cg_unsupported(g, g->node, "sizes that only the run can compare");
             return;

@@ -142,6 +142,21 @@ static void name_results(fe_node *n, ir_node *node) {
     }
 }
 
+static bool is_in_branch(const ir_region *r) {
+    for (; r && r->owner; r = r->owner->parent)
+        if (r->owner->op == OP_If) return true;
+    return false;
+}
+
+/* What does not fit together in one branch of an If may be ruled out by the sizes at hand: judged when both branches are there. */
+static bool infer_result(fe_import *im, ir_node *node) {
+    if (!is_in_branch(node->parent)) return ir_infer_node(im->c, node);
+    ir_infer_node_quietly(im->c, node);
+    for (uint32_t i = 0; i < node->n_out; i++)
+        if (!node->out[i].type) return ir_infer_node(im->c, node);
+    return true;
+}
+
 bool fe_emit(fe_node *n) {
     fe_import *im = n->im;
     op_id op = fe_op_id(im, n->domain, n->op);
@@ -155,7 +170,7 @@ bool fe_emit(fe_node *n) {
     ir_node_append(n->region, node);
     if (!set_attributes(n, node, s) || !import_bodies(n, node)) return false;
     name_results(n, node);
-    if (!ir_infer_node(im->c, node)) return false;
+    if (!infer_result(im, node)) return false;
     n->done = true;
     return true;
 }

@@ -312,6 +312,8 @@ ir_node *ir_node_clone(ir_module *m, const ir_node *n, ir_value *const *in);
 uint64_t ir_module_hash(const ir_module *m);
 /* infer/infer.c: types and known contents of n's results (and of its regions). false after reporting to c->diag. */
 bool ir_infer_node(ir_ctx *c, ir_node *n);
+/* The same of a node that may never run: what does not fit together is not reported, and gets types of unknown rank. */
+void ir_infer_node_quietly(ir_ctx *c, ir_node *n);
 /* infer/slice.c: elements of start : end : step on an axis, by ONNX's rules; may mention loop counters, which types do not.
  * "?" where the bounds' signs are not known. */
 const ir_dim *infer_slice_length(ir_ctx *c, const ir_dim *size, const ir_dim *start,

@@ -8,20 +8,43 @@
  * Two ways: nodes whose operands are all constants run through the reference evaluator; values whose contents inference knows
  * become constants, or Dims nodes when the contents depend on the dimensions of the graph's inputs (fold_shapes.c).
  *
- * Results that are much larger than the operands (Expand, ConstantOfShape, Tile) stay: they would bloat the model. A node whose
+ * Results that are much larger than the operands (Expand, ConstantOfShape, Tile) stay: they would bloat the model; weights of
+ * products that are made in floats are an exception. A node whose
  * evaluation fails (an index out of range) stays as well, and fails when it runs, if it ever does. Linear. */
 #include "ir/eval.h"
 #include "ir/limits.h"
 #include "passes/util.h"
 
-enum { MAX_GROWTH = 64 << 10 }; /* bytes a result may have beyond twice its operands */
+enum {
+    MAX_GROWTH = 64 << 10, /* bytes a result may have beyond twice its operands */
+    MAX_WIDENING = 8
+}; /* f32 from 4 bits */
 
 /* ---- by evaluation ------------------------------------------------------------------------------------------ */
 
+/* Only ever the matrix of a product, perhaps scaled first. */
+static bool is_matrix_of_products(const ir_value *v, unsigned depth) {
+    for (const ir_use *u = v->uses; u; u = u->next) {
+        const ir_node *n = u->user;
+        bool product = (n->op == OP_MatMul || n->op == OP_Gemm) && u == &n->in[1],
+             scales = n->op == OP_Mul || n->op == OP_Sub || n->op == OP_Transpose;
+        if (!product && !(scales && depth > 0 && is_matrix_of_products(n->out, depth - 1)))
+            return false;
+    }
+    return v->uses != NULL;
+}
+
+/* A weight kept in small integers, in front of a product that has no kernel for them (fuse_quantized has been there): as floats it
+ * is packed, and need not be multiplied out in every run. */
+static bool widens_weight(const ir_node *n) {
+    return (n->op == OP_Cast || n->op == OP_DequantizeLinear) &&
+           ir_dtype_is_float(n->out[0].type->dtype) && is_matrix_of_products(n->out, 3);
+}
+
 static uint64_t allowed_bytes(const ir_node *n) {
-    uint64_t bytes = MAX_GROWTH;
+    uint64_t bytes = MAX_GROWTH, times = widens_weight(n) ? MAX_WIDENING : 2;
     for (uint32_t i = 0; i < n->n_in; i++)
-        if (n->in[i].value) bytes += 2 * (uint64_t)n->in[i].value->tensor->bytes;
+        if (n->in[i].value) bytes += times * (uint64_t)n->in[i].value->tensor->bytes;
     return bytes < IR_MAX_FOLD_BYTES ? bytes : IR_MAX_FOLD_BYTES;
 }
 

@@ -9,7 +9,7 @@
  *   before:  ConvPacked<features=10>(%x, @w)  @w f32[10,C,3,3]     after:  ConvPacked<features=10>(%x, @w.packed)  @w.packed f32[2,9*C*6]
  *
  * A row holds 6 features (fewer in the last of each group, then zeros), side by side for each tap and channel, taps outside. Kernels of
- * one channel per group stay as they are. */
+ * one channel per group, and few features of it, stay as they are. */
 #include "passes/cluster.h"
 #include "passes/match.h"
 
@@ -96,12 +96,19 @@ static ir_value *find_packed(packer *s, const ir_node *n) {
     return packed;
 }
 
+/* Too few features for a row of them read the same single channel: the kernel for windows over one channel does them one by one. */
+static bool is_windows(const ir_node *n, const ir_type *w) {
+    int64_t features = 0;
+    ir_dim_is_const(w->dims[0], &features);
+    return ir_dim_is(w->dims[1], 1) && features / ir_attr_int(n, "group", 1) < CONV_ROWS;
+}
+
 /* The weight is there as the model has it, and a kernel wants it otherwise. */
 static bool wants_packing(const ir_node *n) {
     if (n->op == OP_MatMulPacked) return ir_in(n, 1)->type->rank == 2;
     if (n->op != OP_ConvPacked) return false;
     const ir_type *w = ir_in(n, 1)->type;
-    return w->rank > 2 && !ir_dim_is(w->dims[1], 1);
+    return w->rank > 2 && !is_windows(n, w);
 }
 
 static bool pack_region(packer *s, ir_region *r) {

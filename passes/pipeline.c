@@ -12,7 +12,7 @@ const char pipeline_default[] =
     /* fewer operators to know: Gemm, batch normalisation, variadic sums... in simpler terms */
     "decompose,"
     /* constants computed, shape arithmetic reduced to expressions over the model's dimensions, noise gone */
-    "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce),"
+    "fix(infer_shapes, fold_constants, simplify, control_flow, guard_branches, cse, dce),"
     /* loops know how often they run; sequences that they append to become stacked outputs; recurrences have one form */
     "loop_count, loop_ragged, loop_lists, recur_from_scan, recur_from_loop, recur_from_rnn,"
     "recur_peel, recur_slices, recur_buffers,"

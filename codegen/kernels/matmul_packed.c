@@ -73,7 +73,8 @@ static void tile_step(matmul_state *s, unsigned rows, unsigned vectors, lp_value
         lp_value *x = lp_broadcast(b, row_operand(s, row_at[r], at, last), s->lanes);
         for (unsigned v = 0; v < vectors; v++) {
             lp_value **sum = &acc[r * vectors + v];
-            *sum = s->mm->quads ? lp_dot4(b, x, w[v], *sum) : lp_fma(b, x, w[v], *sum);
+            *sum = s->mm->quads ? lp_dot4(b, x, w[v], *sum, s->mm->narrow)
+                                : lp_fma(b, x, w[v], *sum);
         }
     }
 }
@@ -450,10 +451,12 @@ static void choose_tile(matmul_state *s) {
     while (s->lanes > s->mm->panel)
         s->lanes /= 2;
     s->vectors = (unsigned)(s->mm->panel / s->lanes);
-    /* without VNNI a step splits both operands in two */
-    unsigned work = s->mm->quads && !t->has_vnni ? 2 * s->vectors + 3
-                    : s->mm->bits                ? 3 * s->vectors + 1
-                                                 : s->vectors + 1;
+    /* without VNNI a step splits both operands in two, or has sums on the way */
+    bool splits = s->mm->quads && !t->has_vnni;
+    unsigned work = splits && !s->mm->narrow ? 2 * s->vectors + 3
+                    : splits                 ? s->vectors + 2
+                    : s->mm->bits            ? 3 * s->vectors + 1
+                                             : s->vectors + 1;
     unsigned accumulators = t->n_registers - work;
     s->max_rows = accumulators / s->vectors;
     if (s->max_rows > MAX_TILE_ROWS) s->max_rows = MAX_TILE_ROWS;

@@ -4,7 +4,8 @@
  * number of rows: that is what makes results the same bits in every arrangement.
  *
  * Integers: rows of u8 times a weight of i8, stored as lanes of four (k .. k+3 of one column), [ceil(N/panel)][ceil(K/4)][panel] i32,
- * zero padded; the sum is i32, exact, and a step takes four of k at once (`dot4`).
+ * zero padded; the sum is i32, exact, and a step takes four of k at once (`dot4`, or
+ * `dot4n` where the constant allows it: quantizers that know AVX2 leave weights 7 bits).
  *
  * Weights that stay quantised (passes/dequantized_weight.c): [ceil(N/panel)][ceil(K/block)] times scales f32[panel], zero points
  * u8[panel], codes u8[.][panel] of 8 / bits rows each; multiplied out in registers, once for each tile.
@@ -21,6 +22,7 @@ typedef struct cg_matmul {
     const ir_dim *m; /* rows */
     int64_t k, n, panel;
     bool quads;    /* u8 by i8 */
+    bool narrow;   /* and all weights so small that `dot4n` will do */
     int64_t bits;  /* of the codes of a quantised weight; 0: it is not */
     int64_t block; /* rows that share a scale */
     const cg_view *a, *w,

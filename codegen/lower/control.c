@@ -159,11 +159,13 @@ bool lower_if(cg *g, ir_node *n) {
     for (uint32_t i = 0; i < n->n_out; i++)
         to[i] = cells && cells[i] >= 0 ? NULL : cg_write(g, &n->out[i]);
     cg_barrier(g);
+    g->branches++;
     lp_loop branch = lp_if_begin(&g->b, cond, NULL, 0);
     if (!lower_branch(g, n, ir_node_find_region(n, "then_branch"), to, cells)) return false;
     lp_if_else(&g->b, &branch, NULL);
     if (!lower_branch(g, n, ir_node_find_region(n, "else_branch"), to, cells)) return false;
     lp_if_end(&g->b, &branch, NULL);
+    g->branches--;
     for (uint32_t i = 0; cells && i < n->n_out; i++)
         if (cells[i] >= 0) cg_adopt(g, &n->out[i], (uint32_t)cells[i]);
     return true;

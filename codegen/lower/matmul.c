@@ -31,6 +31,20 @@ static bool set_depth(cg_matmul *mm, const ir_dim *of_rows, const ir_dim *of_wei
     return ir_dim_is_const(of_weight, &mm->k);
 }
 
+/* Whether two neighbouring weights of a column, times any two unsigned bytes, give a sum of 16 bits. */
+static bool is_narrow(const ir_tensor *w) {
+    enum { LARGEST = 0x7fff / 0xff }; /* 128: also -128 * 255 is more than -0x8000 */
+    if (!w || w->opaque) return false;
+    const int8_t *at = w->data;
+    size_t n = ir_tensor_elements(w) * 4;
+    for (size_t i = 0; i < n; i += 2) {
+        int most = (at[i] > 0 ? at[i] : 0) + (at[i + 1] > 0 ? at[i + 1] : 0),
+            least = (at[i] < 0 ? at[i] : 0) + (at[i + 1] < 0 ? at[i + 1] : 0);
+        if (most > LARGEST || least < -LARGEST) return false;
+    }
+    return true;
+}
+
 bool lower_matmul_packed(cg *g, ir_node *n) {
     const ir_type *at = ir_in(n, 0)->type, *t = n->out[0].type;
     cg_matmul *mm = TL_NEW(g->arena, cg_matmul);
@@ -38,6 +52,7 @@ bool lower_matmul_packed(cg *g, ir_node *n) {
     if (wt->rank != 3) return cg_unsupported(g, n, "weight is not packed (pass pack_weights)");
     *mm = (cg_matmul){.g = g, .node = n};
     mm->quads = at->dtype == DT_u8 && wt->dtype == DT_i32;
+    mm->narrow = mm->quads && is_narrow(ir_in(n, 1)->tensor);
     mm->bits = ir_attr_int(n, "bits", 0);
     mm->block = ir_attr_int(n, "block", 0);
     if (!mm->quads && !mm->bits && wt->dtype != DT_f32)

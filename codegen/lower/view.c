@@ -195,3 +195,18 @@ bool lower_view(cg *g, ir_node *n) {
     cg_set_view(g, &n->out[0], v);
     return true;
 }
+
+/* The run goes on with the branch that there is, and ends in an error. */
+bool lower_guard(cg *g, ir_node *n) {
+    int64_t failure = cg_failure(g,
+                                 "the condition takes a branch that cannot run with these shapes");
+    lp_builder *b = &g->b;
+    lp_value *holds = cg_load_scalar(g, ir_in(n, 1)), *zero = lp_index(b, 0);
+    lp_value *fails = lp_bin(b, LP_eq, lp_cast(b, holds, DT_i64), zero);
+    lp_loop l = lp_if_begin(b, fails, NULL, 0);
+    lp_call(b, "tlbc_rt_fail", lp_scalar(LP_VOID),
+            (lp_value *[]){g->frame, lp_index(b, failure), zero, zero}, 4);
+    lp_if_end(b, &l, NULL);
+    cg_set_view(g, &n->out[0], cg_read(g, ir_in(n, 0)));
+    return true;
+}

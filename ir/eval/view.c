@@ -7,6 +7,15 @@ bool eval_identity(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_d
     return true;
 }
 
+bool eval_guard(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
+    const ir_tensor *condition = ev_need(e, n, in, 1);
+    int64_t holds;
+    if (!condition || !ev_scalar_i64(e, n, condition, &holds)) return false;
+    if (!holds)
+        return ev_error(e, n, "the condition takes a branch that cannot run with these shapes");
+    return eval_identity(e, n, in, out);
+}
+
 /* ---- Reshape, Flatten, Squeeze, Unsqueeze ------------------------------------------------------------------------- */
 
 /* 0 copies the input's dimension (unless allowzero), one -1 takes what is left. Copied dims are on both sides and do not take

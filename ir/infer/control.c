@@ -124,12 +124,16 @@ static void give_some_types(ir_ctx *c, ir_node *n) {
     }
 }
 
+void ir_infer_node_quietly(ir_ctx *c, ir_node *n) {
+    diag saved = c->diag;
+    if (!ir_infer_node(c, n)) give_some_types(c, n);
+    c->diag = saved;
+}
+
 /* The branch that is never taken need not make sense: exporters guard a Squeeze by a test of the dimension. */
 static void infer_quietly(ir_ctx *c, ir_region *r) {
-    diag saved = c->diag;
     ir_for_each_node (n, r)
-        if (!ir_infer_node(c, n)) give_some_types(c, n);
-    c->diag = saved;
+        ir_infer_node_quietly(c, n);
 }
 
 static bool set_from_branch(ir_ctx *c, ir_node *n, const ir_region *r) {
@@ -159,6 +163,23 @@ static bool set_from_both(ir_ctx *c, ir_node *n, const ir_region *a, const ir_re
     return true;
 }
 
+/* A branch that cannot run is no mistake as long as the other one can: exporters write branches for sizes that --dim has ruled out.
+ * The pass guard_branches removes it, and says so. */
+static bool infer_undecided(ir_ctx *c, ir_node *n, ir_region *a, ir_region *b) {
+    diag saved = c->diag;
+    if (!infer_region(c, a)) {
+        c->diag = saved;
+        if (!infer_region(c, b)) return false;
+        infer_quietly(c, a);
+        return set_from_branch(c, n, b);
+    }
+    saved = c->diag;
+    if (infer_region(c, b)) return set_from_both(c, n, a, b);
+    c->diag = saved;
+    infer_quietly(c, b);
+    return set_from_branch(c, n, a);
+}
+
 bool infer_if(ir_ctx *c, ir_node *n) {
     ir_region *taken = ir_node_find_region(n, "then_branch"),
               *other = ir_node_find_region(n, "else_branch");
@@ -166,9 +187,7 @@ bool infer_if(ir_ctx *c, ir_node *n) {
     if (!check_region(c, n, taken, 0, n->n_out) || !check_region(c, n, other, 0, n->n_out))
         return false;
     bool decided = ir_value_const_i64(ir_in(n, 0), &condition);
-    if (!decided)
-        return infer_region(c, taken) && infer_region(c, other) &&
-               set_from_both(c, n, taken, other);
+    if (!decided) return infer_undecided(c, n, taken, other);
     if (!condition) {
         ir_region *swap = taken;
         taken = other, other = swap;
@@ -176,6 +195,15 @@ bool infer_if(ir_ctx *c, ir_node *n) {
     if (!infer_region(c, taken)) return false;
     infer_quietly(c, other);
     return set_from_branch(c, n, taken);
+}
+
+/* ---- Guard --------------------------------------------------------------------------------------------------------- */
+
+bool infer_guard(ir_ctx *c, ir_node *n) {
+    if (n->n_in != 2 || !ir_in(n, 0) || !ir_in(n, 1))
+        return diag_error(&c->diag, n->loc, "expected 2 operands");
+    n->out[0].known = ir_in(n, 0)->known;
+    return infer_set(c, n, 0, infer_in(n, 0));
 }
 
 /* ---- carried values ------------------------------------------------------------------------------------------------ */

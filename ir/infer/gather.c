@@ -1,5 +1,6 @@
 /* Indexing, and tensors made from a few numbers. */
 #include "ir/infer/infer.h"
+#include "ir/infer/known.h"
 
 #include <math.h>
 
@@ -66,8 +67,8 @@ bool infer_gather_nd(ir_ctx *c, ir_node *n) {
 
 /* A scalar or one-element operand's value; "?" where not known. */
 static const ir_dim *scalar_dim(ir_ctx *c, const ir_node *n, uint32_t i) {
-    const ir_dim *d[IR_MAX_KNOWN];
-    return infer_in_dims(c, n, i, d) == 1 ? d[0] : ir_dim_unknown(c);
+    known_tensor k;
+    return known_in(c, n, i, &k) && k.n == 1 ? k.d[0] : ir_dim_unknown(c);
 }
 
 bool infer_one_hot(ir_ctx *c, ir_node *n) {
@@ -87,11 +88,21 @@ bool infer_one_hot(ir_ctx *c, ir_node *n) {
     return infer_set_shape(c, n, 0, dtype, &s);
 }
 
+/* Integers, as far as inference knows what they hold, have an exact length; sizes that exporters cast to floats are such. */
+static const ir_dim *int_range_length(ir_ctx *c, const ir_node *n) {
+    const ir_dim *distance = ir_dim_sub(c, scalar_dim(c, n, 1), scalar_dim(c, n, 0)),
+                 *step = scalar_dim(c, n, 2);
+    /* a symbolic step may be negative or 0 */
+    bool divisible = ir_dim_is_const(step, NULL) || ir_dim_lower_bound(step) > 0;
+    return divisible ? ir_dim_max(c, ir_dim_ceildiv(c, distance, step), ir_dim_const(c, 0))
+                     : ir_dim_unknown(c);
+}
+
 static const ir_dim *float_range_length(ir_ctx *c, const ir_node *n) {
     double start, limit, delta;
     if (!ir_value_const_f64(ir_in(n, 0), &start) || !ir_value_const_f64(ir_in(n, 1), &limit) ||
         !ir_value_const_f64(ir_in(n, 2), &delta))
-        return ir_dim_unknown(c);
+        return int_range_length(c, n);
     double distance = infer_in(n, 0)->dtype == DT_f32 ? (float)((float)limit - (float)start)
                                                       : limit - start;
     double length = ceil(distance / delta);
@@ -107,17 +118,8 @@ bool infer_range(ir_ctx *c, ir_node *n) {
     if (ir_value_const_f64(ir_in(n, 2), &delta) && delta == 0)
         return infer_error(c, n, 2, "is 0, expected another step");
     ir_dtype dtype = infer_in(n, 0)->dtype;
-    const ir_dim *length = NULL;
-    if (ir_dtype_is_float(dtype)) {
-        length = float_range_length(c, n);
-    } else {
-        const ir_dim *distance = ir_dim_sub(c, scalar_dim(c, n, 1), scalar_dim(c, n, 0)),
-                     *step = scalar_dim(c, n, 2);
-        /* a symbolic step may be negative or 0 */
-        bool divisible = ir_dim_is_const(step, NULL) || ir_dim_lower_bound(step) > 0;
-        length = divisible ? ir_dim_max(c, ir_dim_ceildiv(c, distance, step), ir_dim_const(c, 0))
-                           : ir_dim_unknown(c);
-    }
+    const ir_dim *length = ir_dtype_is_float(dtype) ? float_range_length(c, n)
+                                                    : int_range_length(c, n);
     return infer_set_shape(c, n, 0, dtype, &(ir_shape){1, {length}});
 }
 

@@ -140,8 +140,16 @@ static int32_t dot4(uint32_t x, uint32_t w, int32_t sum) {
     return (int32_t)s;
 }
 
+/* Bytes of -64 to 64 in place of these: two of them times 255 fit in 16 bits. */
+static uint32_t small_bytes(uint32_t w) {
+    uint32_t small = 0;
+    for (int j = 0; j < 4; j++)
+        small |= (uint32_t)(uint8_t)((int8_t)(w >> 8 * j) * 64 / 127) << 8 * j;
+    return small;
+}
+
 /* The extreme bytes together, where an intermediate result of 16 bits would saturate, and all others in turn. */
-static void test_dot4(const cg_target *target) {
+static void check_dot4(const cg_target *target, bool narrow) {
     static const int lanes[] = {1, 4, 8, 16};
     static uint32_t x[256], w[256];
     static int32_t z[256], r[256];
@@ -154,13 +162,14 @@ static void test_dot4(const cg_target *target) {
                       "func @dot%d(ptr %%x, ptr %%y, ptr %%z, ptr %%r, i64 %%n) external {\n"
                       "  for %%i = 0 to %%n step %d {\n    %%a = load %s %%x[%%i]\n"
                       "    %%b = load %s %%y[%%i]\n    %%c = load %s %%z[%%i]\n"
-                      "    %%d = dot4 %s %%a, %%b, %%c\n    store %s %%r[%%i], %%d\n  }\n}\n",
-                      lanes[k], lanes[k], type, type, type, type, type);
+                      "    %%d = %s %s %%a, %%b, %%c\n    store %s %%r[%%i], %%d\n  }\n}\n",
+                      lanes[k], lanes[k], type, type, type, narrow ? "dot4n" : "dot4", type, type);
     }
     if (!compile_checked(&f)) return;
     for (uint32_t i = 0; i < 256; i++) {
         x[i] = i < 4 ? UINT32_MAX : i * 2654435761u;
         w[i] = i < 2 ? 0x80808080u : i < 4 ? 0x7f7f7f7fu : i * 40503u * 65537u;
+        if (narrow) w[i] = i == 0 ? 0x00800080u : small_bytes(w[i]); /* -128 beside 0 is the most */
         z[i] = i % 2 ? INT32_MAX - (int32_t)i : (int32_t)i;
     }
     for (int k = 0; k < 4; k++) {
@@ -171,6 +180,11 @@ static void test_dot4(const cg_target *target) {
         CHECK_EQ(wrong, 0);
     }
     teardown(&f);
+}
+
+static void test_dot4(const cg_target *target) {
+    check_dot4(target, false);
+    check_dot4(target, true);
 }
 
 int main(void) {
