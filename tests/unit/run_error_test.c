@@ -94,7 +94,8 @@ static void try_case(const error_case *k, uint32_t threads) {
     double first, again;
     tlbc_tensor bad[MAX_INPUTS];
     test_module_init(&t);
-    tlbc_session *s = session_for(&t, k->text, &(tlbc_session_options){.threads = threads});
+    tlbc_session *s = session_for(&t, k->text,
+                                  &(tlbc_session_options){.threads = threads, .exact_threads = 1});
     memcpy(bad, k->in, sizeof bad);
     bad[k->which].data = (void *)(uintptr_t)k->bad;
     if (s) CHECK_EQ(run_once(s, k->in, &first), TLBC_OK);
@@ -136,8 +137,11 @@ static void try_allocator(uint32_t threads) {
     memory m = {.left = 100};
     double first, again;
     const tlbc_tensor in = F32(6);
-    tlbc_session_options o = {
-        .threads = threads, .allocate = allocate, .release = release, .allocator_context = &m};
+    tlbc_session_options o = {.threads = threads,
+                              .exact_threads = 1,
+                              .allocate = allocate,
+                              .release = release,
+                              .allocator_context = &m};
     test_module_init(&t);
     tlbc_session *s = session_for(&t, text, &o);
     CHECK_EQ(m.asked, 0); /* not before a run */
