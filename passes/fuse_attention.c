@@ -37,6 +37,7 @@ typedef struct mask {
 } mask;
 
 typedef struct sdpa {
+    ir_ctx *c;
     ir_value *q, *k, *v; /* k as MatMul read it: transposed */
     double scale;
     mask masks[MAX_MASKS]; /* the last applied first */
@@ -110,8 +111,8 @@ static ir_value *match_guard(const ir_value *v) {
     return ir_value_const_f64(ir_in(where, 1), &zero) && zero == 0 ? ir_in(where, 2) : NULL;
 }
 
-static bool match_sdpa(ir_node *n, sdpa *s) {
-    *s = (sdpa){.scale = 1, .v = ir_in(n, 1)};
+static bool match_sdpa(ir_ctx *c, ir_node *n, sdpa *s) {
+    *s = (sdpa){.c = c, .scale = 1, .v = ir_in(n, 1)};
     ir_value *p = ir_in(n, 0), *inner = match_guard(p);
     if (!match_user(p)) return false;
     s->guarded = inner != NULL;
@@ -149,7 +150,7 @@ static bool mask_fits(const sdpa *s, const ir_value *m, bool *expand) {
     for (int32_t i = 0; i < t->rank; i++) {
         int32_t at = q->rank - t->rank + i;
         const ir_dim *d = at == q->rank - 1 ? keys : q->dims[at];
-        if (!ir_dim_is(t->dims[i], 1) && !ir_dim_equal(t->dims[i], d)) return false;
+        if (!ir_dim_is(t->dims[i], 1) && !is_cut_to(s->c, t->dims[i], d)) return false;
     }
     *expand = t->rank == 0 || (!ir_dim_is(keys, 1) && ir_dim_is(t->dims[t->rank - 1], 1));
     return true;
@@ -327,7 +328,7 @@ static ir_value *build_attention(ir_builder *b, sdpa *s) {
 
 static pass_result fuse_attention_node(pass_ctx *ctx, ir_node *n) {
     sdpa s;
-    if (n->op != OP_MatMul || !n->out[0].uses || !match_sdpa(n, &s)) return PASS_SAME;
+    if (n->op != OP_MatMul || !n->out[0].uses || !match_sdpa(ctx->c, n, &s)) return PASS_SAME;
     if (!shapes_fit(&s) || !masks_fit(n->parent->graph, &s) || !ctx_take(ctx, "fused"))
         return PASS_SAME;
     ir_builder b = ir_build_before(n);

@@ -232,21 +232,26 @@ static bool is_candidate(const ir_node *n) {
     return ir_in(n, Q)->type->dtype == DT_f32 && ir_type_is_ranked(ir_in(n, MASK)->type);
 }
 
+/* "all positions before", "7 positions before" */
+static void print_side(tl_str *s, const char **gap, int64_t n, const char *unit, const char *side) {
+    if (n < 0)
+        tl_str_printf(s, "%sall %s %s", *gap, unit, side);
+    else
+        tl_str_printf(s, "%s%lld %s %s", *gap, (long long)n, unit, side);
+    *gap = ", ";
+}
+
 static const char *mask_text(const reading *r) {
     const ir_band *b = &r->band;
+    const char *gap = b->causal ? ", " : "";
     tl_str s;
     tl_str_init(&s, r->ctx->scratch);
     tl_str_printf(&s, "%s", b->causal ? "causal" : "");
-    const char *gap = b->causal ? ", " : "";
-    if (b->before >= 0 || b->after >= 0) {
-        tl_str_printf(&s, "%s%lld positions before", gap, (long long)b->before);
-        if (!b->causal) tl_str_printf(&s, ", %lld after", (long long)b->after);
-        gap = ", ";
-    }
+    if (b->before >= 0 || b->after >= 0) print_side(&s, &gap, b->before, "positions", "before");
+    if (b->after >= 0) print_side(&s, &gap, b->after, "positions", "after");
     if (b->chunk) tl_str_printf(&s, "%schunks of %lld", gap, (long long)b->chunk), gap = ", ";
-    if (b->chunk && b->chunks_before)
-        tl_str_printf(&s, " and %lld before", (long long)b->chunks_before);
-    if (b->prefix) tl_str_printf(&s, "%sa prefix of %lld", gap, (long long)b->prefix), gap = ", ";
+    if (b->chunk && b->chunks_before) print_side(&s, &gap, b->chunks_before, "chunks", "before");
+    if (b->prefix) tl_str_printf(&s, "%sthe first %lld", gap, (long long)b->prefix);
     return s.len ? s.data : "all keys";
 }
 

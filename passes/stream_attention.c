@@ -69,6 +69,9 @@ static bool attend_to_fixed(streamer *s, ir_node *n) {
     const ir_value *mask = ir_in(n, MASK);
     ir_band band = ir_band_of(n);
     bool all = band.before < 0 && band.after < 0 && !band.chunk && !band.causal;
+    for (uint32_t i = K; i < n->n_in; i++)
+        if (stream_get(s, ir_in(n, i))->kind == STREAM_LENGTH)
+            return stream_refuse(s, n, "operand %u is computed from the length of the sequence", i);
     if (mask && (stream_is_part(s, mask) ||
                  (mask->type->rank > 1 && !ir_dim_is(mask->type->dims[mask->type->rank - 2], 1))))
         return stream_refuse(s, n, "its mask has values for each position");

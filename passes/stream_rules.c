@@ -468,6 +468,24 @@ static bool rule_trilu(streamer *s, ir_node *n) {
     return follow(s, n, v->axis);
 }
 
+/* Rotary positions: the tables, or the numbers that pick their rows, are those of the step. */
+static bool rule_rotary(streamer *s, ir_node *n) {
+    const stream_value *v = part(s, n, 0);
+    if (v->kind != STREAM_PART) return stream_refuse(s, n, "operand 0 is no sequence");
+    bool by_number = ir_in(n, 3) != NULL;
+    if (!is_even(s, n, v)) return false;
+    if (v->axis != v->whole->rank - 2 && !(v->whole->rank == 3 && v->axis == 1))
+        return stream_refuse(s, n, "it rotates along the sequence");
+    for (uint32_t i = by_number ? 3 : 1; i < (by_number ? 4 : 3); i++) {
+        const stream_value *p = part(s, n, i);
+        bool same = p->kind == STREAM_PART && p->axis == 1 && agree(p, v);
+        if (!same && p->kind != STREAM_FIXED)
+            return stream_refuse(s, n, "operand %u has other positions", i);
+        if (!same && !cut_operand(s, n, i, v, by_number ? 1 : 2)) return false;
+    }
+    return follow(s, n, v->axis);
+}
+
 /* ---- the table ------------------------------------------------------------------------------------------------ */
 
 stream_rule *stream_rule_of(op_id op) {
@@ -523,6 +541,8 @@ stream_rule *stream_rule_of(op_id op) {
         return rule_one_hot;
     case OP_Trilu:
         return rule_trilu;
+    case OP_RotaryEmbedding:
+        return rule_rotary;
     case OP_Attention:
     case OP_LocalAttention:
         return stream_attention;

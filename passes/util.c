@@ -15,6 +15,14 @@ bool same_dims(const ir_type *a, const ir_type *b) {
     return true;
 }
 
+bool is_cut_to(ir_ctx *c, const ir_dim *part, const ir_dim *whole) {
+    if (ir_dim_equal(part, whole)) return true;
+    if (ir_dim_is_unknown(part) || ir_dim_is_unknown(whole)) return false;
+    int64_t most = ir_dim_upper_bound(part);
+    return most > 1 && most < INT64_MAX &&
+           ir_dim_equal(part, ir_dim_min(c, whole, ir_dim_const(c, most)));
+}
+
 /* False where a reshape would have to rely on dims being related (N = 1) that only the rest of the model implies. */
 static bool same_elements(ir_ctx *c, const ir_type *a, const ir_type *b) {
     const ir_dim *n = ir_type_elements(c, a), *k = ir_type_elements(c, b);

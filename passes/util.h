@@ -10,6 +10,8 @@
 bool same_type(const ir_value *a, const ir_value *b);
 /* Type known completely, but for the same element type: the same dims. */
 bool same_dims(const ir_type *a, const ir_type *b);
+/* `part` is `whole`, or min(whole, 64): a table cut to a length. Where both are broadcast to each other they must be equal. */
+bool is_cut_to(ir_ctx *c, const ir_dim *part, const ir_dim *whole);
 /* Reshape of x to exactly the dims of t; NULL where they are not computable, or not clearly of as many elements. */
 ir_value *build_reshape_to(ir_builder *b, ir_value *x, const ir_type *t);
 /* Reshape, Squeeze, Unsqueeze, Flatten: the same elements in the same order under other dims. */

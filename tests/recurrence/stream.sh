@@ -1,8 +1,8 @@
 #!/bin/bash
 # A model for the whole sequence against the step function made of it, all bits: tlbc verify --stream, with 1 and 2 threads, for each line
 #   // STREAM: x:1:4,y:1:4
-# of a .tl file, or for MODEL.onnx with the spec given.
-#   stream.sh FILE.tl        stream.sh MODEL.onnx x:1:4
+# of a .tl file, or for MODEL.onnx with the spec given, and options for `verify`.
+#   stream.sh FILE.tl        stream.sh MODEL.onnx x:1:4 --dim time=24
 set -u
 : "${TLBC:?path of the program}"
 file=$1
@@ -11,7 +11,7 @@ specs=${2:-$(sed -n 's,^// STREAM: ,,p' "$file")}
 status=0
 for spec in $specs; do
     for threads in 1 2; do
-        "$TLBC" verify "$file" --stream "$spec" --threads $threads --runs 5 || { echo "FAIL: --stream $spec, $threads threads"; status=1; }
+        "$TLBC" verify "$file" --stream "$spec" --threads $threads --runs 5 "${@:3}" || { echo "FAIL: --stream $spec, $threads threads"; status=1; }
     done
 done
 exit $status

@@ -40,6 +40,10 @@ int main(void) {
         "graph g(f32[1,2,7,8] %q, f32[1,2,5,8] %k, f32[1,2,5,4] %v) => (f32[1,2,7,4] y) {\n"
         "  f32[1,2,7,4] %y = Attention(%q, %k, %v)\n  return %y\n}\n",
         "1680");
+    expect_flops(
+        "graph g(f32[1,2,t,8] %q, f32[1,2,t,8] %k) => (f32[1,2,t,8] y) {\n"
+        "  f32[1,2,t,8] %y = LocalAttention<before=3, is_causal=1>(%q, %k, %k)\n  return %y\n}\n",
+        "256*t");
     expect_flops("graph g(f32[*] %x, f32[3,5] %w) => (f32[*] y) {\n  f32[*] %y = MatMul(%x, %w)\n  "
                  "return %y\n}\n",
                  "?");
