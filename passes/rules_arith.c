@@ -70,3 +70,36 @@ RULE_FN(expand_operand) {
     }
     return NULL;
 }
+
+/* ---- what does not change which element is the largest --------------------------------------------------------- */
+
+/* t is the same for all positions of the axis that is the `from_end`th from the last. */
+static bool is_same_along(const ir_value *t, int32_t from_end) {
+    const ir_dim *d = dim_from_end(t->type, from_end);
+    return !d || ir_dim_is(d, 1);
+}
+
+/* v without a term that is the same along the axis: x of x + t, and where only n reads v, also within a sum of it; NULL without one. */
+static ir_value *without_offset(ir_builder *b, const ir_value *v, int32_t from_end) {
+    ir_node *n = v->def;
+    if (!n || (n->op != OP_Add && n->op != OP_Sub) || !operands_are_ranked(n)) return NULL;
+    for (uint32_t k = 0; k < 2; k++)
+        if ((n->op == OP_Add || k == 1) && is_same_along(n->in[k].value, from_end))
+            return n->in[1 - k].value;
+    for (uint32_t k = 0; k < 2 && ir_value_count_uses(v) == 1; k++) {
+        ir_value *x = without_offset(b, n->in[k].value, from_end);
+        if (!x || !shape_survives(n, k, x->type)) continue;
+        return build_op2(b, n->op, k ? n->in[0].value : x, k ? x : n->in[1].value);
+    }
+    return NULL;
+}
+
+RULE_FN(arg_offset) {
+    const ir_value *v = n->in[0].value;
+    if (!ir_type_is_known(v->type) || !ir_dtype_is_float(v->type->dtype)) return NULL;
+    int32_t axis = normal_axis(ir_attr_int(n, "axis", 0), v->type->rank);
+    ir_value *x = axis < 0 ? NULL : without_offset(b, v, v->type->rank - 1 - axis);
+    if (!x || x->type != v->type) return NULL;
+    ir_node_set_operand(n, 0, x);
+    return n->out;
+}
