@@ -24,10 +24,10 @@ uint32_t cg_rows_add(cg_rows *r, const cg_view *v, bool write) {
     return r->n++;
 }
 
-void cg_rows_loop(cg_rows *r) {
+void cg_rows_between(cg_rows *r, lp_value *lo, lp_value *hi) {
     lp_builder *b = &r->k.b;
     r->length = cg_kernel_dim(&r->k, r->length_dim);
-    r->loop = lp_for_begin(b, r->k.begin, r->k.end, lp_index(b, 1), NULL, 0);
+    r->loop = lp_for_begin(b, lo, hi, lp_index(b, 1), NULL, 0);
     lp_value *index[IR_MAX_RANK_NEST];
     cg_unravel(&r->k, r->loop.counter, r->outer, r->n_outer, index);
     for (uint32_t i = 0; i < r->n; i++) {
@@ -39,6 +39,10 @@ void cg_rows_loop(cg_rows *r) {
             rv->base = lp_bin(b, LP_add, rv->base, step);
         }
     }
+}
+
+void cg_rows_loop(cg_rows *r) {
+    cg_rows_between(r, r->k.begin, r->k.end);
 }
 
 void cg_rows_end(cg_rows *r, const char *summary) {

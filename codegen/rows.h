@@ -37,6 +37,8 @@ void cg_rows_begin(cg_rows *r, cg *g, const ir_node *n, int32_t rank, const ir_d
 uint32_t cg_rows_add(cg_rows *r, const cg_view *v,
                      bool write); /* rank equal; broadcast by the caller */
 void cg_rows_loop(cg_rows *r);
+/* Rows [lo, hi), for kernels that go over them more than once; ended by lp_for_end(&r->k.b, &r->loop, NULL). */
+void cg_rows_between(cg_rows *r, lp_value *lo, lp_value *hi);
 void cg_rows_end(cg_rows *r, const char *summary);
 lp_value *cg_row_load(cg_rows *r, uint32_t i, unsigned lanes,
                       lp_value *j); /* in the compute type */

@@ -307,25 +307,28 @@ static void all_scores(attention_state *s, lp_value **max) {
         score_tile(s, whole, (unsigned)(n % s->keys), max);
 }
 
-/* Scores to exponentials in place; 1 / their sums to `inverse`. */
+/* The maxima of all vectors as one, by way of `inverse`. */
+static lp_value *join_maxima(attention_state *s, lp_value *const *max, lp_type all) {
+    lp_builder *b = &s->k.b;
+    for (unsigned v = 0; v < s->vectors; v++)
+        lp_store(b, s->inverse, lp_index(b, v * s->lanes), max[v]);
+    return lp_load(b, all, s->inverse, lp_index(b, 0));
+}
+
+/* Scores to exponentials in place, all vectors of a key as one: what they need of constants is loaded once; 1 / their sums to `inverse`. */
 static void exponentials(attention_state *s, lp_value *const *max) {
     lp_builder *b = &s->k.b;
-    lp_value *sum[MAX_VECTORS], *next[MAX_VECTORS];
-    for (unsigned v = 0; v < s->vectors; v++)
-        sum[v] = splat(s, 0);
-    lp_loop l = lp_for_begin(b, lp_index(b, 0), s->n_keys, lp_index(b, 1), sum, s->vectors);
-    for (unsigned v = 0; v < s->vectors; v++) {
-        lp_value *at = plus(s, mul(s, l.counter, lp_index(b, s->block)), v * s->lanes);
-        lp_value *d = lp_bin(b, LP_sub, lp_load(b, vec(s), s->scores, at), max[v]);
-        lp_value *e = cg_vmath(b, SC_EXP, &d);
-        lp_store(b, s->scores, at, e);
-        next[v] = add(s, l.carried[v], e);
-    }
-    lp_for_end(b, &l, next);
-    for (unsigned v = 0; v < s->vectors; v++) {
-        lp_value *inverse = lp_bin(b, LP_div, splat(s, 1), l.results[v]);
-        lp_store(b, s->inverse, lp_index(b, v * s->lanes), inverse);
-    }
+    lp_type all = lp_vec(DT_f32, s->lanes * s->vectors);
+    lp_value *most = join_maxima(s, max, all), *sum = lp_const_f(b, all, 0);
+    lp_loop l = lp_for_begin(b, lp_index(b, 0), s->n_keys, lp_index(b, 1), &sum, 1);
+    lp_value *at = mul(s, l.counter, lp_index(b, s->block));
+    lp_value *d = lp_bin(b, LP_sub, lp_load(b, all, s->scores, at), most);
+    lp_value *e = cg_vmath(b, SC_EXP, &d);
+    lp_store(b, s->scores, at, e);
+    lp_value *next = add(s, l.carried[0], e);
+    lp_for_end(b, &l, &next);
+    lp_value *inverse = lp_bin(b, LP_div, lp_const_f(b, all, 1), l.results[0]);
+    lp_store(b, s->inverse, lp_index(b, 0), inverse);
 }
 
 /* ---- values ------------------------------------------------------------------------------------------------------------ */

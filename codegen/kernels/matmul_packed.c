@@ -11,6 +11,7 @@
 #include "ir/base/assert.h"
 
 enum { CACHE_LINE = 64, PREFETCH_BYTES = 128 << 10 }; /* larger weights are fetched ahead */
+enum { LARGE_WEIGHT = 1 << 20 };                      /* bytes: of a second-level cache */
 enum { ROW_BLOCK = 96, K_UNROLL = 4, MAX_TILE_ROWS = 14, MAX_TILE_VECTORS = 8 };
 
 typedef struct matmul_state {
@@ -444,6 +445,12 @@ static void emit_row_blocks(matmul_state *s) {
 
 /* ---- choice of the tile ---------------------------------------------------------------------------------------------------- */
 
+/* A few rows give too few tiles to share. Weights beyond the second-level cache are read by each thread that has rows: where these are few,
+ * memory would be the limit. */
+static bool threads_share_panels(const matmul_state *s, int64_t rows) {
+    return rows < 8 || (rows < 48 && s->panel_bytes * s->n_panels > LARGE_WEIGHT);
+}
+
 static void choose_tile(matmul_state *s) {
     const cg_target *t = s->mm->g->target;
     int64_t m;
@@ -463,7 +470,7 @@ static void choose_tile(matmul_state *s) {
     if (s->max_rows < 1) s->max_rows = 1;
     s->group = 1;
     bool fixed = ir_dim_is_const(s->mm->m, &m);
-    s->by_panels = fixed && m < 8;
+    s->by_panels = fixed && threads_share_panels(s, m);
     if (!fixed || m > s->max_rows) return;
     s->max_rows = (unsigned)(m > 0 ? m : 1);
     /* few rows: several panels at once, for enough independent chains to hide the latency of an FMA */

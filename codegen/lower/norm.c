@@ -1,12 +1,25 @@
-/* LayerNormalization and RMSNormalization over trailing axes, one row at a time:
- *   y = (x - mean) / sqrt(mean((x - mean)^2) + epsilon) * scale + bias,      RMS: without mean and bias */
+/* LayerNormalization and RMSNormalization over trailing axes:
+ *   y = (x - mean) / sqrt(mean((x - mean)^2) + epsilon) * scale + bias,      RMS: without mean and bias
+ *
+ *   for blocks of rows
+ *     for rows       mean, variance = ...       chains of dependent operations: with nothing else in the loop, those of several rows overlap
+ *     for vectors    1 / sqrt(variance)         of several rows at once
+ *     for rows       y = ... */
 #include "codegen/rows.h"
 
+enum { ROWS = 16 }; /* of a block; a multiple of the lanes of every processor */
+
 typedef struct norm {
-    uint32_t x, y, scale, bias;
-    bool has_scale, has_bias, centred;
-    lp_value *mean, *inverse;
+    uint32_t x, y, scale, bias, mean_out, inverse_out;
+    bool has_scale, has_bias, centred, has_mean_out, has_inverse_out;
+    double epsilon;
+    lp_value *mean, *inverse;   /* of the row at hand */
+    lp_value *means, *inverses; /* of the block's rows */
 } norm;
+
+static lp_type compute_type(const cg_rows *r, const norm *s) {
+    return lp_scalar(ir_dtype_compute(r->views[s->x].view->dtype));
+}
 
 static void sum_pass(cg_rows *r, unsigned lanes, lp_value *j, lp_value **acc, void *data) {
     norm *s = data;
@@ -37,10 +50,11 @@ static void write_pass(cg_rows *r, unsigned lanes, lp_value *j, lp_value **acc, 
     cg_row_store(r, s->y, lanes, j, y);
 }
 
-static void norm_row(cg_rows *r, norm *s, double epsilon) {
+/* Mean and variance + epsilon of a row. */
+static lp_value *row_statistics(cg_rows *r, norm *s) {
     lp_builder *b = &r->k.b;
     unsigned lanes = cg_rows_lanes(r);
-    lp_type t = lp_scalar(ir_dtype_compute(r->views[s->x].view->dtype));
+    lp_type t = compute_type(r, s);
     lp_value *n = lp_cast(b, r->length, t.elem);
     if (s->centred) {
         s->mean = lp_const_f(b, t, 0);
@@ -49,9 +63,7 @@ static void norm_row(cg_rows *r, norm *s, double epsilon) {
     }
     lp_value *sum = lp_const_f(b, t, 0);
     cg_row_pass(r, lanes, LP_reduce_add, &sum, 1, square_pass, s);
-    lp_value *variance = lp_bin(b, LP_add, lp_bin(b, LP_div, sum, n), lp_const_f(b, t, epsilon));
-    s->inverse = lp_bin(b, LP_div, lp_const_f(b, t, 1), lp_un(b, LP_sqrt, variance));
-    cg_row_pass(r, lanes, LP_reduce_add, NULL, 0, write_pass, s);
+    return lp_bin(b, LP_add, lp_bin(b, LP_div, sum, n), lp_const_f(b, t, s->epsilon));
 }
 
 /* The view with its axes from `axis` on joined into one; copied where they do not step evenly. */
@@ -81,6 +93,55 @@ static const cg_view *statistic(cg *g, ir_node *n, uint32_t i, int32_t axis) {
     return join_tail(g, cg_write(g, v), axis);
 }
 
+static void statistics_loop(cg_rows *r, norm *s, lp_value *lo, lp_value *hi) {
+    lp_builder *b = &r->k.b;
+    cg_rows_between(r, lo, hi);
+    lp_value *variance = row_statistics(r, s), *at = lp_bin(b, LP_sub, r->loop.counter, lo);
+    if (s->centred) lp_store(b, s->means, at, s->mean);
+    lp_store(b, s->inverses, at, variance);
+    lp_for_end(b, &r->loop, NULL);
+}
+
+/* In place, all rows that a block may have; a few of them one by one. */
+static void invert_variances(cg_rows *r, norm *s) {
+    lp_builder *b = &r->k.b;
+    int64_t rows, lanes = r->g->target->lanes_f32;
+    if (!ir_dim_is_const(r->units, &rows) || rows >= lanes) rows = ROWS;
+    if (rows < lanes) lanes = 1;
+    lp_type t = lp_vec(compute_type(r, s).elem, (unsigned)lanes);
+    for (int64_t i = 0; i < rows; i += lanes) {
+        lp_value *x = lp_load(b, t, s->inverses, lp_index(b, i));
+        x = lp_bin(b, LP_div, lp_const_f(b, t, 1), lp_un(b, LP_sqrt, x));
+        lp_store(b, s->inverses, lp_index(b, i), x);
+    }
+}
+
+static void write_loop(cg_rows *r, norm *s, lp_value *lo, lp_value *hi) {
+    lp_builder *b = &r->k.b;
+    cg_rows_between(r, lo, hi);
+    lp_value *at = lp_bin(b, LP_sub, r->loop.counter, lo);
+    if (s->centred) s->mean = lp_load(b, compute_type(r, s), s->means, at);
+    s->inverse = lp_load(b, compute_type(r, s), s->inverses, at);
+    if (s->has_mean_out) store_statistic(r, s->mean_out, s->mean);
+    if (s->has_inverse_out) store_statistic(r, s->inverse_out, s->inverse);
+    cg_row_pass(r, cg_rows_lanes(r), LP_reduce_add, NULL, 0, write_pass, s);
+    lp_for_end(b, &r->loop, NULL);
+}
+
+static void norm_blocks(cg_rows *r, norm *s) {
+    lp_builder *b = &r->k.b;
+    lp_value *step = lp_index(b, ROWS);
+    int64_t bytes = ROWS * cg_elem_bytes((ir_dtype)compute_type(r, s).elem);
+    s->means = s->centred ? lp_alloca(b, bytes) : NULL;
+    s->inverses = lp_alloca(b, bytes);
+    lp_loop l = lp_for_begin(b, r->k.begin, r->k.end, step, NULL, 0);
+    lp_value *end = lp_bin(b, LP_min, lp_bin(b, LP_add, l.counter, step), r->k.end);
+    statistics_loop(r, s, l.counter, end);
+    invert_variances(r, s);
+    write_loop(r, s, l.counter, end);
+    lp_for_end(b, &l, NULL);
+}
+
 static bool lower_norm(cg *g, ir_node *n, bool centred) {
     const ir_type *t = ir_in(n, 0)->type;
     int64_t axis = ir_attr_int(n, "axis", -1);
@@ -93,19 +154,21 @@ static bool lower_norm(cg *g, ir_node *n, bool centred) {
     const cg_view *mean = centred ? statistic(g, n, 1, a) : NULL,
                   *inverse = centred ? statistic(g, n, 2, a) : NULL;
     cg_rows r;
-    norm s = {.centred = centred, .has_scale = scale, .has_bias = bias};
+    norm s = {.centred = centred,
+              .has_scale = scale,
+              .has_bias = bias,
+              .has_mean_out = mean,
+              .has_inverse_out = inverse,
+              .epsilon = (double)ir_attr_float(n, "epsilon", 1e-5f)};
     cg_rows_begin(&r, g, n, a + 1, x->dims, a);
     s.x = cg_rows_add(&r, x, false);
     s.y = cg_rows_add(&r, y, true);
     if (scale) s.scale = cg_rows_add(&r, scale, false);
     if (bias) s.bias = cg_rows_add(&r, bias, false);
-    uint32_t m = mean ? cg_rows_add(&r, mean, true) : 0,
-             v = inverse ? cg_rows_add(&r, inverse, true) : 0;
-    cg_rows_loop(&r);
-    norm_row(&r, &s, (double)ir_attr_float(n, "epsilon", 1e-5f));
-    if (mean) store_statistic(&r, m, s.mean);
-    if (inverse) store_statistic(&r, v, s.inverse);
-    cg_rows_end(&r, op_get(n->op)->name);
+    if (mean) s.mean_out = cg_rows_add(&r, mean, true);
+    if (inverse) s.inverse_out = cg_rows_add(&r, inverse, true);
+    norm_blocks(&r, &s);
+    cg_kernel_end(&r.k, "%s", op_get(n->op)->name);
     return true;
 }
 
