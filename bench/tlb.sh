@@ -13,7 +13,7 @@ shift 2
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-$root/.venv/bin/python}
 models=
-for size in ${SIZES:-lra_image lra_pathfinder lra_text400 lra_listops keras_cifar tf_cifar tf_imagenette vit_s}; do
+for size in ${SIZES:-lra_listops lra_text400 lra_retrieval_side lra_image lra_pathfinder keras_cifar tf_cifar tf_imagenette vit_s cifar tiny test}; do
     for form in ${FORMS:-unrolled loop}; do
         to=$dir/${size}_$form
         [ -f "$to/model.onnx" ] || "$python" "$root/models/export.py" "tlb:$size" --form "$form" -o "$to" >&2

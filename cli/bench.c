@@ -4,8 +4,10 @@
 #include "cli/model.h"
 #include "cli/peak.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 typedef struct bench_args {
     cli_list inputs, dims, states, streams;
@@ -42,6 +44,7 @@ typedef struct bench_result {
     double open, session, first, min, median, p99, mean, peak_gflops;
     uint32_t runs;
     size_t workspace_bytes, rss_bytes;
+    long grown_pages; /* of the process, from the first timed run to the last */
 } bench_result;
 
 enum { MAX_RUNS = 1000000, MIN_RUNS = 10, WARM_RUNS = 3 };
@@ -75,6 +78,16 @@ static uint32_t choose_runs(const bench_args *args, double estimate) {
     return n < MIN_RUNS ? MIN_RUNS : n > MAX_RUNS ? MAX_RUNS : (uint32_t)n;
 }
 
+/* Pages of memory that the process has now; 0 where that cannot be told. */
+static long resident_pages(void) {
+    FILE *f = fopen("/proc/self/statm", "r");
+    long size, resident = 0;
+    if (!f) return 0;
+    if (fscanf(f, "%ld %ld", &size, &resident) != 2) resident = 0;
+    fclose(f);
+    return resident;
+}
+
 static bool time_runs(cli *c, const bench_args *args, tlbc_session *s, model_tensors *t,
                       bench_result *r) {
     double estimate = 0, sum = 0;
@@ -83,10 +96,14 @@ static bool time_runs(cli *c, const bench_args *args, tlbc_session *s, model_ten
         if (!timed_run(c, s, t, &estimate)) return false;
     r->runs = choose_runs(args, estimate);
     double *times = TL_NEW_ARRAY(c->arena, double, r->runs);
+    for (uint32_t i = 0; i < r->runs; i++)
+        times[i] = estimate; /* pages that are there before the measurement */
+    long before = resident_pages();
     for (uint32_t i = 0; i < r->runs; i++) {
         if (!timed_run(c, s, t, &times[i])) return false;
         sum += times[i];
     }
+    r->grown_pages = resident_pages() - before;
     qsort(times, r->runs, sizeof *times, compare_doubles);
     r->min = times[0];
     r->median = times[r->runs / 2];
@@ -144,6 +161,7 @@ static void print_json(cli *c, const bench_args *args, const model_tensors *t,
     json_number(&w, "weight_bytes", (double)t->model->weight_bytes);
     json_number(&w, "workspace_bytes", (double)r->workspace_bytes);
     json_number(&w, "rss_bytes", (double)r->rss_bytes);
+    json_number(&w, "grown_bytes", (double)r->grown_pages * (double)sysconf(_SC_PAGESIZE));
     puts(json_end(&w));
 }
 
@@ -161,9 +179,10 @@ static void print_text(cli *c, const bench_args *args, const model_tensors *t,
     if (t->model->flops > 0)
         printf("  arithmetic %.2f GFLOP/s, %.1f %% of the measured peak of %.1f a core\n",
                gflops(t->model, r), 100 * peak_share(args, t->model, r), r->peak_gflops);
-    printf("  memory     weights %.1f kB, workspace %.1f kB, process at most %.1f MB\n",
+    printf("  memory     weights %.1f kB, workspace %.1f kB, process at most %.1f MB, "
+           "grown by %ld pages\n",
            (double)t->model->weight_bytes * 1e-3, (double)r->workspace_bytes * 1e-3,
-           (double)r->rss_bytes * 1e-6);
+           (double)r->rss_bytes * 1e-6, r->grown_pages);
 }
 
 /* The sizes that --dim gives, and the number of streams. */
