@@ -17,6 +17,7 @@ import dataclasses
 import glob
 import json
 import os
+import re
 import sys
 import time
 
@@ -234,7 +235,7 @@ def reason(error):
     first = next((i for i, line in enumerate(lines) if "error" in line.lower()), 0)
     telling = " ".join(lines[first:])
     text = telling if isinstance(error, Unable) else f"{type(error).__name__}: {telling}"
-    return text[:300]
+    return re.sub(r"(?<!\w)(?:/[\w.+-]+)+/", "", text)[:300]  # folders of this machine say nothing
 
 
 class Server:

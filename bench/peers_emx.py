@@ -78,12 +78,12 @@ class Opened(peer.Opened):
         return outputs
 
     def bind(self, inputs):
-        kept, arguments, _ = self.prepare(inputs)
+        *kept, arguments, outputs = self.prepare(inputs)  # the code has their addresses only
         function = self.function
 
         def run_bound():
             function(*arguments)
-        run_bound.kept = kept
+        run_bound.kept = (kept, outputs)
         return run_bound
 
 
