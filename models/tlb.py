@@ -7,7 +7,7 @@ The network is in tlb_net.py, the sizes are in tlb_config.py.
 """
 import torch
 
-from system import Export, Model, System, generator
+from system import Export, Model, System, chain, generator
 from tlb_config import SIZES
 from tlb_net import build
 
@@ -49,13 +49,30 @@ def dynamic_axes(c, form, batch):
     return axes
 
 
+def step_model(c, net, batch):
+    """Three chunks, one after the other; the first states are those of the other forms."""
+    rows = 2 if batch == "dynamic" else int(batch)
+    x = random_input(c, rows, 3 * c.K, generator(c))
+    states = [net.begin(rows).clone()] + ([torch.zeros(1, dtype=torch.int64)] if c.pos == "global" else [])
+    names = ["state", "position"][:len(states)]
+    outputs = ["logits", "tokens", *(n + "_next" for n in names)]
+    dynamic = {n: {0: "batch"} for n in ["x", "state", *outputs] if not n.startswith("position")} if batch == "dynamic" else {}
+    return Model(net, chain(net, [(part,) for part in x.split(c.K, dim=1)], states, 2), ["x", *names], outputs, dynamic,
+                 states={n: n + "_next" for n in names})
+
+
 def model(c, form, exporter, batch):
     net = build(c, form)
+    if form == "step":
+        return step_model(c, net, batch)
     random = generator(c)
-    sets = [(random_input(c, b, t, random),) for b, t in test_shapes(c, form, batch)]
+    inputs = ["x", "y"] if c.dual else ["x"]
+    sets = [tuple(random_input(c, b, t, random) for _ in inputs) for b, t in test_shapes(c, form, batch)]
     outputs = ["logits", "tokens"] if c.outputs == "both" else ["logits"]
-    return Model(net, sets, ["x"], outputs, dynamic_axes(c, form, batch),
-                 exported=torch.jit.script(net) if form == "loop" else None)
+    dynamic = dynamic_axes(c, form, batch)
+    if c.dual and dynamic:
+        dynamic["y"] = dynamic["x"]
+    return Model(net, sets, inputs, outputs, dynamic, exported=torch.jit.script(net) if form == "loop" else None)
 
 
 def refuse(c, form, exporter, batch):
@@ -67,6 +84,8 @@ def refuse(c, form, exporter, batch):
         return "the dynamo exporter makes a Scan of a fixed batch only"
     if form == "scan" and c.T % c.K != 0:
         return "a Scan takes whole chunks: K must divide T"
+    if form == "step" and (c.input == "image" or c.dual):
+        return "an image, or a pair of sequences, comes whole"
     return None
 
 
@@ -74,5 +93,16 @@ SYSTEMS = [System(
     name="tlb", what="Temporal Latent Bottleneck: chunks of tokens, state vectors from chunk to chunk",
     sizes=SIZES, build=model, refuse=refuse,
     forms={"unrolled": "a copy of the cell for each chunk", "loop": "a Loop over chunks; batch and length are dynamic",
-           "scan": "a Scan over chunks"},
-    tests=(Export("test_keras", "unrolled", "dynamo"),))]
+           "scan": "a Scan over chunks", "step": "one chunk: tokens so far are in the state"},
+    tests=(
+        Export("test", "step", "torchscript", batch="2"),
+        Export("test", "step", "dynamo", batch="dynamic", settings="pos=global learned_pos=1", label="global"),
+        Export("test_dual", "unrolled", "dynamo", batch="2"),
+        Export("test_dual", "loop", "torchscript"),
+        Export("test_keras", "unrolled", "dynamo"),
+        Export("test_keras3", "unrolled", "torchscript"),
+        Export("test_keras3", "loop", "torchscript", opset=20),
+        Export("test_keras3", "scan", "dynamo", opset=18),
+        Export("test", "unrolled", "dynamo", settings="causal=1 outputs=both", label="causal"),
+        Export("test", "loop", "torchscript", settings="causal=1 outputs=both", label="causal"),
+    ))]

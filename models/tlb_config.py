@@ -38,8 +38,10 @@ class Config:
     # blocks
     fast: str = "SSC"         # S: self block, C: cross block (tokens look at the state)
     slow: int = 1             # state updates stacked at the end of a chunk
-    order: str = "listed"     # "keras": every entry runs as self block, each ratio-th once more as cross block
-    ratio: int = 2            # read by order=keras only
+    order: str = "listed"     # "keras": every entry runs as self block, each ratio-th once more as cross block;
+                              # "keras3": so too, with an attention for each use and one feed-forward part for both
+    ratio: int = 2            # read by order=keras and keras3 only
+    causal: bool = False      # self blocks: a token sees none behind it in its chunk
     norms: str = "lra"        # "lra": one norm for the keys and values; "keras": a norm each for q, k and v
     bias: bool = False        # bias on the q, k, v and output projections
     gelu: str = "tanh"        # "tanh" or "erf"
@@ -47,9 +49,12 @@ class Config:
     attention: str = "plain"  # "plain" matrix products, "sdpa" torch's scaled_dot_product_attention
     # state and head
     first_state: str = "zeros"  # "zeros" or "learned"
+    flat_state: bool = False    # between chunks the state is [B, M*d] (Keras 3)
     pool: str = "state"         # what is averaged for the classifier: final "state", or "last" chunk of tokens
     final_norm: bool = True     # layer norm on the final state
     mlp: int = 0                # hidden width of the classifier, 0: a single linear map
+    dual: bool = False          # two sequences, one encoder for both, a classifier of two hidden layers on the pair
+    interact: bool = False      # dual: the classifier sees the product and the difference, too
     classes: int = 3
     softmax: bool = False
     # form of the exported graph
@@ -67,6 +72,7 @@ class Config:
             (self.chunks != "stack" or self.T % self.K == 0, "chunks=stack needs K to divide T"),
             (not self.mask or self.input == "tokens", "mask needs input=tokens"),
             (set(self.fast) <= set("SC"), "fast is a string of S and C"),
+            (not self.dual or (self.mlp and self.outputs == "logits"), "dual needs mlp and outputs=logits"),
         ]:
             if not ok:
                 raise ValueError(reason)
@@ -84,13 +90,18 @@ LRA_TEXT = dict(d=256, qkv=256, heads=4, ffn=1024, mlp=1024, T=4000, K=10, M=10,
 KERAS = dict(input="image", embed_norm=True, pos="global", learned_pos=True, state_pos=False, order="keras", ratio=2,
              norms="keras", bias=True, gelu="erf", eps=1e-5, pool="last", final_norm=False, softmax=True)
 
+TEST_KERAS = dict(KERAS, d=16, qkv=32, heads=2, ffn=64, T=16, K=4, M=4, side=12, patch=3, fast="SCSSCS")
+KERAS_CIFAR = dict(KERAS, d=64, qkv=64, heads=1, ffn=256, T=144, K=8, M=8, side=48, patch=4, fast="SCSSCS", classes=10)
+
 # Features in, learned positions and first state, logits and tokens out.
 PLAIN = dict(input="features", features=48, pos="global", learned_pos=True, state_pos=False, first_state="learned",
              fast="SCSC", bias=True, gelu="erf", eps=1e-5, final_norm=False, classes=10, outputs="both")
 
 SIZES = {name: Config(**fields).check() for name, fields in {
     "test": dict(),
-    "test_keras": dict(KERAS, d=16, qkv=32, heads=2, ffn=64, T=16, K=4, M=4, side=12, patch=3, fast="SCSSCS"),
+    "test_dual": dict(mask=True, mlp=16, dual=True, interact=True, classes=2),
+    "test_keras": TEST_KERAS,
+    "test_keras3": dict(TEST_KERAS, order="keras3", flat_state=True),
     "tiny": dict(PLAIN, d=64, qkv=64, heads=4, ffn=128, T=16, K=4, M=2),
     "cifar": dict(PLAIN, d=256, qkv=256, heads=8, ffn=512, T=64, K=8, M=5, fast="SCSCSC"),
     "lra_image": LRA_IMAGE,
@@ -99,8 +110,9 @@ SIZES = {name: Config(**fields).check() for name, fields in {
     "lra_text": LRA_TEXT,
     "lra_text400": dict(LRA_TEXT, T=400),
     "lra_retrieval_side": dict(LRA_TEXT, d=128, qkv=128, ffn=512, mlp=512),
-    "keras_cifar": dict(KERAS, d=64, qkv=64, heads=1, ffn=256, T=144, K=8, M=8, side=48, patch=4, fast="SCSSCS",
-                        classes=10),
+    "lra_retrieval": dict(LRA_TEXT, d=128, qkv=128, ffn=512, mlp=512, mask=True, dual=True),
+    "keras_cifar": KERAS_CIFAR,
+    "keras3_cifar": dict(KERAS_CIFAR, order="keras3", flat_state=True),
     "tf_cifar": dict(KERAS, d=128, qkv=128, heads=1, ffn=512, T=144, K=8, M=8, side=48, patch=4, fast="SCSSCSSCS",
                      classes=10),
     "tf_imagenette": dict(KERAS, d=128, qkv=128, heads=1, ffn=512, T=196, K=14, M=14, side=224, patch=16,

@@ -11,7 +11,7 @@ and at the end a classifier on the averaged final state. One class of block serv
     a = q + Attn(norm q, norm m);   out = a + W2 gelu(W1 norm a + b1) + b2        q: queries, m: what they look at
 
 All of it is written so that torch.jit.script takes it too: `Loop` keeps the loop over the chunks in the graph,
-`Unrolled` leaves one copy of the cell per chunk, `Scanned` makes a Scan.
+`Unrolled` leaves one copy of the cell per chunk, `Scanned` makes a Scan, `Stepped` is one chunk with the state outside.
 """
 import math
 from typing import Final, List, Optional
@@ -19,6 +19,8 @@ from typing import Final, List, Optional
 import torch
 from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
+
+from system import seeded
 
 
 def sinusoid(n, d):
@@ -86,11 +88,16 @@ class Block(nn.Module):
 class Step(nn.Module):
     """One use of a block in the cell; two steps may share one block. Knows which masks the use needs."""
     use: Final[str]  # "self", "cross" or "update"
+    causal: Final[bool]
 
-    def __init__(self, block, use):
+    def __init__(self, block, use, ahead=None):
+        """`ahead` [K, K] is added to the scores of a self block: -1e10 where the key is behind the query."""
         super().__init__()
         self.block = block
         self.use = use
+        self.causal = ahead is not None and use == "self"
+        if self.causal:
+            self.register_buffer("ahead", ahead)
 
     def hidden(self, live: Tensor, x: Tensor, memory: Tensor) -> Tensor:
         """Padding rows of the chunk hide keys (self, update) and queries (self, cross). live: [B, K] bool.
@@ -106,6 +113,10 @@ class Step(nn.Module):
         return torch.where(seen, 0.0, -1e10)[:, None]
 
     def forward(self, x: Tensor, memory: Tensor, live: Optional[Tensor]) -> Tensor:
+        if self.causal:
+            n = x.size(1)
+            assert live is None, "no mask for causal chunks"
+            return self.block(x, memory, self.ahead[:n, :n])
         if live is None:
             return self.block(x, memory, None)
         out = self.block(x, memory, self.hidden(live, x, memory))
@@ -115,40 +126,55 @@ class Step(nn.Module):
         return torch.where(live.any(dim=1)[:, None, None], out, x)
 
 
+def twins(c):
+    """A block for self and one for cross use that share everything but the attention and its norms (Keras 3)."""
+    own, cross = Block(c, "self"), Block(c, "cross")
+    for shared in ("norm_ffn", "up", "down"):
+        setattr(cross, shared, getattr(own, shared))
+    return own, cross
+
+
 def fast_steps(c):
     """The fast stream's steps in the order in which they run."""
     if c.order == "listed":
         uses = ["self" if letter == "S" else "cross" for letter in c.fast]
-        return [Step(Block(c, use), use) for use in uses]
+        ahead = torch.full((c.K, c.K), -1e10).triu(1) if c.causal else None
+        return [Step(Block(c, use), use, ahead) for use in uses]
     steps = []
     for j in range(len(c.fast)):
         # The Keras cell runs every listed layer as a self block, whatever it was made for,
         # and each ratio-th one a second time, with the same weights, as a cross block.
-        block = Block(c, "cross")
-        steps.append(Step(block, "self"))
+        own, cross = twins(c) if c.order == "keras3" else [Block(c, "cross")] * 2
+        steps.append(Step(own, "self"))
         if j % c.ratio == 0:
-            steps.append(Step(block, "cross"))
+            steps.append(Step(cross, "cross"))
     return steps
 
 
 class Cell(nn.Module):
-    """One chunk: (tokens [B,K,d], state [B,M,d]) -> (tokens, next state)."""
+    """One chunk: (tokens [B,K,d], state [B,M,d]) -> (tokens, next state). A flat state is [B,M*d]."""
     has_state_pos: Final[bool]
+    flat: Final[bool]
 
     def __init__(self, c):
         super().__init__()
         self.has_state_pos = c.state_pos
+        self.flat = c.flat_state
         self.register_buffer("state_pos", sinusoid(c.M, c.d))
         self.fast = nn.ModuleList(fast_steps(c))
         self.slow = nn.ModuleList(Step(Block(c, "update"), "update") for _ in range(c.slow))
 
     def forward(self, x: Tensor, state: Tensor, live: Optional[Tensor]):
+        if self.flat:
+            state = state.reshape(x.size(0), -1, x.size(2))
         if self.has_state_pos:
             state = state + self.state_pos
         for step in self.fast:
             x = step(x, x if step.use == "self" else state, live)
         for step in self.slow:
             state = step(state, x, live)
+        if self.flat:
+            state = state.flatten(1)
         return x, state
 
 
@@ -202,13 +228,25 @@ class Head(nn.Module):
         return torch.softmax(x, dim=-1) if self.softmax else x
 
 
+class Pool(nn.Module):
+    """A sequence in one vector: the average over the rows."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.norm = nn.LayerNorm(c.d, c.eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x).mean(dim=1)
+
+
 class TLB(nn.Module):
-    """What both forms share. Gives (logits [B, classes], tokens [B, T, d])."""
+    """What all forms share. Gives (logits [B, classes], tokens [B, T, d]); of a dual one, (pooled state [B, d], tokens)."""
     K: Final[int]
     T: Final[int]
     is_local: Final[bool]
     mask: Final[bool]
     pool_last: Final[bool]
+    is_flat: Final[bool]
     chunks: Final[str]
 
     def __init__(self, c):
@@ -220,9 +258,15 @@ class TLB(nn.Module):
         self.chunks = c.chunks
         self.embedding = Embedding(c)
         self.cell = Cell(c)
+        self.is_flat = c.flat_state
         first = torch.zeros(1, c.M, c.d)
         self.first_state = nn.Parameter(first, requires_grad=c.first_state == "learned")
-        self.head = Head(c)
+        self.head = Pool(c) if c.dual else Head(c)
+
+    def begin(self, batch: int) -> Tensor:
+        """The state in front of the first chunk."""
+        state = self.first_state.expand(batch, -1, -1)
+        return state.flatten(1) if self.is_flat else state
 
     def chunk(self, x: Tensor, state: Tensor, live: Optional[Tensor]):
         """The cell on one chunk; local positions are those of the chunk's own rows."""
@@ -248,7 +292,7 @@ class Unrolled(TLB):
     def forward(self, x):
         masks = self.cut(x > 0) if self.mask else [None] * self.T
         x = self.embedding(x)
-        state = self.first_state.expand(x.size(0), -1, -1)
+        state = self.begin(x.size(0))
         ys = []
         for x, live in zip(self.cut(x), masks):
             y, state = self.chunk(x, state, live)
@@ -312,7 +356,7 @@ class Loop(TLB):
         if self.mask:
             live = x > 0
         x = self.embedding(x)
-        state = self.first_state.expand(x.size(0), -1, -1)
+        state = self.begin(x.size(0))
         if self.kind == "buffer":
             ys, state = self.run_buffer(x, state, live)
         elif self.kind == "while":
@@ -339,12 +383,50 @@ class Scanned(TLB):
         live = [self.stack(x > 0)] if self.mask else []
         x = self.embedding(x)
         # scan() refuses a carry that overlaps itself in memory, as an expanded one does.
-        state = self.first_state.expand(x.size(0), -1, -1).clone()
+        state = self.begin(x.size(0)).clone()
         state, ys = scan(self.step, state, [self.stack(x), *live], dim=0)
         return self.results(list(ys.unbind(0)), state)
 
 
-FORMS = {"unrolled": Unrolled, "loop": Loop, "scan": Scanned}
+class Stepped(TLB):
+    """One chunk: (tokens [B,K], state, position of its first token, if there is a table) -> (logits so far, tokens, ...)."""
+    is_global: Final[bool]
+
+    def __init__(self, c):
+        super().__init__(c)
+        self.is_global = c.pos == "global"
+
+    def forward(self, x, state, position=None):
+        live = x > 0 if self.mask else None
+        x = self.embedding.map(x)
+        if self.is_global:
+            x = x + self.embedding.pos[position + torch.arange(self.K)]
+        if self.embedding.norm is not None:
+            x = self.embedding.norm(x)
+        y, state = self.chunk(x, state, live)
+        logits, y = self.results([y], state)
+        return (logits, y, state, position + self.K) if self.is_global else (logits, y, state)
+
+
+class Dual(nn.Module):
+    """Two sequences through one encoder (LRA's Retrieval): the pair of their vectors is classified."""
+    interact: Final[bool]
+
+    def __init__(self, c, encoder):
+        super().__init__()
+        self.interact = c.interact
+        self.encoder = encoder
+        self.hidden = nn.Linear(c.d * (4 if c.interact else 2), c.mlp)
+        self.hidden2 = nn.Linear(c.mlp, c.mlp // 2)
+        self.out = nn.Linear(c.mlp // 2, c.classes)
+
+    def forward(self, x: Tensor, y: Tensor):
+        a, b = self.encoder(x)[0], self.encoder(y)[0]
+        parts = [a, b, a * b, a - b] if self.interact else [a, b]
+        return self.out(torch.relu(self.hidden2(torch.relu(self.hidden(torch.cat(parts, dim=1))))))
+
+
+FORMS = {"unrolled": Unrolled, "loop": Loop, "scan": Scanned, "step": Stepped}
 
 
 class LogitsOnly(nn.Module):
@@ -359,17 +441,10 @@ class LogitsOnly(nn.Module):
 
 
 def build(c, form):
-    """The model with seeded random weights, ready for export.
-
-    Norms, biases, positions and a learned first state get a random spread: left at 0 and 1, a compiler could
-    drop or mix them up and no test would notice.
-    """
-    torch.manual_seed(c.seed)
-    net = FORMS[form](c)
-    net = (net if c.outputs == "both" else LogitsOnly(net)).eval()
-    generator = torch.Generator().manual_seed(c.seed + 1)
-    with torch.no_grad():
-        for name, p in net.named_parameters():
-            if p.requires_grad and (p.dim() == 1 or name.endswith(("pos", "first_state"))):
-                p += c.spread * torch.randn(p.shape, generator=generator)
-    return net.requires_grad_(False)
+    """The model with seeded random weights, ready for export."""
+    def make():
+        net = FORMS[form](c)
+        if c.dual:
+            return Dual(c, net)
+        return net if c.outputs == "both" or form == "step" else LogitsOnly(net)
+    return seeded(make, c.seed, c.spread, tables=("pos", "first_state"))
