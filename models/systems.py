@@ -1,7 +1,19 @@
 """The modules of models/ that have systems to export."""
 import importlib
 
-MODULES = ["tlb", "prformer", "crate", "einconv", "mcquic", "funnel"]
+MODULES = [
+    "tlb",
+    "tlb_jrc",
+    "tlb_dt",
+    "prformer",
+    "tore",
+    "crate",
+    "einconv",
+    "tapir",
+    "mcquic",
+    "funnel",
+    "feedback",
+]
 
 
 def systems():
