@@ -9,7 +9,7 @@
 #include "frontend/frontend.h"
 
 typedef struct verify_args {
-    cli_list inputs, dims, streams;
+    cli_list inputs, dims, states, streams;
     const char *cpu, *passes, *skip;
     int64_t runs, threads, seed;
     double ulp, rtol, atol;
@@ -34,6 +34,8 @@ static const cli_option verify_options[] = {
     CLI_STRING(verify_args, skip, "skip", "LIST", "passes to leave out"),
     CLI_LIST(verify_args, streams, "stream", "IN:AXIS:CHUNK",
              "instead: a step function against the whole sequence"),
+    CLI_LIST(verify_args, states, "state", "IN=OUT[,...]",
+             "instead: kept states against states that go in and out"),
 };
 
 static verify_tolerance tolerance_of(const verify_args *a) {
@@ -219,19 +221,21 @@ static bool verify_model(cli *c, const char *path) {
 static bool verify_steps(cli *c, const char *path) {
     const verify_args *args = c->args;
     verify_job j = {.c = c, .threads = args->threads, .cpu = args->cpu};
-    verify_stream_options o = {.streams = args->streams,
+    verify_stream_options o = {.states = args->states,
+                               .streams = args->streams,
                                .dims = args->dims,
                                .passes = args->passes,
                                .skip = args->skip,
                                .runs = args->runs,
                                .seed = args->seed};
-    return verify_stream(&j, path, &o);
+    return o.streams.n ? verify_stream(&j, path, &o) : verify_state(&j, path, &o);
 }
 
 static int verify_main(cli *c) {
     const verify_args *args = c->args;
     const char *path = c->positional.items[0];
-    if (!(args->streams.n ? verify_steps(c, path) : verify_model(c, path))) {
+    bool steps = args->streams.n || args->states.n;
+    if (!(steps ? verify_steps(c, path) : verify_model(c, path))) {
         cli_report(c);
         return CLI_FAILED;
     }
@@ -255,7 +259,10 @@ const cli_command command_verify = {
         "With --stream the model is compiled for the whole sequence and as a step function, and "
         "both "
         "run on\n"
-        "sequences of random lengths: all bits must be equal. A .tl file will do, too.\n\n"
+        "sequences of random lengths: all bits must be equal. With --state a model that has its "
+        "states\n"
+        "as inputs and outputs runs beside the step function that keeps them. A .tl file will do, "
+        "too.\n\n"
         "  tlbc verify model.onnx --dim batch=3 --runs 10\n"
         "  tlbc verify model.onnx --stream tokens:1:32 --runs 20\n",
     .options = verify_options,

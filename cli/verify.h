@@ -39,11 +39,18 @@ typedef struct verify_job {
 
 /* verify_stream.c: the whole sequence against the step function that --stream makes, bit by bit. */
 typedef struct verify_stream_options {
-    cli_list streams, dims;
+    cli_list states, streams, dims;
     const char *passes, *skip;
     int64_t runs, seed;
 } verify_stream_options;
 bool verify_stream(const verify_job *j, const char *path, const verify_stream_options *o);
+/* verify_state.c: a model with its states as inputs and outputs against the step function that --state makes, bit by bit. */
+bool verify_state(const verify_job *j, const char *path, const verify_stream_options *o);
+/* What both need: an .onnx or .tl file; it compiled with these states and streams, j->model; names and types of a model's states. */
+const ir_module *verify_read_module(cli *c, const char *path, cli_list dims);
+bool verify_compile(verify_job *j, const ir_module *imported, const verify_stream_options *v,
+                    cli_list states, cli_list streams, const char *name);
+const char *verify_list_states(cli *c, const tlbc_model *m);
 
 /* Compiles a module, which it may mark; NULL after reporting. It lives as long as the command. */
 const tlbc_model *verify_build(verify_job *j, ir_module *m, const char *name);

@@ -11,24 +11,28 @@ enum { MAX_STEPS = 9 };
 
 typedef struct stream_job {
     verify_job whole, step;
-    const ir_module *imported;
-    cli_list streams, dims;
-    const char *passes, *skip;
+    cli_list dims;
     int64_t most; /* steps, where the length is open */
 } stream_job;
 
-static bool compile(stream_job *s, verify_job *j, bool step, const char *name) {
+bool verify_compile(verify_job *j, const ir_module *imported, const verify_stream_options *v,
+                    cli_list states, cli_list streams, const char *name) {
     cli *c = j->c;
-    ir_module *m = ir_module_clone(s->imported, c->arena);
-    pass_options o = {.skip = s->skip, .command_line = "tlbc verify --stream"};
-    o.streams = s->streams.items;
-    o.n_streams = step ? s->streams.n : 0;
-    if (!pass_options_add_environment(&o, &c->ctx) || !pass_run(m, s->passes, &o)) return false;
+    ir_module *m = ir_module_clone(imported, c->arena);
+    pass_options o = {.skip = v->skip,
+                      .command_line = "tlbc verify",
+                      .states = states.items,
+                      .n_states = states.n,
+                      .streams = streams.items,
+                      .n_streams = streams.n};
+    if (!pass_options_add_environment(&o, &c->ctx) ||
+        !pass_run(m, v->passes ? v->passes : "default", &o))
+        return false;
     j->model = verify_build(j, m, name);
     return j->model != NULL;
 }
 
-static const char *list_states(cli *c, const tlbc_model *m) {
+const char *verify_list_states(cli *c, const tlbc_model *m) {
     tl_str s;
     tl_str_init(&s, c->arena);
     for (uint32_t i = 0; i < m->n_states; i++)
@@ -144,7 +148,7 @@ static bool verify_sequence(stream_job *s, int64_t run, uint64_t seed) {
 /* ---- the command ---------------------------------------------------------------------------------------------- */
 
 /* As `tlbc compile` does, --dim fixes what the file leaves open, the length of the sequence, too. */
-static const ir_module *read_module(cli *c, const char *path, cli_list dims) {
+const ir_module *verify_read_module(cli *c, const char *path, cli_list dims) {
     tl_sv text;
     fe_options o = {0};
     if (!inspect_pins(c, dims, &o)) return NULL;
@@ -154,17 +158,12 @@ static const ir_module *read_module(cli *c, const char *path, cli_list dims) {
 }
 
 bool verify_stream(const verify_job *j, const char *path, const verify_stream_options *o) {
-    stream_job s = {.whole = *j,
-                    .step = *j,
-                    .streams = o->streams,
-                    .dims = o->dims,
-                    .passes = o->passes ? o->passes : "default",
-                    .skip = o->skip,
-                    .most = MAX_STEPS};
-    s.imported = read_module(j->c, path, o->dims);
-    bool ok = s.imported && compile(&s, &s.whole, false, "whole") &&
-              compile(&s, &s.step, true, "step");
-    if (ok) printf("states: %s\n", list_states(j->c, s.step.model));
+    stream_job s = {.whole = *j, .step = *j, .dims = o->dims, .most = MAX_STEPS};
+    const ir_module *imported = verify_read_module(j->c, path, o->dims);
+    cli_list none = {0};
+    bool ok = imported && verify_compile(&s.whole, imported, o, none, none, "whole") &&
+              verify_compile(&s.step, imported, o, none, o->streams, "step");
+    if (ok) printf("states: %s\n", verify_list_states(j->c, s.step.model));
     for (int64_t run = 0; ok && run < o->runs; run++)
         ok = verify_sequence(&s, run, (uint64_t)(o->seed + run));
     return ok;

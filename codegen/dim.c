@@ -82,6 +82,8 @@ static lp_value *find_symbol(void *data, const char *name) {
     cg *g = data;
     lp_value *v = lookup_symbol(g, name);
     if (v) return v;
+    const ir_dim *meaning = ir_dim_meaning(ir_dim_symbol(g->c, name));
+    if (meaning) return cg_dim(g, meaning);
     cg_unsupported(g, g->node, "dimension '%s' depends on data that is not known before the run",
                    name);
     return lp_index(&g->b, 0);

@@ -233,6 +233,15 @@ const ir_dim *ir_dim_bounded(ir_ctx *c, const char *name, int64_t max) {
     return d;
 }
 
+void ir_dim_stands_for(const ir_dim *symbol, const ir_dim *expression) {
+    TL_ASSERT(ir_dim_is_symbol(symbol) && !expression->unknown);
+    ((ir_dim_atom *)(uintptr_t)symbol->terms[0].atoms[0])->is = expression;
+}
+
+const ir_dim *ir_dim_meaning(const ir_dim *symbol) {
+    return symbol->terms[0].atoms[0]->is;
+}
+
 bool ir_dim_has_counter(const ir_dim *d) {
     for (uint32_t i = 0; i < d->n_terms; i++)
         for (uint32_t j = 0; j < d->terms[i].n_atoms; j++) {

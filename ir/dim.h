@@ -27,6 +27,9 @@ const ir_dim *ir_dim_symbol(ir_ctx *c, const char *name); /* interned by name */
 const ir_dim *ir_dim_counter(ir_ctx *c, const char *name, const ir_dim *last);
 /* A symbol that is never above `max`, which its name must say: it is a promise about every use of the name. */
 const ir_dim *ir_dim_bounded(ir_ctx *c, const char *name, int64_t max);
+/* The symbol is what this expression over counters is, wherever these have values; types have the symbol. NULL: nothing is known. */
+void ir_dim_stands_for(const ir_dim *symbol, const ir_dim *expression);
+const ir_dim *ir_dim_meaning(const ir_dim *symbol);
 const ir_dim *ir_dim_unknown(ir_ctx *c); /* "?": equal to nothing, not even itself */
 const ir_dim *ir_dim_add(ir_ctx *c, const ir_dim *a, const ir_dim *b);
 const ir_dim *ir_dim_sub(ir_ctx *c, const ir_dim *a, const ir_dim *b);
@@ -65,7 +68,8 @@ typedef struct ir_dim_atom {
     ir_dim_op op;
     const char *symbol; /* DIM_SYMBOL */
     const ir_dim *a,
-        *b; /* the other ops; symbols: a = 0 for counters, b = the upper bound or NULL */
+        *b;           /* the other ops; symbols: a = 0 for counters, b = the upper bound or NULL */
+    const ir_dim *is; /* symbols: see ir_dim_stands_for */
     uint32_t id;
 } ir_dim_atom;
 typedef struct ir_dim_term {

@@ -151,10 +151,15 @@ const ir_dim *infer_data_dim(ir_ctx *c, const ir_node *n, uint32_t result, uint3
 }
 
 /* What depends on a loop's counter changes from step to step, but often has a limit: the chunk from 4*i to at most 4*i + 4
- * has 4 rows or fewer. The symbol says so in its name, and what it is, so that equal sizes have one symbol. */
+ * has 4 rows or fewer. The symbol says so in its name, and what it is, so that equal sizes have one symbol. One without limit has a
+ * name like any size that comes from data; what it is is noted beside it. */
 static const ir_dim *counted_dim(ir_ctx *c, const ir_dim *d, const char *name, uint32_t axis) {
     int64_t max = ir_dim_upper_bound(d);
-    if (max == INT64_MAX) return named_dim(c, name, axis);
+    if (max == INT64_MAX) {
+        const ir_dim *symbol = named_dim(c, name, axis);
+        if (!symbol->unknown) ir_dim_stands_for(symbol, d);
+        return symbol;
+    }
     tl_str text;
     tl_str_init(&text, &c->arena);
     ir_dim_print(d, &text);

@@ -1,0 +1,1 @@
+BpoliciesJn?
