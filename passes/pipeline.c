@@ -23,9 +23,9 @@ const char pipeline_default[] =
     "fuse_normalization, fuse_activation, fuse_attention, decompose, fuse_chunked_attention, dce,"
     /* where that is asked for (--stream), one step of it */
     "stream,"
-    "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads),"
+    "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads, narrow),"
     /* recurrences: what does not need the carried values runs for all rounds at once */
     "recur_invariant, recur_split, schedule,"
-    "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads),"
+    "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads, narrow),"
     /* products in the form of their kernels, with what happens before and after them; one nest for what is elementwise */
     "merge_matmul, fuse_matmul, fuse_conv, pack_weights, fuse_elementwise, dce";

@@ -341,6 +341,13 @@ static bool slice_positions(streamer *s, ir_node *n) {
     return true;
 }
 
+/* One position of each m, as a token of one kind where kinds take turns; a step has whole groups of m, and so has the sequence. */
+static bool takes_every(const streamer *s, const stream_value *v, int64_t start, int64_t m) {
+    const ir_dim *whole = v->whole->dims[v->axis];
+    return m > 1 && start >= 0 && start < m && v->outer == 1 && !v->lead && !v->tail &&
+           v->step % m == 0 && ir_dim_div_exact(s->ctx->c, whole, ir_dim_const(s->ctx->c, m));
+}
+
 static bool rule_slice(streamer *s, ir_node *n) {
     stream_value copy = *part(s, n, 0), *v = &copy;
     if (v->kind == STREAM_FIXED && part(s, n, 2)->kind == STREAM_LENGTH)
@@ -366,6 +373,10 @@ static bool rule_slice(streamer *s, ir_node *n) {
         bool all = starts[k] == 0 && to_end && steps[k] == 1;
         bool last = (starts[k] == -1 || starts[k] == length - 1) && to_end && steps[k] == 1;
         if (last && v->outer == 1) return take_last(s, n, k, starts, ends, (uint32_t)count);
+        if (to_end && takes_every(s, v, starts[k], steps[k])) {
+            v->step /= steps[k];
+            continue;
+        }
         if (!all)
             return stream_refuse(s, n, "it takes some positions of the sequence, from %lld on",
                                  (long long)starts[k]);
