@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 typedef struct bench_args {
+    int simplify;
     cli_list inputs, dims, states, streams;
     const char *cpu, *passes, *skip, *entry;
     int64_t threads, runs, n_streams;
@@ -33,6 +34,7 @@ static const cli_option bench_options[] = {
     CLI_STRING(bench_args, entry, "entry", "NAME",
                "entry point of a library that has several (main)"),
     CLI_STRING(bench_args, passes, "passes", "LIST", "pass pipeline (.onnx only; default)"),
+    CLI_SIMPLIFY(bench_args),
     CLI_STRING(bench_args, skip, "skip", "LIST", "passes to leave out (.onnx only)"),
     CLI_LIST(bench_args, states, "state", "IN=OUT[@N][,...]",
              "an input and an output that are one state (.onnx only)"),
@@ -231,6 +233,7 @@ static int bench_main(cli *c) {
                            .cpu = args->cpu,
                            .passes = args->passes,
                            .skip = args->skip,
+                           .simplify = args->simplify,
                            .states = args->states,
                            .streams = args->streams,
                            .entry = args->entry};

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 typedef struct compile_args {
+    int simplify;
     const char *output, *emit, *cpu, *passes, *skip, *explain, *math, *weights, *name;
     cli_list dims, states, streams, entries;
     bool list_cpus, quiet;
@@ -35,6 +36,7 @@ static const cli_option compile_options[] = {
     CLI_STRING(compile_args, name, "name", "NAME",
                "of the model, for its header and symbols (the file's)"),
     CLI_STRING(compile_args, passes, "passes", "LIST", "pass pipeline (default)"),
+    CLI_SIMPLIFY(compile_args),
     CLI_STRING(compile_args, skip, "skip", "LIST", "passes to leave out"),
     CLI_STRING(compile_args, explain, "explain", "PASS",
                "what this pass found and why, on standard error"),
@@ -90,6 +92,9 @@ static const char *describe(cli *c, const compile_args *args) {
         tl_str_printf(&s, " --entry %s", args->entries.items[i]);
     if (strcmp(args->math, "default")) tl_str_printf(&s, " --math=%s", args->math);
     if (strcmp(args->weights, "embed")) tl_str_printf(&s, " --weights=%s", args->weights);
+    if (args->simplify)
+        tl_str_printf(&s, " --simplify=%s",
+                      args->simplify == TLBC_SIMPLIFY_NONE ? "none" : "egraph");
     if (args->passes) tl_str_printf(&s, " --passes=%s", args->passes);
     if (args->skip) tl_str_printf(&s, " --skip=%s", args->skip);
     return s.data;
@@ -153,6 +158,7 @@ static int compile_main(cli *c) {
                               .weights = (tlbc_weights)weights_number,
                               .passes = args->passes,
                               .skip = args->skip,
+                              .simplify = (tlbc_simplify)args->simplify,
                               .explain = args->explain,
                               .command_line = describe(c, args),
                               .progress = show_stage,

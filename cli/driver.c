@@ -157,7 +157,11 @@ static bool optimise(driver *d) {
     static const pass_math math[] = {[TLBC_MATH_DEFAULT] = PASS_MATH_DEFAULT,
                                      [TLBC_MATH_STRICT] = PASS_MATH_STRICT,
                                      [TLBC_MATH_FAST] = PASS_MATH_FAST};
+    static const pass_simplify_engine engines[] = {[TLBC_SIMPLIFY_CLASSIC] = PASS_SIMPLIFY_CLASSIC,
+                                                   [TLBC_SIMPLIFY_NONE] = PASS_SIMPLIFY_NONE,
+                                                   [TLBC_SIMPLIFY_EGRAPH] = PASS_SIMPLIFY_EGRAPH};
     pass_options o = {.math_plus_one = math[d->options.math] + 1,
+                      .simplify = engines[d->options.simplify],
                       .skip = d->options.skip,
                       .explain = d->options.explain,
                       .command_line = d->options.command_line,
@@ -206,7 +210,8 @@ static bool lower(driver *d) {
 }
 
 static bool compile(driver *d) {
-    if (d->options.math > TLBC_MATH_FAST || d->options.weights > TLBC_WEIGHTS_FILE) {
+    if (d->options.math > TLBC_MATH_FAST || d->options.weights > TLBC_WEIGHTS_FILE ||
+        d->options.simplify > TLBC_SIMPLIFY_EGRAPH) {
         diag_error(&d->ctx.diag, NULL, "unknown value of an option");
         return fail_with(d, TLBC_ERROR_ARGUMENT);
     }

@@ -10,6 +10,7 @@ typedef struct inspect_args {
     cli_list dims;
     const char *svg;
     int64_t threads;
+    int simplify;
     bool json, quick, schedule;
 } inspect_args;
 

@@ -152,15 +152,15 @@ static ir_module *import(cli *c, const inspect_args *args, const char *path) {
     return m;
 }
 
-static bool run_passes(cli *c, ir_module *m) {
-    pass_options passes = {0};
+static bool run_passes(cli *c, const inspect_args *args, ir_module *m) {
+    pass_options passes = {.simplify = (pass_simplify_engine)args->simplify};
     return pass_options_add_environment(&passes, &c->ctx) && pass_run(m, "default", &passes);
 }
 
 bool inspect_onnx_schedule(cli *c, const inspect_args *args, const char *path) {
     schedule s;
     ir_module *m = import(c, args, path);
-    if (!m || !run_passes(c, m)) return false;
+    if (!m || !run_passes(c, args, m)) return false;
     const schedule_options o = {.dims = args->dims, .threads = args->threads};
     if (!schedule_measure(c, m, &o, &s)) return false;
     schedule_print(c, &s);
@@ -176,7 +176,7 @@ bool inspect_onnx(cli *c, const inspect_args *args, inspect_facts *f) {
     gather_values(c, m->graphs, f);
     gather_costs(c, m, f);
     ir_module *optimised = ir_module_clone(m, c->arena);
-    if (!args->quick && !run_passes(c, optimised)) return false;
+    if (!args->quick && !run_passes(c, args, optimised)) return false;
     gather_ops(c, m->graphs, optimised->graphs, f);
     if (!args->quick) gather_serial(c, optimised->graphs, f);
     return args->quick || gather_compiled(c, optimised, f);

@@ -28,6 +28,7 @@ static bool compile_in_memory(cli *c, const model_source *s, model_handle *out) 
                               .n_dims = s->dims.n,
                               .passes = s->passes,
                               .skip = s->skip,
+                              .simplify = (tlbc_simplify)s->simplify,
                               .progress = show_stage,
                               .progress_data = (void *)(uintptr_t)s->path,
                               .states = s->states.items,

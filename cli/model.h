@@ -17,9 +17,15 @@ typedef struct model_source {
     cli_list dims;   /* "batch=4" */
     const char *cpu; /* NULL = native; only for .onnx */
     const char *passes, *skip;
+    int simplify;             /* tlbc_simplify */
     cli_list states, streams; /* "h0=hn", "x:1:4"; only for .onnx */
     const char *entry;        /* of a library with several entry points; NULL = the first */
 } model_source;
+
+/* An option of all commands that compile: a tlbc_simplify in the member `simplify`. */
+#define CLI_SIMPLIFY(S)                                        \
+    CLI_CHOICE(S, simplify, "simplify", "classic|none|egraph", \
+               "how rewrite rules are run (classic)")
 
 typedef struct model_handle {
     const tlbc_model *model;

@@ -1,11 +1,13 @@
 /* tlbc opt: text IR in, passes, text IR out; the golden tests' tool. */
 #include "cli/commands.h"
 #include "cli/file.h"
+#include "cli/model.h"
 #include "codegen/output.h"
 #include "frontend/frontend.h"
 #include "passes/pass.h"
 
 typedef struct opt_args {
+    int simplify;
     const char *passes, *output, *constants, *math, *skip, *print_only, *explain;
     cli_list states, streams;
     int64_t bisect;
@@ -23,6 +25,7 @@ static const cli_option opt_options[] = {
     CLI_STRING(opt_args, constants, "constants", "HOW", "hash, full or none (hash)"),
     CLI_FLAG(opt_args, locations, "locations", "say which ONNX node a line comes from"),
     CLI_STRING(opt_args, math, "math", "LEVEL", "strict, default or fast (default)"),
+    CLI_SIMPLIFY(opt_args),
     CLI_STRING(opt_args, skip, "skip", "LIST", "passes to leave out"),
     CLI_LIST(opt_args, states, "state", "IN=OUT[@N][,...]",
              "an input and an output that carry one state from step to step"),
@@ -69,6 +72,7 @@ static bool run_passes(cli *c, const opt_args *args, ir_module *m, pass_math mat
         .n_streams = args->streams.n,
         .math_plus_one = math + 1,
         .skip = args->skip,
+        .simplify = (pass_simplify_engine)args->simplify,
         .bisect = args->bisect,
         .verify = args->verify,
         .print = args->print,

@@ -41,6 +41,17 @@ static bool parse_number(const char *text, double *out) {
     return true;
 }
 
+/* Which of the words, that have '|' between them, this is; -1 = none. */
+static int find_word(const char *words, const char *text) {
+    size_t n = strlen(text);
+    for (int i = 0;; i++) {
+        size_t length = strcspn(words, "|");
+        if (n == length && memcmp(words, text, n) == 0) return i;
+        if (!words[length]) return -1;
+        words += length + 1;
+    }
+}
+
 uint32_t cli_space_needed(const cli_command *c, int argc) {
     uint32_t lists = 1;
     for (uint32_t i = 0; i < c->n_options; i++)
@@ -91,6 +102,11 @@ static cli_parsed store(cli_parse *p, const cli_option *o, const char *value) {
     case CLI_KIND_NUMBER:
         if (!parse_number(value, place))
             return wrong(p, "--%s: '%s' is not a number, or negative", o->name, value);
+        break;
+    case CLI_KIND_CHOICE:
+        *(int *)place = find_word(o->value, value);
+        if (*(int *)place < 0)
+            return wrong(p, "--%s: expected %s, found '%s'", o->name, o->value, value);
         break;
     case CLI_KIND_LIST:
         list->items[list->n++] = value;

@@ -27,6 +27,7 @@ typedef enum cli_kind {
     CLI_KIND_STRING, /* const char * */
     CLI_KIND_INT,    /* int64_t, not negative */
     CLI_KIND_NUMBER, /* double, not negative */
+    CLI_KIND_CHOICE, /* int: which of the words in `value`, "strict|default|fast", it is */
     CLI_KIND_LIST    /* cli_list: may be given several times */
 } cli_kind;
 
@@ -45,6 +46,8 @@ typedef struct cli_option {
     {name, value, 0, CLI_KIND_INT, offsetof(S, member), help}
 #define CLI_NUMBER(S, member, name, value, help) \
     {name, value, 0, CLI_KIND_NUMBER, offsetof(S, member), help}
+#define CLI_CHOICE(S, member, name, words, help) \
+    {name, words, 0, CLI_KIND_CHOICE, offsetof(S, member), help}
 #define CLI_LIST(S, member, name, value, help) \
     {name, value, 0, CLI_KIND_LIST, offsetof(S, member), help}
 

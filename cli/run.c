@@ -6,6 +6,7 @@
 #include "cli/steps.h"
 
 typedef struct run_args {
+    int simplify;
     cli_list inputs, dims, states, streams;
     const char *output_dir, *cpu, *passes, *skip, *entry;
     int64_t threads;
@@ -26,6 +27,7 @@ static const cli_option run_options[] = {
     CLI_STRING(run_args, entry, "entry", "NAME",
                "entry point of a library that has several (main)"),
     CLI_STRING(run_args, passes, "passes", "LIST", "pass pipeline (.onnx only; default)"),
+    CLI_SIMPLIFY(run_args),
     CLI_STRING(run_args, skip, "skip", "LIST", "passes to leave out (.onnx only)"),
     CLI_LIST(run_args, states, "state", "IN=OUT[@N][,...]",
              "an input and an output that are one state (.onnx only)"),
@@ -81,6 +83,7 @@ static int run_main(cli *c) {
                            .cpu = args->cpu,
                            .passes = args->passes,
                            .skip = args->skip,
+                           .simplify = args->simplify,
                            .states = args->states,
                            .streams = args->streams,
                            .entry = args->entry};

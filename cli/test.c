@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 typedef struct test_args {
+    int simplify;
     double rtol, atol;
     int64_t threads, jobs, timeout;
     const char *skip_list, *cpu, *passes, *skip;
@@ -32,6 +33,7 @@ static const cli_option test_options[] = {
     CLI_FLAG(test_args, quiet, "quiet", "only failures and the sum"),
     CLI_STRING(test_args, cpu, "cpu", "CPU", "compile for this processor (native)"),
     CLI_STRING(test_args, passes, "passes", "LIST", "pass pipeline (default)"),
+    CLI_SIMPLIFY(test_args),
     CLI_STRING(test_args, skip, "skip", "LIST", "passes to leave out"),
 };
 
@@ -223,7 +225,10 @@ static int test_main(cli *c) {
     case_options o = {.tolerance = {args->rtol, args->atol},
                       .threads = args->threads,
                       .evaluator = args->evaluator,
-                      .source = {.cpu = args->cpu, .passes = args->passes, .skip = args->skip}};
+                      .source = {.cpu = args->cpu,
+                                 .passes = args->passes,
+                                 .skip = args->skip,
+                                 .simplify = args->simplify}};
     case_vec cases = {0};
     test_sum total = {0};
     tl_sv skip_list = {"", 0};

@@ -9,6 +9,7 @@
 #include "frontend/frontend.h"
 
 typedef struct verify_args {
+    int simplify;
     cli_list inputs, dims, states, streams;
     const char *cpu, *passes, *skip;
     int64_t runs, threads, seed;
@@ -31,6 +32,7 @@ static const cli_option verify_options[] = {
     CLI_LIST(verify_args, dims, "dim", "NAME=SIZE", "size of a symbolic dimension (1)"),
     CLI_STRING(verify_args, cpu, "cpu", "CPU", "compile for this processor (native)"),
     CLI_STRING(verify_args, passes, "passes", "LIST", "pass pipeline (default)"),
+    CLI_SIMPLIFY(verify_args),
     CLI_STRING(verify_args, skip, "skip", "LIST", "passes to leave out"),
     CLI_LIST(verify_args, streams, "stream", "IN:AXIS:CHUNK",
              "instead: a step function against the whole sequence"),
@@ -106,7 +108,7 @@ static bool verify_passes(const outputs *o, int64_t run) {
     const verify_args *args = c->args;
     const char *text;
     pass_trace culprit;
-    pass_options options = {.skip = args->skip};
+    pass_options options = {.skip = args->skip, .simplify = (pass_simplify_engine)args->simplify};
     int64_t output = find_difference(o, o->j->optimised, &text);
     if (output < 0) return true;
     diag_error(c->diag, NULL,
@@ -194,7 +196,9 @@ static bool verify_run(verify_job *j, int64_t run) {
 static bool optimise(verify_job *j) {
     const verify_args *args = j->c->args;
     ir_module *m = ir_module_clone(j->imported, j->c->arena), *compiled;
-    pass_options o = {.skip = args->skip, .command_line = "tlbc verify"};
+    pass_options o = {.skip = args->skip,
+                      .simplify = (pass_simplify_engine)args->simplify,
+                      .command_line = "tlbc verify"};
     if (!pass_options_add_environment(&o, &j->c->ctx) ||
         !pass_run(m, args->passes ? args->passes : "default", &o))
         return false;
@@ -226,6 +230,7 @@ static bool verify_steps(cli *c, const char *path) {
                                .dims = args->dims,
                                .passes = args->passes,
                                .skip = args->skip,
+                               .simplify = args->simplify,
                                .runs = args->runs,
                                .seed = args->seed};
     return o.streams.n ? verify_stream(&j, path, &o) : verify_state(&j, path, &o);

@@ -41,6 +41,7 @@ typedef struct verify_job {
 typedef struct verify_stream_options {
     cli_list states, streams, dims;
     const char *passes, *skip;
+    int simplify; /* pass_simplify_engine */
     int64_t runs, seed;
 } verify_stream_options;
 bool verify_stream(const verify_job *j, const char *path, const verify_stream_options *o);

@@ -20,6 +20,7 @@ bool verify_compile(verify_job *j, const ir_module *imported, const verify_strea
     cli *c = j->c;
     ir_module *m = ir_module_clone(imported, c->arena);
     pass_options o = {.skip = v->skip,
+                      .simplify = (pass_simplify_engine)v->simplify,
                       .command_line = "tlbc verify",
                       .states = states.items,
                       .n_states = states.n,

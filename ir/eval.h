@@ -45,6 +45,7 @@ bool ir_eval_region(ir_eval *e, const ir_region *r, const ir_datum *const *param
                     ir_datum *results);
 /* True where every operand is a constant and the operator may be evaluated now; the results are then in out[]. */
 bool ir_eval_can_fold(const ir_node *n);
+bool ir_eval_knows(op_id op); /* has a function of its own here */
 
 /* For eval functions: a fresh tensor of this shape (checked against max_bytes; NULL after reporting). */
 ir_tensor *ir_eval_tensor(ir_eval *e, const ir_node *n, ir_dtype t, int32_t rank,

@@ -38,7 +38,7 @@ static uint64_t hash_operands(uint64_t h, const ir_node *n) {
     return h;
 }
 
-static uint64_t hash_node(const ir_node *n) {
+uint64_t node_hash(const ir_node *n) {
     uint64_t h = tl_hash_mix(n->op, ((uint64_t)n->n_in << 32) | n->n_out);
     for (uint32_t i = 0; i < n->n_attrs; i++) {
         h = tl_hash_mix(h, (uint64_t)(uintptr_t)n->attrs[i].name);
@@ -57,20 +57,25 @@ static bool same_operands(const ir_node *a, const ir_node *b) {
     return true;
 }
 
-static bool same_node(const ir_node *a, const ir_node *b) {
+bool nodes_are_alike(const ir_node *a, const ir_node *b) {
     if (a->op != b->op || a->n_in != b->n_in || a->n_out != b->n_out || a->n_attrs != b->n_attrs)
         return false;
-    for (uint32_t i = 0; i < a->n_out; i++)
-        if (a->out[i].type != b->out[i].type) return false;
     for (uint32_t i = 0; i < a->n_attrs; i++)
         if (!ir_attr_equal(&a->attrs[i], &b->attrs[i])) return false;
     return same_operands(a, b);
 }
 
+static bool same_node(const ir_node *a, const ir_node *b) {
+    if (!nodes_are_alike(a, b)) return false;
+    for (uint32_t i = 0; i < a->n_out; i++)
+        if (a->out[i].type != b->out[i].type) return false;
+    return true;
+}
+
 /* An earlier equal node whose results are visible from n; n is entered where there is none. */
 static ir_node *find_or_add(cse *s, ir_node *n) {
     bool added;
-    uint64_t *slot = tl_map_insert(&s->nodes, hash_node(n), &added);
+    uint64_t *slot = tl_map_insert(&s->nodes, node_hash(n), &added);
     for (ir_node *e = (ir_node *)(uintptr_t)*slot; e; e = (ir_node *)(uintptr_t)e->scratch)
         if (same_node(e, n) && ir_region_is_inside(n->parent, e->parent)) return e;
     n->scratch = *slot;

@@ -43,12 +43,19 @@ static bool widens_weight(const ir_node *n) {
 
 static uint64_t allowed_bytes(const ir_node *n) {
     uint64_t bytes = MAX_GROWTH, times = widens_weight(n) ? MAX_WIDENING : 2;
-    for (uint32_t i = 0; i < n->n_in; i++)
-        if (n->in[i].value) bytes += times * (uint64_t)n->in[i].value->tensor->bytes;
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        const ir_value *v = ir_in(n, i);
+        size_t of_operand = 0;
+        if (v && v->tensor)
+            of_operand = v->tensor->bytes;
+        else if (v) /* will be a constant: a question of the e-graph */
+            ir_type_static_bytes(v->type, &of_operand);
+        bytes += times * (uint64_t)of_operand;
+    }
     return bytes < IR_MAX_FOLD_BYTES ? bytes : IR_MAX_FOLD_BYTES;
 }
 
-static bool results_fit(const ir_node *n) {
+bool fold_fits(const ir_node *n) {
     for (uint32_t i = 0; i < n->n_out; i++) {
         size_t bytes;
         if (!ir_type_is_tensor(n->out[i].type)) return false;
@@ -65,8 +72,7 @@ static const ir_datum *constant_datum(pass_ctx *ctx, const ir_value *v) {
     return d;
 }
 
-/* Results in out[]; false where evaluation fails, with nothing reported. */
-static bool evaluate(pass_ctx *ctx, const ir_node *n, ir_datum *out) {
+bool fold_evaluate(pass_ctx *ctx, const ir_node *n, ir_datum *out) {
     const ir_datum **in = TL_NEW_ARRAY(ctx->scratch, const ir_datum *, n->n_in);
     for (uint32_t i = 0; i < n->n_in; i++)
         in[i] = constant_datum(ctx, n->in[i].value);
@@ -86,9 +92,9 @@ static ir_value *make_constant(pass_ctx *ctx, const ir_tensor *t, const char *na
 }
 
 static bool fold_by_evaluation(pass_ctx *ctx, ir_node *n) {
-    if (!ir_eval_can_fold(n) || !results_fit(n)) return false;
+    if (!ir_eval_can_fold(n) || !fold_fits(n)) return false;
     ir_datum *out = TL_NEW_ARRAY(ctx->scratch, ir_datum, n->n_out);
-    if (!evaluate(ctx, n, out) || !ctx_take(ctx, "folded")) return false;
+    if (!fold_evaluate(ctx, n, out) || !ctx_take(ctx, "folded")) return false;
     for (uint32_t i = 0; i < n->n_out; i++)
         if (n->out[i].uses)
             pass_replace(ctx, &n->out[i], make_constant(ctx, out[i].tensor, n->out[i].name));

@@ -2,9 +2,9 @@
  * pass is in check.c. See pass.h.
  *
  *   list  = item { "," item }
- *   item  = NAME | "fix(" list ")" | "default"
+ *   item  = NAME | "fix(" list ")" | "with_egraph(" list ")" | "default"
  *
- * fix(a,b) repeats a, b until a whole round changes nothing. */
+ * fix(a,b) repeats a, b until a whole round changes nothing; with_egraph(a,b) is there only with --simplify=egraph. */
 #include "passes/manager.h"
 
 #include "ir/base/assert.h"
@@ -290,10 +290,25 @@ static bool run_fix(pass_manager *pm, tl_sv list, bool *changed) {
                       (int)list.len, list.data, MAX_ROUNDS);
 }
 
+static bool run_with_egraph(pass_manager *pm, tl_sv list, bool *changed) {
+    return pm->options.simplify != PASS_SIMPLIFY_EGRAPH || run_list(pm, list, changed);
+}
+
+/* The list in "word(list)"; false where the item is something else. */
+static bool is_group(tl_sv item, const char *word, tl_sv *list) {
+    size_t n = strlen(word);
+    if (item.len < n + 2 || memcmp(item.data, word, n) != 0 || item.data[n] != '(' ||
+        item.data[item.len - 1] != ')')
+        return false;
+    *list = (tl_sv){item.data + n + 1, item.len - n - 2};
+    return true;
+}
+
 static bool run_item(pass_manager *pm, tl_sv item, bool *changed) {
+    tl_sv list;
     if (tl_sv_is(item, "default")) return run_list(pm, tl_sv_from(pipeline_default), changed);
-    if (item.len > 5 && memcmp(item.data, "fix(", 4) == 0 && item.data[item.len - 1] == ')')
-        return run_fix(pm, (tl_sv){item.data + 4, item.len - 5}, changed);
+    if (is_group(item, "fix", &list)) return run_fix(pm, list, changed);
+    if (is_group(item, "with_egraph", &list)) return run_with_egraph(pm, list, changed);
     const pass_info *pass = find_in(table, N_PASSES, item);
     if (!pass) pass = find_in(pm->options.extra, pm->options.n_extra, item);
     if (!pass)

@@ -21,6 +21,12 @@ typedef enum pass_math {
     PASS_MATH_FAST     /* all */
 } pass_math;
 
+typedef enum pass_simplify_engine {
+    PASS_SIMPLIFY_CLASSIC, /* rewrites as they come */
+    PASS_SIMPLIFY_NONE,
+    PASS_SIMPLIFY_EGRAPH /* the same, and the with_egraph(...) part of a pipeline */
+} pass_simplify_engine;
+
 typedef struct pass_ctx pass_ctx;
 typedef pass_result pass_fn(pass_ctx *ctx, ir_graph *g);
 
@@ -40,7 +46,8 @@ typedef struct pass_trace {
 /* Zero = defaults. */
 typedef struct pass_options {
     pass_math math_plus_one; /* 0 = PASS_MATH_DEFAULT; else 1 + pass_math: see pass_get_math */
-    uint32_t panel;          /* columns of a packed weight panel; 0 = 16 */
+    pass_simplify_engine simplify;
+    uint32_t panel;   /* columns of a packed weight panel; 0 = 16 */
     const char *skip; /* comma separated names: passes, or "pass.what" for one kind of change */
     int64_t bisect;   /* stop after this many changes; 0 = no limit, -1 = allow none */
     bool verify, print, print_changed, roundtrip, eval, time, stats;
@@ -99,7 +106,7 @@ void pass_replace(pass_ctx *ctx, ir_value *old, ir_value *new_value);
 typedef pass_result pass_node_fn(pass_ctx *ctx, ir_node *n);
 pass_result pass_each_node(pass_ctx *ctx, ir_graph *g, pass_node_fn *cb);
 
-/* Runs "a,b,fix(c,d),..." on every graph of the module; "default" stands for the whole pipeline of pipeline.c.
+/* Runs "a,b,fix(c,d),with_egraph(e),..." on every graph of the module; "default" stands for the whole pipeline of pipeline.c.
  * false after reporting to the module's diagnostics. o may be NULL. */
 bool pass_run(ir_module *m, const char *passes, const pass_options *o);
 

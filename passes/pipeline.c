@@ -27,5 +27,8 @@ const char pipeline_default[] =
     /* recurrences: what does not need the carried values runs for all rounds at once */
     "recur_invariant, recur_split, schedule,"
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads, narrow),"
+    /* where that is asked for (--simplify=egraph), the cheapest forms that the rewrite rules reach, for which constants are computed */
+    "with_egraph(egraph, fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, "
+    "merge_heads, narrow)),"
     /* products in the form of their kernels, with what happens before and after them; one nest for what is elementwise */
     "merge_matmul, fuse_matmul, fuse_conv, pack_weights, fuse_elementwise, dce";

@@ -73,6 +73,8 @@ struct rule_host {
     /* The value that stands for the result of a node just built. */
     ir_value *(*adopt)(rule_host *h, ir_node *n);
     bool (*is_constant)(const rule_host *h, const ir_value *v);
+    bool
+        either_order; /* operands of commutative operators match in both; else rules make one of them the usual one */
 };
 
 /* Calls found() for every way to match the program's pattern to n, which makes `root`, until it returns true; whether it did. */

@@ -31,8 +31,22 @@ static bool take_operands(run *r, const rule_step *s, ir_node *n) {
     return true;
 }
 
+static bool has_another_order(const run *r, const rule_step *s, const ir_node *n) {
+    return r->host->either_order && s->n_args == 2 && op_is(n->op, OP_COMMUTES) &&
+           ir_in(n, 0) != ir_in(n, 1);
+}
+
+static bool take_exchanged(run *r, const rule_step *s, ir_node *n) {
+    r->m.node[s->node] = n;
+    r->m.value[s->first] = ir_in(n, 1);
+    r->m.value[s->first + 1] = ir_in(n, 0);
+    return true;
+}
+
 static bool bind(run *r, const rule_step *s, ir_node *n, uint32_t at) {
-    return fits(s, n) && take_operands(r, s, n) && run_from(r, at + 1);
+    if (!fits(s, n) || !take_operands(r, s, n)) return false;
+    if (run_from(r, at + 1)) return true;
+    return has_another_order(r, s, n) && take_exchanged(r, s, n) && run_from(r, at + 1);
 }
 
 static bool bind_each(run *r, const rule_step *s, uint32_t at) {

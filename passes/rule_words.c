@@ -142,6 +142,79 @@ CONDITION_FN(same_ints) {
     return n > 0 && n == k && memcmp(x, y, (size_t)n * sizeof *x) == 0;
 }
 
+/* ---- shapes --------------------------------------------------------------------------------------------------- */
+
+CONDITION_FN(vector) {
+    (void)h, (void)m;
+    return v[0]->type->rank == 1;
+}
+
+CONDITION_FN(matrix) {
+    (void)h, (void)m;
+    return v[0]->type->rank == 2;
+}
+
+CONDITION_FN(stacked) {
+    (void)h, (void)m;
+    return v[0]->type->rank >= 2;
+}
+
+CONDITION_FN(square) {
+    (void)h, (void)m;
+    const ir_type *t = v[0]->type;
+    return t->rank == 2 && ir_type_is_static(t) && t->dims[0] == t->dims[1];
+}
+
+CONDITION_FN(single) {
+    (void)h, (void)m;
+    return v[0]->type->rank == 0;
+}
+
+CONDITION_FN(same_rank) {
+    (void)h, (void)m;
+    return v[0]->type->rank == v[1]->type->rank;
+}
+
+CONDITION_FN(along_rows) {
+    (void)h, (void)m;
+    const ir_type *t = v[0]->type, *of = v[1]->type;
+    if (t->rank == 0 || of->rank < 1) return t->rank == 0;
+    return t->rank == 1 && ir_dim_equal(t->dims[0], of->dims[of->rank - 1]);
+}
+
+CONDITION_FN(neutral) {
+    (void)h, (void)m;
+    return ir_value_is_splat(v[0], 1);
+}
+
+/* A constant of this type with ones at every `step`-th element. */
+static ir_value *make_ones(rule_host *h, const ir_type *type, size_t step) {
+    ir_module *m = h->builder.m;
+    ir_tensor *t = ir_tensor_alloc(m->arena, type);
+    size_t n = ir_tensor_elements(t);
+    for (size_t i = 0; i < n; i += step)
+        ir_tensor_set_f64(t, i, 1);
+    ir_tensor_seal(t);
+    return ir_module_const(m, t, NULL);
+}
+
+FUNCTION_FN(identity) {
+    int64_t n;
+    return ir_dim_is_const(v[0]->type->dims[0], &n) ? make_ones(h, v[0]->type, (size_t)n + 1)
+                                                    : NULL;
+}
+
+FUNCTION_FN(ones) {
+    size_t bytes;
+    return ir_type_static_bytes(v[0]->type, &bytes) ? make_ones(h, v[0]->type, 1) : NULL;
+}
+
+FUNCTION_FN(column) {
+    if (v[0]->type->rank == 0) return v[0];
+    ir_value *in[] = {v[0], build_i64s(&h->builder, (int64_t[]){1}, 1)};
+    return rule_build_node(h, OP_Unsqueeze, in, 2, NULL, 0);
+}
+
 /* ---- classes of operators ------------------------------------------------------------------------------------- */
 
 static bool is_unary(const ir_node *n) {

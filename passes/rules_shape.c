@@ -63,6 +63,24 @@ RULE_FN(transpose_ones) {
     return build_reshape_to(b, x, n->out[0].type);
 }
 
+/* Exchanges the last two dimensions and no others. */
+static bool exchanges_last(const int64_t *perm, uint32_t rank) {
+    for (uint32_t i = 0; i + 2 < rank; i++)
+        if (perm[i] != i) return false;
+    return rank >= 2 && perm[rank - 1] == rank - 2;
+}
+
+RULE_FN(transpose_matmul) {
+    ir_node *product = operand_node(n, OP_MatMul);
+    int64_t perm[IR_MAX_RANK];
+    uint32_t rank;
+    if (!product || !get_perm(n, perm, &rank) || !exchanges_last(perm, rank)) return NULL;
+    ir_value *x = ir_in(product, 0), *y = ir_in(product, 1);
+    if (x->type->rank != (int32_t)rank || y->type->rank != (int32_t)rank) return NULL;
+    return build_op2(b, OP_MatMul, build_transpose(b, y, perm, rank),
+                     build_transpose(b, x, perm, rank));
+}
+
 /* ---- nodes that change nothing ------------------------------------------------------------------------------ */
 
 RULE_FN(tile_none) {

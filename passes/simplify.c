@@ -102,5 +102,6 @@ static pass_result simplify_node(pass_ctx *ctx, ir_node *n) {
 }
 
 pass_result pass_simplify(pass_ctx *ctx, ir_graph *g) {
+    if (ctx->options->simplify == PASS_SIMPLIFY_NONE) return PASS_SAME;
     return pass_each_node(ctx, g, simplify_node);
 }

@@ -24,6 +24,13 @@ bool get_perm(const ir_node *transpose, int64_t *perm, uint32_t *rank);
 int32_t optional_ints(const ir_value *v, int64_t *out, uint32_t max);
 /* fold_shapes.c: results of n whose contents inference knows become constants or Dims nodes; true where one did. */
 bool fold_known(pass_ctx *ctx, ir_node *n);
+/* cse.c: the same operator, attributes and operands, the first two of commutative operators in either order; and a hash of these. */
+bool nodes_are_alike(const ir_node *a, const ir_node *b);
+uint64_t node_hash(const ir_node *n);
+/* fold_constants.c: whether the results are small enough beside the operands to become constants of the module. */
+bool fold_fits(const ir_node *n);
+/* The results of a node on these constants, in the module's arena; false where evaluation fails, with nothing reported. */
+bool fold_evaluate(pass_ctx *ctx, const ir_node *n, struct ir_datum *out);
 /* MatMulInteger as the kernels have it: u8 by a constant of i8 that is one matrix, no zero points, sizes known. */
 bool has_quad_kernel(const ir_node *n);
 /* Moves all regions of one node to another of the same kind, which must have none. */

@@ -149,7 +149,8 @@ static bool lower_norm(cg *g, ir_node *n, bool centred) {
     int32_t a = (int32_t)axis;
     const cg_view *x = join_tail(g, cg_read(g, ir_in(n, 0)), a),
                   *y = join_tail(g, cg_write(g, ir_out(n, 0)), a);
-    const cg_view *scale = ir_in(n, 1) ? parameter(g, ir_in(n, 1), t, a) : NULL;
+    bool scales = ir_in(n, 1) && !ir_value_is_splat(ir_in(n, 1), 1);
+    const cg_view *scale = scales ? parameter(g, ir_in(n, 1), t, a) : NULL;
     const cg_view *bias = ir_in(n, 2) ? parameter(g, ir_in(n, 2), t, a) : NULL;
     const cg_view *mean = centred ? statistic(g, n, 1, a) : NULL,
                   *inverse = centred ? statistic(g, n, 2, a) : NULL;

@@ -47,6 +47,14 @@ typedef enum tlbc_weights {
     TLBC_WEIGHTS_FILE = 1   /* into STEM.weights beside it, mapped when a session is created */
 } tlbc_weights;
 
+/* How the rewrite rules are run. */
+typedef enum tlbc_simplify {
+    TLBC_SIMPLIFY_CLASSIC = 0, /* each as soon as it applies */
+    TLBC_SIMPLIFY_NONE = 1,
+    TLBC_SIMPLIFY_EGRAPH =
+        2 /* and then all at once, by equality saturation: the cheapest form that they reach */
+} tlbc_simplify;
+
 /* Zero means the default everywhere. Strings are borrowed during the call. */
 typedef struct tlbc_compile_options {
     uint32_t struct_size; /* sizeof(tlbc_compile_options) */
@@ -75,6 +83,7 @@ typedef struct tlbc_compile_options {
     const char *const *
         entries; /* "aggregate=aggregate.onnx": another entry point, with the weights and states that are alike in common */
     uint32_t n_entries;
+    tlbc_simplify simplify;
 } tlbc_compile_options;
 
 /* Compiles a model file. `options` may be NULL. `message` may be NULL; else it gets NULL or text to be freed by tlbc_message_free: errors,

@@ -199,7 +199,11 @@ bool ir_eval_can_fold(const ir_node *n) {
         if (!ir_type_is_tensor(t)) return false;
         if (ir_type_static_bytes(t, &bytes) && bytes > IR_MAX_FOLD_BYTES) return false;
     }
-    return n->op != OP_Dims && op_eval(n->op) != eval_none;
+    return n->op != OP_Dims && ir_eval_knows(n->op);
+}
+
+bool ir_eval_knows(op_id op) {
+    return op_eval(op) != eval_none;
 }
 
 ir_tensor *ir_eval_tensor(ir_eval *e, const ir_node *n, ir_dtype t, int32_t rank,

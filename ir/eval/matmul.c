@@ -30,16 +30,33 @@ static const void *read_all(ir_eval *e, const ir_tensor *t) {
     return ir_dtype_is_float(t->type->dtype) ? (const void *)ev_f64s(e, t) : ev_i64s(e, t, &count);
 }
 
+/* Row i of a product. The sums of all columns grow together, each in the order of l, so that b is read as it lies: constant folding
+ * comes by with large matrices. */
+static void row_f64(const matrix *a, const matrix *b, int64_t i, int64_t n, int64_t k,
+                    double *sums) {
+    const double *x = (const double *)a->values + a->at + i * a->row;
+    for (int64_t j = 0; j < n; j++)
+        sums[j] = 0;
+    for (int64_t l = 0; l < k; l++) {
+        const double factor = x[l * a->column], *y = (const double *)b->values + b->at + l * b->row;
+        for (int64_t j = 0; j < n; j++)
+            sums[j] += factor * y[j * b->column];
+    }
+}
+
+/* sums: room for a row. */
 static void product(const matrix *a, const matrix *b, int64_t m, int64_t n, int64_t k, ir_tensor *y,
-                    int64_t at) {
+                    int64_t at, double *sums) {
     bool is_float = ir_dtype_is_float(y->type->dtype);
-    for (int64_t i = 0; i < m; i++)
+    for (int64_t i = 0; i < m; i++) {
+        if (is_float) row_f64(a, b, i, n, k, sums);
         for (int64_t j = 0; j < n; j++, at++) {
             if (is_float)
-                ir_tensor_set_f64(y, (size_t)at, dot_f64(a, b, i, j, k));
+                ir_tensor_set_f64(y, (size_t)at, sums[j]);
             else
                 ir_tensor_set_i64(y, (size_t)at, dot_i64(a, b, i, j, k));
         }
+    }
 }
 
 /* ---- MatMul ---------------------------------------------------------------------------------------------------------- */
@@ -78,10 +95,11 @@ bool eval_matmul(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_dat
     ev_broadcast_strides(&batch_a, &batch, step_a);
     ev_broadcast_strides(&batch_b, &batch, step_b);
     matrix x = {read_all(e, a), 0, k, 1}, w = {read_all(e, b), 0, width, 1};
+    double *sums = TL_NEW_ARRAY(e->arena, double, (size_t)width + 1);
     for (int64_t i = 0; i < count; i++, ev_next(&batch, index)) {
         x.at = ev_dot(index, step_a, batch.rank) * m * k;
         w.at = ev_dot(index, step_b, batch.rank) * k * width;
-        product(&x, &w, m, width, k, y, i * m * width);
+        product(&x, &w, m, width, k, y, i * m * width, sums);
     }
     return true;
 }

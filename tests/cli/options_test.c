@@ -7,6 +7,7 @@ typedef struct args {
     const char *output;
     int64_t threads;
     double rtol;
+    int size;
     cli_list inputs, dims;
 } args;
 
@@ -15,6 +16,7 @@ static const cli_option options[] = {
     {"output", "FILE", 'o', CLI_KIND_STRING, offsetof(args, output), "where to"},
     CLI_INT(args, threads, "threads", "N", "threads"),
     CLI_NUMBER(args, rtol, "rtol", "R", "tolerance"),
+    CLI_CHOICE(args, size, "size", "small|large|all", "size"),
     CLI_LIST(args, inputs, "input", "NAME=FILE", "inputs"),
     CLI_LIST(args, dims, "dim", "NAME=SIZE", "sizes"),
 };
@@ -52,8 +54,9 @@ static cli_parsed parse(char **argv) {
 
 static void test_good(void) {
     CHECK_EQ(PARSE("m.onnx", "-o", "out", "--threads=2", "--rtol", "1e-4", "--quiet", "--input",
-                   "x=1", "--dim=n=4", "--input=y=2"),
+                   "x=1", "--dim=n=4", "--input=y=2", "--size=large"),
              CLI_RUN);
+    CHECK_EQ(a.size, 1);
     CHECK_STR(a.output, "out");
     CHECK_EQ(a.threads, 2);
     CHECK(a.rtol == 1e-4);
@@ -84,6 +87,7 @@ static void test_wrong(void) {
     expect_wrong(PARSE("x", "--thread", "3"), "unknown option '--thread'");
     expect_wrong(PARSE("x", "--quiet=1"), "--quiet takes no value");
     expect_wrong(PARSE("x", "--threads"), "--threads needs a value: N");
+    expect_wrong(PARSE("x", "--size=huge"), "--size: expected small|large|all, found 'huge'");
     expect_wrong(PARSE("x", "--threads", "two"), "--threads: 'two' is not a whole number");
     expect_wrong(PARSE("x", "--threads", "-2"), "--threads: '-2' is not a whole number");
     expect_wrong(PARSE("x", "--threads", "99999999999999999999"),

@@ -31,8 +31,8 @@ typedef struct golden_result {
  *   RUN: dce,fix(cse,dce)       passes (passes/pass.h), with verification around them
  *   RUN: loop                   loop IR: verify, print; what was printed reads back to the same
  *   RUN: asm:x86-64-v3          loop IR: assembly for that CPU; RUN: llvm:x86-64-v3 LLVM IR after its passes
- * Options behind it: --constants=full|hash|none, --locations, --state=IN=OUT[,...],
- * --stream=INPUT:AXIS:CHUNK. */
+ * Options behind it: --constants=full|hash|none, --locations, --math=strict|fast,
+ * --state=IN=OUT[,...], --stream=INPUT:AXIS:CHUNK. */
 void golden_run(const golden_case *k, ir_ctx *c, tl_arena *a, golden_result *r);
 
 /* golden_loop.c: the same for loop IR; false where the RUN line asks for something else. */

@@ -6,6 +6,7 @@ typedef struct run_options {
     ir_print_options print;
     const char *states[4], *streams[4];
     uint32_t n_states, n_streams;
+    int math; /* 1 + pass_math; 0 = default */
 } run_options;
 
 #ifdef TLBC_HAVE_PASSES
@@ -15,6 +16,7 @@ static bool run_passes(ir_module *m, const char *passes, const run_options *r) {
     pass_options o = {.verify = true, .roundtrip = true, .eval = true};
     o.states = r->states;
     o.n_states = r->n_states;
+    o.math_plus_one = (pass_math)r->math;
     o.streams = r->streams;
     o.n_streams = r->n_streams;
     return pass_run(m, passes, &o);
@@ -98,6 +100,10 @@ static bool read_option(tl_arena *a, tl_sv word, run_options *o) {
         o->print.constants = IR_CONSTANTS_NONE;
     else if (tl_sv_is(word, "--locations"))
         o->print.locations = true;
+    else if (tl_sv_is(word, "--math=strict"))
+        o->math = PASS_MATH_STRICT + 1;
+    else if (tl_sv_is(word, "--math=fast"))
+        o->math = PASS_MATH_FAST + 1;
     else if (state && o->n_states < 4)
         o->states[o->n_states++] = state;
     else if (stream && o->n_streams < 4)

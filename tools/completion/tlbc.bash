@@ -11,6 +11,7 @@ _tlbc() {
     case $previous in
     --emit) mapfile -t COMPREPLY < <(compgen -W "so obj header asm llvm loop graph" -- "$current"); return ;;
     --math) mapfile -t COMPREPLY < <(compgen -W "strict default fast" -- "$current"); return ;;
+    --simplify) mapfile -t COMPREPLY < <(compgen -W "none classic egraph" -- "$current"); return ;;
     --weights) mapfile -t COMPREPLY < <(compgen -W "embed file" -- "$current"); return ;;
     --constants) mapfile -t COMPREPLY < <(compgen -W "hash full none" -- "$current"); return ;;
     --cpu)
