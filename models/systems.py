@@ -13,6 +13,7 @@ MODULES = [
     "mcquic",
     "funnel",
     "feedback",
+    "masked",
 ]
 
 
