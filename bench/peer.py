@@ -162,6 +162,31 @@ class Opened:
         return steps
 
 
+class OnDevice(Opened):
+    """A function over values of the peer's own: subclasses give values(arrays), invoke(values) and to_host(value)."""
+
+    def call(self, inputs):
+        return [self.to_host(result) for result in self.invoke(self.values(inputs))]
+
+    def bind(self, inputs):
+        values, function = self.values(inputs), self.function
+        return lambda: function(*values)
+
+    def bind_steps(self, case):
+        sets = [self.values(arrays) for arrays, _ in case.sets]
+
+        def steps(collect=None):
+            outputs = None
+            for values in sets:
+                values = list(values)
+                for i, o in case.carried if outputs else []:
+                    values[i] = outputs[o]
+                outputs = self.invoke(values)
+                if collect is not None:
+                    collect.append([self.to_host(result) for result in outputs])
+        return steps
+
+
 def check(opened, case):
     """Largest difference to the expected outputs of all sets, and how long a run took at the last."""
     if not case.sets[0][1]:

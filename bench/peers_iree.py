@@ -40,7 +40,7 @@ def build(case, to):
                 os.remove(file)
 
 
-class Opened(peer.Opened):
+class Opened(peer.OnDevice):
     def __init__(self, case, options):
         import iree.runtime as runtime
         from importlib.metadata import version
@@ -72,26 +72,9 @@ class Opened(peer.Opened):
         results = self.function(*values)
         return list(results) if isinstance(results, (tuple, list)) else [results]
 
-    def call(self, inputs):
-        return [result.to_host() for result in self.invoke(self.values(inputs))]
-
-    def bind(self, inputs):
-        values, function = self.values(inputs), self.function
-        return lambda: function(*values)
-
-    def bind_steps(self, case):
-        sets = [self.values(arrays) for arrays, _ in case.sets]
-
-        def steps(collect=None):
-            outputs = None
-            for values in sets:
-                values = list(values)
-                for i, o in case.carried if outputs else []:
-                    values[i] = outputs[o]
-                outputs = self.invoke(values)
-                if collect is not None:
-                    collect.append([result.to_host() for result in outputs])
-        return steps
+    @staticmethod
+    def to_host(value):
+        return value.to_host()
 
 
 def open_model(case, options):

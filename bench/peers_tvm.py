@@ -29,7 +29,7 @@ def build(case, to):
     tvm.compile(module, target=tvm.target.Target({"kind": "llvm", "mcpu": processor()})).export_library(to)
 
 
-class Opened(peer.Opened):
+class Opened(peer.OnDevice):
     def __init__(self, case, options):
         os.environ["TVM_NUM_THREADS"] = str(options.threads)
         import tvm
@@ -45,26 +45,9 @@ class Opened(peer.Opened):
         results = self.function(*values)
         return [results] if hasattr(results, "numpy") else list(results)
 
-    def call(self, inputs):
-        return [result.numpy() for result in self.invoke(self.values(inputs))]
-
-    def bind(self, inputs):
-        values, function = self.values(inputs), self.function
-        return lambda: function(*values)
-
-    def bind_steps(self, case):
-        sets = [self.values(arrays) for arrays, _ in case.sets]
-
-        def steps(collect=None):
-            outputs = None
-            for values in sets:
-                values = list(values)
-                for i, o in case.carried if outputs else []:
-                    values[i] = outputs[o]
-                outputs = self.invoke(values)
-                if collect is not None:
-                    collect.append([result.numpy() for result in outputs])
-        return steps
+    @staticmethod
+    def to_host(value):
+        return value.numpy()
 
 
 def open_model(case, options):

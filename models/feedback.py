@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 
-from system import Export, Model, System, chain, generator, seeded
+from system import Export, Model, System, chain, generator, refuse_loops, seeded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,13 +201,7 @@ def model(c, form, exporter, batch):
 
 
 def refuse(c, form, exporter, batch):
-    if form == "loop" and exporter == "dynamo":
-        return "the loop is scripted, which the dynamo exporter does not take"
-    if form == "scan" and exporter == "torchscript":
-        return "torch's scan() is for the dynamo exporter"
-    if form == "scan" and batch == "dynamic":
-        return "the dynamo exporter makes a Scan of a fixed batch only"
-    return None
+    return refuse_loops(form, exporter, batch)
 
 
 ALGORITHMIC = Config(d=256, heads=4, width=64, ffn=1024, layers=4, L=100, T=64, vocab=50, shared=False)

@@ -121,3 +121,14 @@ def chain(net, parts, states, outputs):
         with torch.no_grad():
             states = tuple(net(*sets[-1])[outputs:])
     return sets
+
+
+def refuse_loops(form, exporter, batch):
+    """Why an exporter cannot write a loop or a scan of any system; None where it can."""
+    if form == "loop" and exporter == "dynamo":
+        return "the loop is scripted, which the dynamo exporter does not take"
+    if form == "scan" and exporter == "torchscript":
+        return "torch's scan() is for the dynamo exporter"
+    if form == "scan" and batch == "dynamic":
+        return "the dynamo exporter makes a Scan of a fixed batch only"
+    return None

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 
 import tlb_config
-from system import Export, Model, System, chain, generator, seeded
+from system import Export, Model, System, chain, generator, refuse_loops, seeded
 from tlb_net import Cell
 
 
@@ -134,12 +134,9 @@ def model(c, form, exporter, batch):
 
 
 def refuse(c, form, exporter, batch):
-    if form == "loop" and exporter == "dynamo":
-        return "the loop is scripted, which the dynamo exporter does not take"
-    if form == "scan" and exporter == "torchscript":
-        return "torch's scan() is for the dynamo exporter"
-    if form == "scan" and batch == "dynamic":
-        return "the dynamo exporter makes a Scan of a fixed batch only"
+    reason = refuse_loops(form, exporter, batch)
+    if reason:
+        return reason
     if form == "scan" and c.T % c.N != 0:
         return "a Scan takes whole chunks: N must divide T"
     return None

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 
-from system import Export, Model, System, chain, generator, seeded
+from system import Export, Model, System, chain, generator, refuse_loops, seeded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,12 +252,9 @@ def model(c, form, exporter, batch):
 
 
 def refuse(c, form, exporter, batch):
-    if form == "loop" and exporter == "dynamo":
-        return "the loop is scripted, which the dynamo exporter does not take"
-    if form == "scan" and exporter == "torchscript":
-        return "torch's scan() is for the dynamo exporter"
-    if form == "scan" and batch == "dynamic":
-        return "the dynamo exporter makes a Scan of a fixed batch only"
+    reason = refuse_loops(form, exporter, batch)
+    if reason:
+        return reason
     if form == "scan" and c.T % chunk_length(c.T, c.K) != 0:
         return "a Scan takes equal chunks; T makes a shorter last one (--set T=...)"
     return None
