@@ -107,8 +107,8 @@ const char *model_stream_symbol(const tlbc_model *m) {
     return NULL;
 }
 
-bool model_session_for(cli *c, const model_tensors *t, int64_t threads, bool exact,
-                       tlbc_session **out) {
+/* How many streams the inputs hold. */
+static int64_t count_streams(const model_tensors *t) {
     const char *symbol = model_stream_symbol(t->model);
     int64_t streams = 1;
     for (uint32_t i = 0; symbol && i < t->model->n_inputs; i++) {
@@ -118,6 +118,16 @@ bool model_session_for(cli *c, const model_tensors *t, int64_t threads, bool exa
             if (info->dims[d].symbol && !strcmp(info->dims[d].symbol, symbol))
                 streams = t->in[i].dims[d + stacked];
     }
+    return streams;
+}
+
+uint32_t model_streams(const model_tensors *t) {
+    return (uint32_t)count_streams(t);
+}
+
+bool model_session_for(cli *c, const model_tensors *t, int64_t threads, bool exact,
+                       tlbc_session **out) {
+    int64_t streams = count_streams(t);
     if (streams < 1 || streams > INT32_MAX)
         return diag_error(c->diag, NULL, "the inputs hold %lld streams", (long long)streams);
     return create_session(c, t->model, threads, (uint32_t)streams, exact, out);

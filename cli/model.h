@@ -63,6 +63,8 @@ bool model_session(cli *c, const tlbc_model *m, int64_t threads, tlbc_session **
 /* The same for a step function whose inputs are these, or several steps of them: with as many streams as they hold. exact: all threads take part. */
 bool model_session_for(cli *c, const model_tensors *t, int64_t threads, bool exact,
                        tlbc_session **out);
+/* How many streams the inputs hold. */
+uint32_t model_streams(const model_tensors *t);
 /* The name of the symbol that counts streams; NULL where none does. */
 const char *model_stream_symbol(const tlbc_model *m);
 

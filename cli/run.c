@@ -3,12 +3,13 @@
 #include "cli/data.h"
 #include "cli/file.h"
 #include "cli/model.h"
+#include "cli/state_file.h"
 #include "cli/steps.h"
 
 typedef struct run_args {
     int simplify;
     cli_list inputs, dims, states, streams;
-    const char *output_dir, *cpu, *passes, *skip, *entry;
+    const char *output_dir, *cpu, *passes, *skip, *entry, *load_state, *save_state;
     int64_t threads;
     bool random;
 } run_args;
@@ -32,6 +33,9 @@ static const cli_option run_options[] = {
     CLI_LIST(run_args, states, "state", "IN=OUT[@N][,...]",
              "an input and an output that are one state (.onnx only)"),
     CLI_LIST(run_args, streams, "stream", "IN:AXIS:CHUNK", "make a step function (.onnx only)"),
+    CLI_STRING(run_args, load_state, "load-state", "FILE",
+               "begin with the states that --save-state wrote"),
+    CLI_STRING(run_args, save_state, "save-state", "FILE", "write the states behind the last step"),
 };
 
 static bool write_outputs(cli *c, const run_args *args, const model_tensors *t) {
@@ -47,13 +51,20 @@ static bool write_outputs(cli *c, const run_args *args, const model_tensors *t) 
 /* A step function runs as many steps as the inputs are long. */
 static bool run_steps(cli *c, const run_args *args, tlbc_session *s, model_tensors *t) {
     step_plan p;
+    uint32_t streams = model_streams(t);
+    if (args->load_state && !state_file_load(c, s, args->load_state, streams)) return false;
     if (!steps_plan(c, t, &p) || !steps_run(c, s, &p, t)) return false;
+    if (args->save_state && !state_file_save(c, s, args->save_state, streams)) return false;
     printf("%lld step%s\n", (long long)p.steps, p.steps == 1 ? "" : "s");
     return write_outputs(c, args, t);
 }
 
 static bool run_session(cli *c, const run_args *args, tlbc_session *s, model_tensors *t) {
+    const char *states = args->load_state ? args->load_state : args->save_state;
     if (model_is_step(t->model)) return run_steps(c, args, s, t);
+    if (states)
+        return diag_error(c->diag, NULL, "%s: %s is no step function: it has no states", states,
+                          t->model->name);
     if (!model_alloc_outputs(c, s, t)) return false;
     tlbc_status status = tlbc_run(s, t->in, t->out);
     if (status) {
@@ -104,7 +115,12 @@ const cli_command command_run = {
             "are\n"
             "printed, a line each; characters of a name that a file cannot have become '_'.\n\n"
             "  tlbc run mnist.so --input image=seven.npy --output-dir out\n"
-            "  tlbc run model.onnx --random --dim batch=4\n",
+            "  tlbc run model.onnx --random --dim batch=4\n\n"
+            "A step function runs as many steps as its inputs are long; its states can go from one "
+            "run to the\n"
+            "next:\n\n"
+            "  tlbc run step.so --input x=monday.npy --save-state monday.state\n"
+            "  tlbc run step.so --input x=tuesday.npy --load-state monday.state\n",
     .options = run_options,
     .n_options = sizeof run_options / sizeof run_options[0],
     .min_args = 1,

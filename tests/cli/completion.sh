@@ -19,6 +19,8 @@ done
 complete_words run --st
 offers "run --st" --state
 offers "run --st" --stream
+complete_words run --load
+offers "run --load" --load-state
 complete_words bench --st
 for option in --state --step --stream --streams; do offers "bench --st" "$option"; done
 complete_words verify --str

@@ -54,5 +54,34 @@ contains err "step 4: node '/embedding/Slice' (Slice), the stream is too long: p
 expect 0 "bench begins anew behind the table" "$TLBC" bench "$tiny" --stream x:1:4 --step --dim batch=1 --runs 20
 expect 1 "a last chunk that is shorter" "$TLBC" run "$tiny" --stream x:1:4 --input x=ragged.npy
 contains err "input 'x' has 14 positions along axis 1, which are no multiple of the 4 of a step"
-check "no file of a failure" [ ! -e no.so ]
+
+# States from one run to the next: 16 positions at once, and 8 and 8.
+numbers() { # as many floats, the same ones each time
+    RANDOM=$1
+    for ((i = 0; i < $1; i++)); do printf "\\x00\\x00\\x$(printf %02x $((RANDOM % 256)))\\x$(printf %02x $((RANDOM % 2 * 128 + 63)))"; done
+}
+shape() { printf "\\x93NUMPY\\x01\\x00\\x76\\x00%-117s\\n" "{'descr': '<f4', 'fortran_order': False, 'shape': (1, $1, 48), }"; }
+numbers 768 >values
+{ shape 16; cat values; } >all.npy
+{ shape 8; head -c 1536 values; } >first.npy
+{ shape 8; tail -c 1536 values; } >second.npy
+expect 0 "a step function of any length" "$TLBC" compile "$tiny" --stream x:1:4 -o tiny.so
+expect 0 "all of it" "$TLBC" run tiny.so --input x=all.npy --output-dir all --save-state all.state
+expect 0 "the first half" "$TLBC" run tiny.so --input x=first.npy --save-state half.state
+expect 0 "the second half" "$TLBC" run tiny.so --input x=second.npy --output-dir second --load-state half.state --save-state second.state
+check "equal states" cmp -s all.state second.state
+check "equal results behind the last step" cmp -s all/logits.npy second/logits.npy
+check "equal results of each position" cmp -s <(tail -c 2048 all/tokens.npy) <(tail -c 2048 second/tokens.npy)
+expect 0 "the second half alone" "$TLBC" run tiny.so --input x=second.npy --save-state alone.state
+check "other states" [ "$(cmp -s all.state alone.state; echo $?)" = 1 ]
+head -c 100 half.state >cut.state
+expect 1 "a file of states that is cut" "$TLBC" run tiny.so --input x=second.npy --load-state cut.state
+contains err "cut.state: the saved state has 100 bytes, expected"
+expect 1 "states of another model" "$TLBC" run step.so --input x="$data" --load-state half.state
+contains err "half.state: the saved state is another model's"
+expect 1 "no file of states" "$TLBC" run tiny.so --input x=second.npy --load-state none.state
+contains err "none.state"
+expect 1 "no states" "$TLBC" run whole.so --input x="$data" --save-state none.state
+contains err "none.state: whole is no step function: it has no states"
+check "no file of a failure" [ ! -e no.so ] && [ ! -e none.state ]
 finish
