@@ -10,9 +10,8 @@
 #include <unistd.h>
 
 typedef struct bench_args {
-    int simplify;
-    cli_list inputs, dims, states, streams;
-    const char *cpu, *passes, *skip, *entry;
+    model_source source; /* without the path */
+    cli_list inputs;
     int64_t threads, runs, n_streams;
     double seconds;
     bool json, step;
@@ -26,19 +25,11 @@ static const cli_option bench_options[] = {
             "timed runs (as many as fit into --seconds, 10 at least)"),
     CLI_NUMBER(bench_args, seconds, "seconds", "S", "time to spend where --runs is not given (1)"),
     CLI_LIST(bench_args, inputs, "input", "NAME=FILE", "value of an input; the others are made up"),
-    CLI_LIST(bench_args, dims, "dim", "NAME=SIZE", "size of a symbolic dimension (1)"),
+    CLI_LIST(bench_args, source.dims, "dim", "NAME=SIZE", "size of a symbolic dimension (1)"),
     CLI_FLAG(bench_args, step, "step", "steps of a step function; others are refused"),
     CLI_INT(bench_args, n_streams, "streams", "N", "streams in a step (1); needs a symbolic batch"),
     CLI_FLAG(bench_args, json, "json", "one JSON object on standard output"),
-    CLI_STRING(bench_args, cpu, "cpu", "CPU", "compile for this processor (.onnx only; native)"),
-    CLI_STRING(bench_args, entry, "entry", "NAME",
-               "entry point of a library that has several (main)"),
-    CLI_STRING(bench_args, passes, "passes", "LIST", "pass pipeline (.onnx only; default)"),
-    CLI_SIMPLIFY(bench_args),
-    CLI_STRING(bench_args, skip, "skip", "LIST", "passes to leave out (.onnx only)"),
-    CLI_LIST(bench_args, states, "state", "IN=OUT[@N][,...]",
-             "an input and an output that are one state (.onnx only)"),
-    CLI_LIST(bench_args, streams, "stream", "IN:AXIS:CHUNK", "make a step function (.onnx only)"),
+    CLI_SOURCE(bench_args),
 };
 
 /* Seconds, but for what the names say. */
@@ -190,7 +181,7 @@ static void print_text(cli *c, const bench_args *args, const model_tensors *t,
 /* The sizes that --dim gives, and the number of streams. */
 static bool step_dims(cli *c, const bench_args *args, const tlbc_model *m, cli_list *dims) {
     const char *symbol = model_stream_symbol(m);
-    *dims = args->dims;
+    *dims = args->source.dims;
     if (args->step && !model_is_step(m))
         return diag_error(c->diag, NULL, "%s is no step function: it has no states", m->name);
     if (!args->n_streams) return true;
@@ -228,16 +219,9 @@ static bool bench_model(cli *c, const bench_args *args, const model_handle *h) {
 
 static int bench_main(cli *c) {
     const bench_args *args = c->args;
-    model_source source = {.path = c->positional.items[0],
-                           .dims = args->dims,
-                           .cpu = args->cpu,
-                           .passes = args->passes,
-                           .skip = args->skip,
-                           .simplify = args->simplify,
-                           .states = args->states,
-                           .streams = args->streams,
-                           .entry = args->entry};
+    model_source source = args->source;
     model_handle h;
+    source.path = c->positional.items[0];
     if (!model_open(c, &source, &h)) return cli_report(c);
     bool ok = bench_model(c, args, &h);
     int status = cli_report(c);

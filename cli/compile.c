@@ -36,7 +36,7 @@ static const cli_option compile_options[] = {
     CLI_STRING(compile_args, name, "name", "NAME",
                "of the model, for its header and symbols (the file's)"),
     CLI_STRING(compile_args, passes, "passes", "LIST", "pass pipeline (default)"),
-    CLI_SIMPLIFY(compile_args),
+    CLI_SIMPLIFY(compile_args, simplify),
     CLI_STRING(compile_args, skip, "skip", "LIST", "passes to leave out"),
     CLI_STRING(compile_args, explain, "explain", "PASS",
                "what this pass found and why, on standard error"),

@@ -12,7 +12,7 @@ static const cli_option inspect_options[] = {
     CLI_LIST(inspect_args, dims, "dim", "NAME=SIZE",
              "pin a symbolic dimension (.onnx), or its size for the workspace (.so)"),
     CLI_FLAG(inspect_args, quick, "quick", "of an .onnx, only what needs no compilation"),
-    CLI_SIMPLIFY(inspect_args),
+    CLI_SIMPLIFY(inspect_args, simplify),
     CLI_FLAG(inspect_args, json, "json", "one JSON object on standard output"),
     CLI_FLAG(inspect_args, schedule, "schedule",
              "of an .onnx: measure which kernels run when, and where threads wait"),

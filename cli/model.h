@@ -22,10 +22,21 @@ typedef struct model_source {
     const char *entry;        /* of a library with several entry points; NULL = the first */
 } model_source;
 
-/* An option of all commands that compile: a tlbc_simplify in the member `simplify`. */
-#define CLI_SIMPLIFY(S)                                        \
-    CLI_CHOICE(S, simplify, "simplify", "classic|none|egraph", \
-               "how rewrite rules are run (classic)")
+/* An option of all commands that compile: a tlbc_simplify. */
+#define CLI_SIMPLIFY(S, member) \
+    CLI_CHOICE(S, member, "simplify", "classic|none|egraph", "how rewrite rules are run (classic)")
+/* Options of commands that run one model, but for --dim, which has a meaning of its own in each: the member `source`. */
+#define CLI_SOURCE(S)                                                                           \
+    CLI_STRING(S, source.cpu, "cpu", "CPU", "compile for this processor (.onnx only; native)"), \
+        CLI_STRING(S, source.entry, "entry", "NAME",                                            \
+                   "entry point of a library that has several (main)"),                         \
+        CLI_STRING(S, source.passes, "passes", "LIST", "pass pipeline (.onnx only; default)"),  \
+        CLI_SIMPLIFY(S, source.simplify),                                                       \
+        CLI_STRING(S, source.skip, "skip", "LIST", "passes to leave out (.onnx only)"),         \
+        CLI_LIST(S, source.states, "state", "IN=OUT[@N][,...]",                                 \
+                 "an input and an output that are one state (.onnx only)"),                     \
+        CLI_LIST(S, source.streams, "stream", "IN:AXIS:CHUNK",                                  \
+                 "make a step function (.onnx only)")
 
 typedef struct model_handle {
     const tlbc_model *model;

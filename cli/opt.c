@@ -25,7 +25,7 @@ static const cli_option opt_options[] = {
     CLI_STRING(opt_args, constants, "constants", "HOW", "hash, full or none (hash)"),
     CLI_FLAG(opt_args, locations, "locations", "say which ONNX node a line comes from"),
     CLI_STRING(opt_args, math, "math", "LEVEL", "strict, default or fast (default)"),
-    CLI_SIMPLIFY(opt_args),
+    CLI_SIMPLIFY(opt_args, simplify),
     CLI_STRING(opt_args, skip, "skip", "LIST", "passes to leave out"),
     CLI_LIST(opt_args, states, "state", "IN=OUT[@N][,...]",
              "an input and an output that carry one state from step to step"),

@@ -7,9 +7,9 @@
 #include "cli/steps.h"
 
 typedef struct run_args {
-    int simplify;
-    cli_list inputs, dims, states, streams;
-    const char *output_dir, *cpu, *passes, *skip, *entry, *load_state, *save_state;
+    model_source source; /* without the path */
+    cli_list inputs;
+    const char *output_dir, *load_state, *save_state;
     int64_t threads;
     bool random;
 } run_args;
@@ -22,17 +22,9 @@ static const cli_option run_options[] = {
     CLI_STRING(run_args, output_dir, "output-dir", "DIR", "write each output to DIR/NAME.npy"),
     CLI_FLAG(run_args, random, "random", "make up the inputs that are not given"),
     CLI_INT(run_args, threads, "threads", "N", "threads (1)"),
-    CLI_LIST(run_args, dims, "dim", "NAME=SIZE",
+    CLI_LIST(run_args, source.dims, "dim", "NAME=SIZE",
              "pin a symbolic dimension (.onnx), or its size for --random"),
-    CLI_STRING(run_args, cpu, "cpu", "CPU", "compile for this processor (.onnx only; native)"),
-    CLI_STRING(run_args, entry, "entry", "NAME",
-               "entry point of a library that has several (main)"),
-    CLI_STRING(run_args, passes, "passes", "LIST", "pass pipeline (.onnx only; default)"),
-    CLI_SIMPLIFY(run_args),
-    CLI_STRING(run_args, skip, "skip", "LIST", "passes to leave out (.onnx only)"),
-    CLI_LIST(run_args, states, "state", "IN=OUT[@N][,...]",
-             "an input and an output that are one state (.onnx only)"),
-    CLI_LIST(run_args, streams, "stream", "IN:AXIS:CHUNK", "make a step function (.onnx only)"),
+    CLI_SOURCE(run_args),
     CLI_STRING(run_args, load_state, "load-state", "FILE",
                "begin with the states that --save-state wrote"),
     CLI_STRING(run_args, save_state, "save-state", "FILE", "write the states behind the last step"),
@@ -79,7 +71,7 @@ static bool run_model(cli *c, const run_args *args, const tlbc_model *m) {
     tlbc_session *s;
     model_tensors_init(c, m, &t);
     if (!model_bind_inputs(c, &t, args->inputs)) return false;
-    if (args->random && !model_random_inputs(c, &t, args->dims, 1)) return false;
+    if (args->random && !model_random_inputs(c, &t, args->source.dims, 1)) return false;
     if (!args->random && !model_require_inputs(c, &t)) return false;
     if (!model_session_for(c, &t, args->threads, false, &s)) return false;
     bool ok = run_session(c, args, s, &t);
@@ -89,16 +81,9 @@ static bool run_model(cli *c, const run_args *args, const tlbc_model *m) {
 
 static int run_main(cli *c) {
     const run_args *args = c->args;
-    model_source source = {.path = c->positional.items[0],
-                           .dims = args->dims,
-                           .cpu = args->cpu,
-                           .passes = args->passes,
-                           .skip = args->skip,
-                           .simplify = args->simplify,
-                           .states = args->states,
-                           .streams = args->streams,
-                           .entry = args->entry};
+    model_source source = args->source;
     model_handle h;
+    source.path = c->positional.items[0];
     if (!model_open(c, &source, &h)) return cli_report(c);
     bool ok = run_model(c, args, h.model);
     int status = cli_report(c); /* before the model's strings go */

@@ -33,7 +33,7 @@ static const cli_option test_options[] = {
     CLI_FLAG(test_args, quiet, "quiet", "only failures and the sum"),
     CLI_STRING(test_args, cpu, "cpu", "CPU", "compile for this processor (native)"),
     CLI_STRING(test_args, passes, "passes", "LIST", "pass pipeline (default)"),
-    CLI_SIMPLIFY(test_args),
+    CLI_SIMPLIFY(test_args, simplify),
     CLI_STRING(test_args, skip, "skip", "LIST", "passes to leave out"),
 };
 

@@ -32,7 +32,7 @@ static const cli_option verify_options[] = {
     CLI_LIST(verify_args, dims, "dim", "NAME=SIZE", "size of a symbolic dimension (1)"),
     CLI_STRING(verify_args, cpu, "cpu", "CPU", "compile for this processor (native)"),
     CLI_STRING(verify_args, passes, "passes", "LIST", "pass pipeline (default)"),
-    CLI_SIMPLIFY(verify_args),
+    CLI_SIMPLIFY(verify_args, simplify),
     CLI_STRING(verify_args, skip, "skip", "LIST", "passes to leave out"),
     CLI_LIST(verify_args, streams, "stream", "IN:AXIS:CHUNK",
              "instead: a step function against the whole sequence"),

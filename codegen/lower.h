@@ -310,6 +310,9 @@ struct cg_nest {
     int64_t failure;
 };
 void cg_nest_run(cg_nest *s);
+/* A nest over the index space of t, with no views yet, for callbacks that use index[]; and one that writes n's first result. */
+cg_nest *cg_nest_over(cg *g, ir_node *n, const ir_type *t, cg_nest_fn *fn, void *data);
+cg_nest *cg_nest_result(cg *g, ir_node *n, cg_nest_fn *fn, void *data);
 
 /* An index from data: negative ones count from the end; one outside [0, n) fails the run and is brought inside. */
 lp_value *cg_checked_index(cg_kernel *k, lp_value *index, lp_value *n, int64_t failure);

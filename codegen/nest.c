@@ -270,6 +270,26 @@ static void emit_rows(nest_state *st, unsigned lanes) {
     lp_for_end(b, &row, NULL);
 }
 
+cg_nest *cg_nest_over(cg *g, ir_node *n, const ir_type *t, cg_nest_fn *fn, void *data) {
+    cg_nest *s = TL_NEW(g->arena, cg_nest);
+    *s = (cg_nest){.g = g,
+                   .node = n,
+                   .rank = t->rank,
+                   .fn = fn,
+                   .data = data,
+                   .needs_index = true,
+                   .summary = op_get(n->op)->name};
+    for (int32_t i = 0; i < t->rank; i++)
+        s->dims[i] = t->dims[i];
+    return s;
+}
+
+cg_nest *cg_nest_result(cg *g, ir_node *n, cg_nest_fn *fn, void *data) {
+    cg_nest *s = cg_nest_over(g, n, n->out[0].type, fn, data);
+    s->out[s->n_out++] = cg_write(g, &n->out[0]);
+    return s;
+}
+
 void cg_nest_run(cg_nest *s) {
     space *sp = TL_NEW(s->g->arena, space);
     make_space(s, sp);

@@ -11,6 +11,7 @@
 #include "passes/decompose.h"
 
 #include "ir/limits.h"
+#include "passes/short.h"
 #include "passes/util.h"
 
 typedef bool decompose_fn(ir_builder *b, ir_node *n);
@@ -23,22 +24,6 @@ bool decompose_give(ir_node *n, uint32_t result, ir_value *v) {
     }
     ir_value_replace_uses(out, v);
     return true;
-}
-
-static ir_value *add(ir_builder *b, ir_value *x, ir_value *y) {
-    return build_op2(b, OP_Add, x, y);
-}
-static ir_value *sub(ir_builder *b, ir_value *x, ir_value *y) {
-    return build_op2(b, OP_Sub, x, y);
-}
-static ir_value *mul(ir_builder *b, ir_value *x, ir_value *y) {
-    return build_op2(b, OP_Mul, x, y);
-}
-static ir_value *divide(ir_builder *b, ir_value *x, ir_value *y) {
-    return build_op2(b, OP_Div, x, y);
-}
-static ir_value *like(ir_builder *b, const ir_value *x, double c) {
-    return build_scalar(b, x->type->dtype, c);
 }
 
 /* ---- several operands --------------------------------------------------------------------------------------- */

@@ -8,24 +8,8 @@
 #include "passes/decompose.h"
 
 #include "ir/limits.h"
+#include "passes/short.h"
 #include "passes/util.h"
-
-static ir_value *like(ir_builder *b, const ir_value *x, double c) {
-    return build_scalar(b, x->type->dtype, c);
-}
-
-static ir_value *add(ir_builder *b, ir_value *x, ir_value *y) {
-    return build_op2(b, OP_Add, x, y);
-}
-static ir_value *sub(ir_builder *b, ir_value *x, ir_value *y) {
-    return build_op2(b, OP_Sub, x, y);
-}
-static ir_value *mul(ir_builder *b, ir_value *x, ir_value *y) {
-    return build_op2(b, OP_Mul, x, y);
-}
-static ir_value *divide(ir_builder *b, ir_value *x, ir_value *y) {
-    return build_op2(b, OP_Div, x, y);
-}
 
 /* 0, 1, 2, ... as numbers of this type, along axis `axis` of `rank`. */
 static ir_value *count_along(ir_builder *b, const ir_dim *n, ir_dtype t, uint32_t axis,

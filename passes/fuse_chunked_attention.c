@@ -168,15 +168,6 @@ static const ir_dim *count_chunks(const reading *r) {
     return ir_dim_div_exact(c, r->queries, ir_dim_const(c, b->chunk));
 }
 
-static const int64_t swap[] = {0, 2, 1, 3};
-
-static bool is_swap(const ir_node *n) {
-    int64_t perm[IR_MAX_RANK];
-    uint32_t rank;
-    return n && n->op == OP_Transpose && get_perm(n, perm, &rank) && rank == 4 &&
-           memcmp(perm, swap, sizeof swap) == 0;
-}
-
 /* Rows [B,T,...] as [B*C,K,...], or back, by the dims of the first two axes. */
 static ir_value *regroup(ir_builder *b, ir_value *rows, const ir_dim *d0, const ir_dim *d1) {
     const ir_dim *dims[4];
@@ -188,7 +179,7 @@ static ir_value *regroup(ir_builder *b, ir_value *rows, const ir_dim *d0, const 
 
 static ir_value *rows_of(ir_builder *b, ir_value *v) {
     if (v->type->rank == 3) return v;
-    return is_swap(v->def) ? ir_in(v->def, 0) : build_transpose(b, v, swap, 4);
+    return is_head_swap(v->def) ? ir_in(v->def, 0) : build_head_swap(b, v);
 }
 
 static ir_value *build_chunks(ir_builder *b, const reading *r, const ir_dim *chunks) {
@@ -199,7 +190,7 @@ static ir_value *build_chunks(ir_builder *b, const reading *r, const ir_dim *chu
     bool heads = ir_in(r->n, Q)->type->rank == 4;
     for (uint32_t i = Q; i <= V; i++) {
         qkv[i] = regroup(b, rows_of(b, ir_in(r->n, i)), all, length);
-        if (ir_in(r->n, i)->type->rank == 4) qkv[i] = build_transpose(b, qkv[i], swap, 4);
+        if (ir_in(r->n, i)->type->rank == 4) qkv[i] = build_head_swap(b, qkv[i]);
     }
     ir_band inner = r->band;
     inner.chunk = 0;
@@ -207,8 +198,8 @@ static ir_value *build_chunks(ir_builder *b, const reading *r, const ir_dim *chu
     if (inner.after >= r->band.chunk - 1) inner.after = IR_BAND_ALL;
     op_id op = is_simple(&inner) ? OP_Attention : OP_LocalAttention;
     ir_value *y = build_attention(b, r, op, &inner, qkv, NULL);
-    y = regroup(b, heads ? build_transpose(b, y, swap, 4) : y, batch, r->queries);
-    return heads ? build_transpose(b, y, swap, 4) : y;
+    y = regroup(b, heads ? build_head_swap(b, y) : y, batch, r->queries);
+    return heads ? build_head_swap(b, y) : y;
 }
 
 static ir_value *build_local(ir_builder *b, const reading *r) {

@@ -15,16 +15,6 @@
 #include "passes/match.h"
 #include "passes/util.h"
 
-static const int64_t swap[] = {0, 2, 1, 3};
-
-/* v = Transpose<perm=[0,2,1,3]>(something) */
-static bool is_swap(const ir_node *n) {
-    int64_t perm[IR_MAX_RANK];
-    uint32_t rank;
-    return n && n->op == OP_Transpose && get_perm(n, perm, &rank) && rank == 4 &&
-           memcmp(perm, swap, sizeof swap) == 0;
-}
-
 /* One of the axes that change places has extent 1. */
 static bool swaps_nothing(const ir_type *t) {
     return ir_dim_is(t->dims[1], 1) || ir_dim_is(t->dims[2], 1);
@@ -86,14 +76,15 @@ static bool has_constant_heads(const ir_type *t) {
 static bool can_merge_operand(const ir_value *v) {
     if (!has_constant_heads(v->type)) return false;
     packed p;
-    return is_swap(v->def) || ir_value_is_const(v) || find_packed(v, &p) || swaps_nothing(v->type);
+    return is_head_swap(v->def) || ir_value_is_const(v) || find_packed(v, &p) ||
+           swaps_nothing(v->type);
 }
 
 /* Users that an earlier run left dead do not count. */
 static bool can_merge_result(const ir_value *y) {
     bool used = false, no_swap = swaps_nothing(y->type);
     ir_for_each_use (u, y) {
-        if (!no_swap && !is_swap(u->user)) return false;
+        if (!no_swap && !is_head_swap(u->user)) return false;
         used = used || u->user->op == OP_Yield || u->user->out[0].uses;
     }
     return used;
@@ -132,7 +123,7 @@ static ir_value *merge_operand(ir_builder *b, ir_value *v) {
     const ir_dim *rows[] = {heads->dims[0], heads->dims[2],
                             ir_dim_mul(b->m->ctx, heads->dims[1], heads->dims[3])};
     int64_t width = dim_value(heads, 1) * dim_value(heads, 3);
-    bool swapped = is_swap(v->def);
+    bool swapped = is_head_swap(v->def);
     packed p;
     if (find_packed(v, &p)) return build_part(b, &p, width);
     if (swapped) v = ir_in(v->def, 0);
@@ -143,7 +134,7 @@ static ir_value *merge_operand(ir_builder *b, ir_value *v) {
     if (!swapped && ir_dim_is(heads->dims[1], 1))
         return build_op2(b, OP_Squeeze, v, build_i64s(b, (int64_t[]){1}, 1));
     if (!swapped && ir_dim_is(heads->dims[2], 1)) return reshape(b, v, (int64_t[]){0, 1, width}, 3);
-    if (!swapped) v = build_transpose(b, v, swap, 4);
+    if (!swapped) v = build_head_swap(b, v);
     return reshape(b, v, (int64_t[]){0, 0, width}, 3);
 }
 

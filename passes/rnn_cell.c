@@ -2,16 +2,7 @@
 #include "passes/rnn_cell.h"
 
 #include "ir/base/assert.h"
-
-static ir_value *add(ir_builder *b, ir_value *x, ir_value *y) {
-    return build_op2(b, OP_Add, x, y);
-}
-static ir_value *mul(ir_builder *b, ir_value *x, ir_value *y) {
-    return build_op2(b, OP_Mul, x, y);
-}
-static ir_value *like(ir_builder *b, const ir_value *x, double c) {
-    return build_scalar(b, x->type->dtype, c);
-}
+#include "passes/short.h"
 
 /* ---- activation functions --------------------------------------------------------------------------------------- */
 

@@ -55,6 +55,19 @@ bool get_perm(const ir_node *transpose, int64_t *perm, uint32_t *rank) {
     return true;
 }
 
+static const int64_t head_swap[] = {0, 2, 1, 3};
+
+bool is_head_swap(const ir_node *n) {
+    int64_t perm[IR_MAX_RANK];
+    uint32_t rank;
+    return n && n->op == OP_Transpose && get_perm(n, perm, &rank) && rank == 4 &&
+           memcmp(perm, head_swap, sizeof head_swap) == 0;
+}
+
+ir_value *build_head_swap(ir_builder *b, ir_value *v) {
+    return build_transpose(b, v, head_swap, 4);
+}
+
 int32_t optional_ints(const ir_value *v, int64_t *out, uint32_t max) {
     return v ? ir_value_const_ints(v, out, max) : 0;
 }

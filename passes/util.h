@@ -20,6 +20,9 @@ bool is_reshape_like(op_id op);
 int32_t normal_axis(int64_t axis, int32_t rank);
 /* The node's perm, or the reversal that is its default; false where the rank is not known. */
 bool get_perm(const ir_node *transpose, int64_t *perm, uint32_t *rank);
+/* n is Transpose<perm=[0,2,1,3]>: [batch, heads, rows, width] to [batch, rows, heads, width] or back; and a new one. */
+bool is_head_swap(const ir_node *n);
+ir_value *build_head_swap(ir_builder *b, ir_value *v);
 /* The operand's integers: as ir_value_const_ints, with an omitted operand giving none (0). */
 int32_t optional_ints(const ir_value *v, int64_t *out, uint32_t max);
 /* fold_shapes.c: results of n whose contents inference knows become constants or Dims nodes; true where one did. */

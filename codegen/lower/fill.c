@@ -34,17 +34,6 @@ bool lower_shape(cg *g, ir_node *n) {
 
 /* ---- by position ------------------------------------------------------------------------------------------------------ */
 
-static cg_nest *nest_over(cg *g, ir_node *n, cg_nest_fn *fn, void *data) {
-    const ir_type *t = n->out[0].type;
-    cg_nest *s = TL_NEW(g->arena, cg_nest);
-    *s = (cg_nest){
-        .g = g, .node = n, .rank = t->rank, .fn = fn, .data = data, .summary = op_get(n->op)->name};
-    for (int32_t i = 0; i < t->rank; i++)
-        s->dims[i] = t->dims[i];
-    s->out[s->n_out++] = cg_write(g, &n->out[0]);
-    return s;
-}
-
 static lp_value *literal(lp_builder *b, ir_dtype t, unsigned lanes, double v) {
     t = ir_dtype_compute(t);
     return ir_dtype_is_float(t) ? lp_const_f(b, lp_vec(t, lanes), v)
@@ -66,7 +55,10 @@ static void constant_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_v
 bool lower_constant_of_shape(cg *g, ir_node *n) {
     if (!ir_type_is_known(n->out[0].type))
         return cg_unsupported(g, n, "shape that depends on data");
-    cg_nest_run(nest_over(g, n, constant_point, (void *)(uintptr_t)ir_attr_find(n, "value")));
+    const ir_attr *value = ir_attr_find(n, "value");
+    cg_nest *s = cg_nest_result(g, n, constant_point, (void *)(uintptr_t)value);
+    s->needs_index = false;
+    cg_nest_run(s);
     return true;
 }
 
@@ -87,8 +79,7 @@ static void eye_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value 
 }
 
 bool lower_eye_like(cg *g, ir_node *n) {
-    cg_nest *s = nest_over(g, n, eye_point, NULL);
-    s->needs_index = true;
+    cg_nest *s = cg_nest_result(g, n, eye_point, NULL);
     cg_nest_run(s);
     return true;
 }
@@ -114,8 +105,7 @@ bool lower_trilu(cg *g, ir_node *n) {
     d->upper = ir_attr_int(n, "upper", 1);
     bool known = !ir_in(n, 1) || ir_value_const_i64(ir_in(n, 1), &d->k);
     if (!known) d->k_data = cg_read(g, ir_in(n, 1));
-    cg_nest *s = nest_over(g, n, trilu_point, d);
-    s->needs_index = true;
+    cg_nest *s = cg_nest_result(g, n, trilu_point, d);
     s->in[s->n_in++] = cg_read(g, ir_in(n, 0));
     cg_nest_run(s);
     return true;
@@ -145,8 +135,7 @@ static void range_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_valu
 bool lower_range(cg *g, ir_node *n) {
     if (!ir_type_is_known(n->out[0].type))
         return cg_unsupported(g, n, "length that depends on data");
-    cg_nest *s = nest_over(g, n, range_point, NULL);
-    s->needs_index = true;
+    cg_nest *s = cg_nest_result(g, n, range_point, NULL);
     cg_nest_run(s);
     return true;
 }

@@ -11,20 +11,6 @@ static int64_t normalised_axis(const ir_node *n, int64_t fallback, int32_t rank)
     return axis < 0 ? axis + rank : axis;
 }
 
-static cg_nest *nest_over(cg *g, ir_node *n, const ir_type *t, cg_nest_fn *fn, void *data) {
-    cg_nest *s = TL_NEW(g->arena, cg_nest);
-    *s = (cg_nest){.g = g,
-                   .node = n,
-                   .rank = t->rank,
-                   .fn = fn,
-                   .data = data,
-                   .needs_index = true,
-                   .summary = op_get(n->op)->name};
-    for (int32_t i = 0; i < t->rank; i++)
-        s->dims[i] = t->dims[i];
-    return s;
-}
-
 static lp_value *load_index(cg_nest *s, const cg_view *v, lp_value *const *index) {
     lp_builder *b = &s->k->b;
     lp_value *at = cg_offset(s->k, v, index, v->rank), *ptr = cg_kernel_in(s->k, v, false);
@@ -159,7 +145,7 @@ bool lower_gather(cg *g, ir_node *n) {
     if (!dest && (gather_as_view(g, n, axis) || gather_as_walk(g, n, axis))) return true;
     gather *d = TL_NEW(g->arena, gather);
     *d = (gather){.x = cg_read(g, ir_in(n, 0)), .indices = cg_read(g, ir_in(n, 1)), .axis = axis};
-    cg_nest *s = nest_over(g, n, n->out[0].type, gather_point, d);
+    cg_nest *s = cg_nest_over(g, n, n->out[0].type, gather_point, d);
     require_axes(s, d, axis, 1);
     s->scalar = axis == rank - 1;
     s->out[s->n_out++] = cg_write(g, &n->out[0]);
@@ -187,7 +173,7 @@ bool lower_gather_elements(cg *g, ir_node *n) {
     d->axis = (int32_t)normalised_axis(n, 0, d->x->rank);
     for (int32_t i = 0; i < d->x->rank; i++)
         if (i != d->axis) cg_check_at_most(g, d->indices->dims[i], d->x->dims[i]);
-    cg_nest *s = nest_over(g, n, n->out[0].type, gather_elements_point, d);
+    cg_nest *s = cg_nest_over(g, n, n->out[0].type, gather_elements_point, d);
     require_axes(s, d, d->axis, 1);
     s->scalar = true;
     s->out[s->n_out++] = cg_write(g, &n->out[0]);
@@ -242,7 +228,7 @@ bool lower_gather_nd(cg *g, ir_node *n) {
     if (!set_tuple(g, n, d, d->x->rank - d->batch, n->out[0].type->rank)) return false;
     for (int32_t i = 0; i < d->batch; i++)
         cg_check_equal(g, d->indices->dims[i], d->x->dims[i]);
-    cg_nest *s = nest_over(g, n, n->out[0].type, gather_nd_point, d);
+    cg_nest *s = cg_nest_over(g, n, n->out[0].type, gather_nd_point, d);
     require_axes(s, d, d->batch, (int32_t)d->tuple);
     s->scalar = d->batch + d->tuple == d->x->rank;
     s->out[s->n_out++] = cg_write(g, &n->out[0]);
@@ -373,7 +359,7 @@ bool lower_one_hot(cg *g, ir_node *n) {
     *d = (one_hot){.indices = cg_read(g, ir_in(n, 0)), .values = cg_read_dense(g, ir_in(n, 2))};
     d->axis = (int32_t)normalised_axis(n, -1, t->rank);
     d->depth = t->dims[d->axis];
-    cg_nest *s = nest_over(g, n, t, one_hot_point, d);
+    cg_nest *s = cg_nest_over(g, n, t, one_hot_point, d);
     s->scalar = true;
     s->out[s->n_out++] = cg_write(g, &n->out[0]);
     cg_nest_run(s);
@@ -411,7 +397,7 @@ bool lower_reverse_sequence(cg *g, ir_node *n) {
     d->time = ir_attr_int(n, "time_axis", 0), d->batch = ir_attr_int(n, "batch_axis", 1);
     d->failure = cg_failure(g, "input 1: a length goes to element %%lld of %%lld");
     cg_check_equal(g, d->lengths->dims[0], d->x->dims[d->batch]);
-    cg_nest *s = nest_over(g, n, n->out[0].type, reverse_sequence_point, d);
+    cg_nest *s = cg_nest_over(g, n, n->out[0].type, reverse_sequence_point, d);
     s->scalar = d->x->rank == 2;
     s->out[s->n_out++] = cg_write(g, &n->out[0]);
     cg_nest_run(s);
@@ -462,7 +448,7 @@ bool lower_tensor_scatter(cg *g, ir_node *n) {
     cg_check_at_most(g, d->update->dims[d->axis], d->y->dims[d->axis]);
     for (int32_t i = 0; i < d->y->rank; i++)
         if (i != d->axis) cg_check_equal(g, d->update->dims[i], d->y->dims[i]);
-    cg_nest *s = nest_over(g, n, ir_in(n, 1)->type, tensor_scatter_point, d);
+    cg_nest *s = cg_nest_over(g, n, ir_in(n, 1)->type, tensor_scatter_point, d);
     s->scalar = d->axis == d->y->rank - 1;
     s->in[s->n_in++] = d->update;
     s->required = d->y->dims[d->axis], s->failure = d->failure;

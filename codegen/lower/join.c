@@ -20,23 +20,6 @@ bool lower_concat(cg *g, ir_node *n) {
     return true;
 }
 
-static cg_nest *nest_over(cg *g, ir_node *n, cg_nest_fn *fn, void *data) {
-    const ir_type *t = n->out[0].type;
-    cg_nest *s = TL_NEW(g->arena, cg_nest);
-    *s = (cg_nest){.g = g,
-                   .node = n,
-                   .rank = t->rank,
-                   .fn = fn,
-                   .data = data,
-                   .needs_index = true,
-                   .scalar = true};
-    s->summary = op_get(n->op)->name;
-    for (int32_t i = 0; i < t->rank; i++)
-        s->dims[i] = t->dims[i];
-    s->out[s->n_out++] = cg_write(g, &n->out[0]);
-    return s;
-}
-
 /* ---- Tile --------------------------------------------------------------------------------------------------------------- */
 
 static void tile_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value **out) {
@@ -56,7 +39,10 @@ static void tile_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value
 bool lower_tile(cg *g, ir_node *n) {
     if (!ir_type_is_known(n->out[0].type))
         return cg_unsupported(g, n, "repeats that depend on data");
-    cg_nest_run(nest_over(g, n, tile_point, (void *)(uintptr_t)cg_read(g, ir_in(n, 0))));
+    const cg_view *x = cg_read(g, ir_in(n, 0));
+    cg_nest *s = cg_nest_result(g, n, tile_point, (void *)(uintptr_t)x);
+    s->scalar = true;
+    cg_nest_run(s);
     return true;
 }
 
@@ -157,7 +143,8 @@ bool lower_pad(cg *g, ir_node *n) {
     pad *d = TL_NEW(g->arena, pad);
     *d = (pad){.x = cg_read(g, ir_in(n, 0)), .mode = pad_mode_of(n), .value = ir_in(n, 2)};
     if (!read_pads(g, n, d)) return false;
-    cg_nest *s = nest_over(g, n, pad_point, d);
+    cg_nest *s = cg_nest_result(g, n, pad_point, d);
+    s->scalar = true;
     if (d->mode != PAD_CONSTANT) { /* nothing to repeat in an axis without elements */
         s->required = cg_dims_product(g, d->x->dims, d->x->rank);
         s->failure = cg_failure(g, "the operand is empty: nothing to pad with");
