@@ -9,7 +9,12 @@
  *
  * The anchor is the second MatMul. Between the scores and Softmax may be constant factors and masks in any number and order that
  * means the same; factors on q and k, before or after their Reshape and Transpose, join the scale. K may come transposed in any way:
- * the Transpose is changed, which costs nothing. Operands of rank 2 and 3 get leading dims of 1.
+ * the Transpose is changed, which costs nothing. Operands of rank 2 and 3 get leading dims of 1; of rank 5 and more, as chunks of a sequence
+ * have them after a Reshape, all axes in front of the heads become one batch:
+ *
+ *   before:  %q = Transpose<perm=[0, 1, 3, 2, 4]>(%x)    after:  %x4 = Reshape(%x, [B*C,K,H,h])      (the same for k and v)
+ *            ... f32[B,C,H,K,h]                                  %q = Transpose<perm=[0, 2, 1, 3]>(%x4)
+ *                                                                %y = Reshape(Attention(%q, ...), [B,C,H,K,h])
  *
  * Masks: added floats as they are, subtracted ones negated. Where(c, s, -inf) is the boolean mask c. Where(c, s, m) with a large negative m is the added mask
  * Where(c, 0, m): adding m swallows the score, so that a row in which all is masked stays uniform as with Where. A causal mask becomes
@@ -132,8 +137,7 @@ static bool shapes_fit(const sdpa *s) {
     /* the attribute scale has f32's precision only */
     if (!ir_dtype_is_float(q->dtype) || q->dtype == DT_f64) return false;
     int32_t r = q->rank;
-    if (r < 2 || r > 4 || k->rank != r || v->rank != r || k->dtype != q->dtype ||
-        v->dtype != q->dtype)
+    if (r < 2 || k->rank != r || v->rank != r || k->dtype != q->dtype || v->dtype != q->dtype)
         return false;
     for (int32_t i = 0; i < r - 2; i++)
         if (!ir_dim_equal(q->dims[i], k->dims[i]) || !ir_dim_equal(q->dims[i], v->dims[i]))
@@ -154,6 +158,14 @@ static bool mask_fits(const sdpa *s, const ir_value *m, bool *expand) {
     }
     *expand = t->rank == 0 || (!ir_dim_is(keys, 1) && ir_dim_is(t->dims[t->rank - 1], 1));
     return true;
+}
+
+/* All axes in front of the last three can become one. */
+static bool can_join(const ir_graph *g, const sdpa *s) {
+    const ir_type *q = s->q->type, *k = s->k->type, *v = s->v->type;
+    uint32_t r = (uint32_t)q->rank;
+    return r <= 4 || (dims_are_computable(g, q->dims, r) && dims_are_computable(g, k->dims, r) &&
+                      dims_are_computable(g, v->dims, r));
 }
 
 static bool masks_fit(const ir_graph *g, const sdpa *s) {
@@ -234,15 +246,52 @@ static ir_value *untranspose(ir_builder *b, ir_value *k) {
     return identity ? from : build_transpose(b, from, perm, rank);
 }
 
-static ir_value *unsqueeze_to_4d(ir_builder *b, ir_value *v) {
-    int64_t axes[4] = {0, 1, 2, 3};
-    uint32_t missing = 4 - (uint32_t)v->type->rank;
-    return missing ? build_op2(b, OP_Unsqueeze, v, build_i64s(b, axes, missing)) : v;
+/* t with all axes in front of the last three as one. */
+static const ir_type *joined_type(ir_ctx *c, const ir_type *t) {
+    int32_t leading = t->rank - 3;
+    const ir_dim *dims[4] = {t->dims[0]};
+    for (int32_t i = 1; i < leading; i++)
+        dims[0] = ir_dim_mul(c, dims[0], t->dims[i]);
+    memcpy(dims + 1, t->dims + leading, 3 * sizeof *dims);
+    return ir_type_tensor(c, t->dtype, 4, dims);
 }
 
-static ir_value *squeeze_from_4d(ir_builder *b, ir_value *v, int32_t rank) {
+/* n is a Transpose that leaves the axes in front of the last three where they are: how it moves those, and one in front of them. */
+static bool get_perm_of_last(const ir_node *n, int64_t perm[4]) {
+    int64_t all[IR_MAX_RANK];
+    uint32_t rank;
+    if (!n || n->op != OP_Transpose || !get_perm(n, all, &rank) || rank <= 4) return false;
+    for (uint32_t i = 0; i < rank - 3; i++)
+        if (all[i] != i) return false;
+    perm[0] = 0;
+    for (uint32_t i = 0; i < 3; i++)
+        perm[1 + i] = all[rank - 3 + i] - (rank - 4);
+    return true;
+}
+
+/* v with one axis in front of the last three. A Transpose that made it comes after the joining, where merge_heads looks for it. */
+static ir_value *join_leading(ir_builder *b, ir_value *v) {
+    int64_t perm[4];
+    if (get_perm_of_last(v->def, perm))
+        return build_transpose(b, join_leading(b, ir_in(v->def, 0)), perm, 4);
+    return build_reshape_to(b, v, joined_type(b->m->ctx, v->type));
+}
+
+static ir_value *bring_to_4d(ir_builder *b, ir_value *v) {
     int64_t axes[4] = {0, 1, 2, 3};
-    return rank < 4 ? build_op2(b, OP_Squeeze, v, build_i64s(b, axes, 4 - (uint32_t)rank)) : v;
+    uint32_t rank = (uint32_t)v->type->rank;
+    if (rank > 4) return join_leading(b, v);
+    return rank < 4 ? build_op2(b, OP_Unsqueeze, v, build_i64s(b, axes, 4 - rank)) : v;
+}
+
+/* y as what n, which is `end` or makes what that transposes, has given. */
+static ir_value *bring_from_4d(ir_builder *b, ir_value *y, const ir_node *n, const ir_node *end) {
+    int64_t axes[4] = {0, 1, 2, 3}, perm[4];
+    uint32_t rank = (uint32_t)n->out[0].type->rank;
+    if (rank < 4) return build_op2(b, OP_Squeeze, y, build_i64s(b, axes, 4 - rank));
+    if (rank == 4) return y;
+    if (end != n && get_perm_of_last(end, perm)) y = build_transpose(b, y, perm, 4);
+    return build_reshape_to(b, y, end->out[0].type);
 }
 
 /* The mask as a boolean one (`as_bool`) or as one to be added, with as many columns as there are keys. */
@@ -256,7 +305,7 @@ static ir_value *build_mask(ir_builder *b, const sdpa *s, const mask *m, bool as
     }
     bool expand;
     if (!mask_fits(s, v, &expand) || !expand) return v;
-    const ir_dim *dims[4];
+    const ir_dim *dims[IR_MAX_RANK];
     int32_t rank = v->type->rank ? v->type->rank : 1;
     for (int32_t i = 0; i < rank - 1; i++)
         dims[i] = v->type->dims[i];
@@ -296,6 +345,21 @@ static ir_value *build_masks(ir_builder *b, const sdpa *s) {
     return all;
 }
 
+/* The mask with one axis in front of its last three, where it has any: one mask for each batch unless those are 1. */
+static ir_value *join_mask(ir_builder *b, const sdpa *s, ir_value *mask) {
+    const ir_type *t = mask->type, *q = s->q->type;
+    const ir_dim *dims[IR_MAX_RANK];
+    int32_t missing = q->rank - t->rank, leading = q->rank - 3;
+    bool ones = true;
+    if (q->rank <= 4 || t->rank <= 3) return mask;
+    for (int32_t i = missing; i < leading; i++)
+        ones = ones && ir_dim_is(t->dims[i - missing], 1);
+    if (ones) return t->rank == 4 ? mask : join_leading(b, mask);
+    for (int32_t i = 0; i < q->rank; i++)
+        dims[i] = i < leading ? q->dims[i] : t->dims[i - missing];
+    return join_leading(b, build_op2(b, OP_Expand, mask, build_dims(b, dims, (uint32_t)q->rank)));
+}
+
 /* The last of a chain of views that only move v: there a guard stands in no other pass's way. */
 static ir_value *end_of_views(ir_value *v) {
     for (ir_node *user; (user = match_user(v)) && op_is(user->op, OP_VIEW) && user->n_out == 1;)
@@ -315,25 +379,32 @@ static void build_guard(pass_ctx *ctx, ir_value *y) {
 
 static ir_value *build_attention(ir_builder *b, sdpa *s) {
     take_causal(s);
-    ir_value *masks = s->n_masks ? build_masks(b, s) : NULL;
+    ir_value *masks = s->n_masks ? join_mask(b, s, build_masks(b, s)) : NULL;
     ir_value *q = strip_scale(b, s->q, &s->scale);
     ir_value *k = untranspose(b, strip_scale(b, s->k, &s->scale));
-    ir_value *in[] = {unsqueeze_to_4d(b, q), unsqueeze_to_4d(b, k), unsqueeze_to_4d(b, s->v),
-                      masks};
+    ir_value *in[] = {bring_to_4d(b, q), bring_to_4d(b, k), bring_to_4d(b, s->v), masks};
     ir_attr attrs[] = {{.name = "scale", .kind = ATTR_FLOAT, .v.f = usual_scale(s)},
                        {.name = "is_causal", .kind = ATTR_INT, .v.i = 1}};
-    ir_node *n = build_node(b, OP_Attention, in, masks ? 4 : 3, 1, attrs, s->causal ? 2 : 1);
-    return squeeze_from_4d(b, &n->out[0], s->q->type->rank);
+    return &build_node(b, OP_Attention, in, masks ? 4 : 3, 1, attrs, s->causal ? 2 : 1)->out[0];
+}
+
+/* The node whose result Attention's is brought to: behind n the Transpose that merging heads begins with, for joined axes. */
+static ir_node *end_of_joined(ir_node *n) {
+    int64_t perm[4];
+    ir_node *user = match_user(&n->out[0]);
+    return user && get_perm_of_last(user, perm) ? user : n;
 }
 
 static pass_result fuse_attention_node(pass_ctx *ctx, ir_node *n) {
     sdpa s;
     if (n->op != OP_MatMul || !n->out[0].uses || !match_sdpa(ctx->c, n, &s)) return PASS_SAME;
-    if (!shapes_fit(&s) || !masks_fit(n->parent->graph, &s) || !ctx_take(ctx, "fused"))
+    const ir_graph *g = n->parent->graph;
+    if (!shapes_fit(&s) || !can_join(g, &s) || !masks_fit(g, &s) || !ctx_take(ctx, "fused"))
         return PASS_SAME;
     ir_builder b = ir_build_before(n);
-    ir_value *y = build_attention(&b, &s);
-    pass_replace(ctx, &n->out[0], y);
+    ir_node *end = end_of_joined(n);
+    ir_value *y = bring_from_4d(&b, build_attention(&b, &s), n, end);
+    pass_replace(ctx, &end->out[0], y);
     if (s.guarded) build_guard(ctx, end_of_views(y));
     return PASS_CHANGED;
 }
