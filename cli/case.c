@@ -57,17 +57,40 @@ static bool compare_outputs(cli *c, const char *set, const model_tensors *t,
     return ok;
 }
 
+static bool run_once(cli *c, tlbc_session *s, model_tensors *t) {
+    if (!model_alloc_outputs(c, s, t)) return false;
+    tlbc_status status = tlbc_run(s, t->in, t->out);
+    if (status) model_report(c, s, status, t->model->name);
+    return !status;
+}
+
+/* With this many threads: all bits are those of `t`. */
+static bool repeat_set(cli *c, const model_tensors *t, int64_t threads) {
+    tlbc_session *s;
+    model_tensors again;
+    const char *text;
+    model_tensors_init(c, t->model, &again);
+    for (uint32_t i = 0; i < t->model->n_inputs; i++)
+        again.in[i] = t->in[i];
+    if (!model_session(c, t->model, threads, &s)) return false;
+    bool ok = run_once(c, s, &again);
+    for (uint32_t i = 0; ok && i < t->model->n_outputs; i++)
+        if (!data_same_bits(c->arena, &again.out[i], &t->out[i], &text))
+            ok = diag_error(c->diag, NULL, "output %u '%s' of %lld threads: %s", i,
+                            t->model->outputs[i].name, (long long)threads, text);
+    tlbc_session_free(s);
+    return ok;
+}
+
 static bool run_set(cli *c, const char *set, tlbc_session *s, const tlbc_model *m,
                     const case_options *o) {
     model_tensors t;
     model_tensors_init(c, m, &t);
-    if (!read_inputs(c, set, &t) || !model_alloc_outputs(c, s, &t)) return false;
-    tlbc_status status = tlbc_run(s, t.in, t.out);
-    if (status) {
-        model_report(c, s, status, m->name);
-        return false;
-    }
-    return compare_outputs(c, set, &t, o->tolerance);
+    bool ok = read_inputs(c, set, &t) && run_once(c, s, &t) &&
+              compare_outputs(c, set, &t, o->tolerance);
+    for (int64_t threads = 2; ok && threads <= o->threads; threads++)
+        ok = repeat_set(c, &t, threads);
+    return ok;
 }
 
 /* ---- the reference evaluator ---------------------------------------------------------------------------------- */
@@ -132,8 +155,7 @@ static bool open_subject(cli *c, const test_case *t, const case_options *o, subj
     }
     model_source source = o->source;
     source.path = t->model;
-    return model_open(c, &source, &s->model) &&
-           model_session(c, s->model.model, o->threads, &s->session);
+    return model_open(c, &source, &s->model) && model_session(c, s->model.model, 1, &s->session);
 }
 
 static void close_subject(subject *s) {

@@ -7,7 +7,7 @@
 
 typedef struct case_options {
     data_tolerance tolerance;
-    int64_t threads;
+    int64_t threads;     /* the sets are run with one thread and with each number up to this one */
     bool evaluator;      /* the reference evaluator instead of compiled code */
     model_source source; /* without the path */
 } case_options;

@@ -192,3 +192,12 @@ bool data_compare(tl_arena *a, const tlbc_tensor *got, const tlbc_tensor *want, 
                             wrong, n, data_index_text(a, got, first), first_g, first_w);
     return false;
 }
+
+bool data_same_bits(tl_arena *a, const tlbc_tensor *got, const tlbc_tensor *want,
+                    const char **text) {
+    bool is_data = got->dtype < TLBC_SEQUENCE && got->dtype != TLBC_STRING;
+    if (!data_compare(a, got, want, (data_tolerance){0}, text)) return false;
+    if (!is_data || got->bytes == 0 || !memcmp(got->data, want->data, got->bytes)) return true;
+    *text = "has zeros or NaNs with other bits";
+    return false;
+}

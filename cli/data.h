@@ -23,6 +23,9 @@ typedef struct data_tolerance {
 } data_tolerance;
 bool data_compare(tl_arena *a, const tlbc_tensor *got, const tlbc_tensor *want, data_tolerance tol,
                   const char **text);
+/* Not a bit differs, not even the sign of a zero. */
+bool data_same_bits(tl_arena *a, const tlbc_tensor *got, const tlbc_tensor *want,
+                    const char **text);
 /* "[1,2]" of the element with this number. */
 const char *data_index_text(tl_arena *a, const tlbc_tensor *t, size_t number);
 

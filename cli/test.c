@@ -24,7 +24,8 @@ static const test_args test_defaults = {
 static const cli_option test_options[] = {
     CLI_NUMBER(test_args, rtol, "rtol", "R", "relative tolerance (0.001)"),
     CLI_NUMBER(test_args, atol, "atol", "A", "absolute tolerance (0.00001)"),
-    CLI_INT(test_args, threads, "threads", "N", "threads of each run (1)"),
+    CLI_INT(test_args, threads, "threads", "N",
+            "run with 1 to N threads, which must agree to the bit (1)"),
     CLI_INT(test_args, jobs, "jobs", "N", "folders at the same time (1)"),
     CLI_INT(test_args, timeout, "timeout", "SECONDS", "limit for one folder, 0 = none (120)"),
     CLI_STRING(test_args, skip_list, "skip-list", "FILE",
