@@ -28,16 +28,22 @@ int cli_report(cli *c) {
     return status;
 }
 
+/* The message is text as diag_render makes it: behind a compilation that went well it begins with "warning: ", and the lines that follow
+ * say themselves what they are. */
 void cli_take_message(cli *c, int status, const char *file, char *message) {
-    size_t n = message ? strlen(message) : 0;
-    while (n && message[n - 1] == '\n')
+    static const char warning[] = "warning: ";
+    const char *text = message ? message : "";
+    size_t n = strlen(text);
+    while (n && text[n - 1] == '\n')
         n--;
     if (status && n)
-        diag_error(c->diag, NULL, "%.*s", (int)n, message);
+        diag_error(c->diag, NULL, "%.*s", (int)n, text);
     else if (status)
         diag_error(c->diag, NULL, "%s: %s", file, tlbc_status_text((tlbc_status)status));
+    else if (strncmp(text, warning, strlen(warning)) == 0)
+        diag_warning(c->diag, NULL, "%.*s", (int)(n - strlen(warning)), text + strlen(warning));
     else if (n)
-        diag_note(c->diag, NULL, "%.*s", (int)n, message);
+        diag_note(c->diag, NULL, "%.*s", (int)n, text);
     tlbc_message_free(message);
 }
 

@@ -83,6 +83,11 @@ expect 1 "bad pass" "$TLBC" compile "$digits" -o x.so --passes=nosuch
 expect 1 "bad dim" "$TLBC" compile "$digits" -o x.so --dim batch
 check "no file of a failed compilation" [ -z "$(ls | grep '^x\.')" ]
 
+# What a compilation that went well has to say is told once, as what it is.
+expect 0 "an input with a default value" "$TLBC" compile "$SOURCE/tests/data/import/good/default_input/model.onnx" -o w.so
+check "a warning, no note of one" [ "$(cut -d' ' -f1 err)" = "warning:" ]
+contains err "input 'w' has a default value"
+
 # Stopped at any moment: the whole file or none.
 for delay in 0.02 0.05 0.1 0.2; do
     timeout -s INT $delay "$TLBC" compile "$digits" -o int.so 2>/dev/null
