@@ -44,14 +44,14 @@ static const vm_table vm_log_table[] = {
      -0x1.5550f880974d9p-4, 0x1.3b0f8a218025dp-4, -0x1.24dac53232363p-4, 0x1.11a2602fe3ab0p-4, -0x1.fb0e01362817cp-5,
      0x1.d217f2245553bp-5, -0x1.d5e596bf62508p-5, 0x1.0966edc8ef6d9p-4, -0x1.db6426c36c8a2p-5, 0x1.95eda7e6f946cp-6}}};
 
-/* erf(x) / x - 1 by x^2, |x| <= 1.2; errors 0.12 */
+/* erf(x) / x - 1 by x^2, |x| <= 1.08; errors 0.032 */
 static const vm_table vm_erf_small_table[] = {
-    {7, {0x1.06eba6p-3, -0x1.8127p-2, 0x1.ce232p-4, -0x1.b76688p-6, 0x1.50288cp-8, -0x1.8bce88p-11, 0x1.10710ap-14}}};
+    {7, {0x1.06eba8p-3, -0x1.812736p-2, 0x1.ce2b1ep-4, -0x1.b7d658p-6, 0x1.52eccp-8, -0x1.9bf502p-11, 0x1.33c91ap-14}}};
 
-/* erf(z + 2.56) - 1, |z| <= 1.36; errors 0.23 */
+/* erf(z + 2.5) - 1, |z| <= 1.42; errors 0.16 */
 static const vm_table vm_erf_large_table[] = {
-    {13, {-0x1.3471dep-12, 0x1.a572d8p-10, -0x1.0dc92ep-8, 0x1.a98084p-8, -0x1.c64174p-8, 0x1.50ad1ep-8, -0x1.4f087ep-9,
-     0x1.5f597ep-11, 0x1.370602p-13, -0x1.ef2536p-13, 0x1.3103c8p-14, 0x1.d7e19cp-17, -0x1.2c6adp-17}}};
+    {14, {-0x1.aab4dp-12, 0x1.1d8168p-9, -0x1.64ef34p-8, 0x1.11a586p-7, -0x1.1a5ca2p-7, 0x1.909202p-8, -0x1.70e0f6p-9,
+     0x1.22e29p-11, 0x1.2849c8p-12, -0x1.16c674p-12, 0x1.0b4cdep-14, 0x1.095046p-16, -0x1.3ce6f2p-17, 0x1.af1a48p-21}}};
 
 /* (sin(r) - r) / r^3 by r^2, |r| <= 1.05 pi / 4; errors 0.0016, 0.00046 */
 static const vm_table vm_sin_table[] = {

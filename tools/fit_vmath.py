@@ -140,9 +140,9 @@ for t, terms in ("f32", 3), ("f64", 7):
 for t, terms in ("f32", 8), ("f64", 20):
     spec("log", t, "(log(1 + f) - f) / f^2, sqrt(1/2) <= 1 + f <= sqrt(2)", lambda f: (mp.log1p(f) - f) / f**2,
          range(terms), 1 / ROOT - 1, ROOT - 1, weight=lambda f: f**2 / abs(mp.log1p(f)), fixed=[-0.5])
-spec("erf_small", "f32", "erf(x) / x - 1 by x^2, |x| <= 1.2", lambda x: mp.erf(x) / x - 1, range(0, 14, 2), 0, 1.2,
+spec("erf_small", "f32", "erf(x) / x - 1 by x^2, |x| <= 1.08", lambda x: mp.erf(x) / x - 1, range(0, 14, 2), 0, 1.08,
      weight=lambda x: x / mp.erf(x))
-spec("erf_large", "f32", "erf(z + 2.56) - 1, |z| <= 1.36", lambda z: -mp.erfc(z + mp.mpf("2.56")), range(13), -1.36, 1.36,
+spec("erf_large", "f32", "erf(z + 2.5) - 1, |z| <= 1.42", lambda z: -mp.erfc(z + mp.mpf("2.5")), range(14), -1.42, 1.42,
      weight=lambda z: 1)
 QUARTER = mp.pi / 4 * mp.mpf("1.05")  # the quadrant of large arguments is chosen with some error
 for t, terms in ("f32", 4), ("f64", 7):

@@ -31,7 +31,7 @@ static const function functions[] = {
     {"sin", SC_SIN, 1.5, 1.5, sin, sinl},       {"cos", SC_COS, 1.5, 1.5, cos, cosl},
     {"tan", SC_TAN, 3, 3, tan, tanl},           {"asin", SC_ASIN, 3, 0, asin, NULL},
     {"acos", SC_ACOS, 1.5, 0, acos, NULL},      {"atan", SC_ATAN, 2, 0, atan, NULL},
-    {"erf", SC_ERF, 1.5, 0, erf, NULL},
+    {"erf", SC_ERF, 1.25, 0, erf, NULL},
 };
 typedef struct function2 {
     const char *name;
@@ -171,7 +171,7 @@ static const double specials[] = {
     0.0,       -0.0,     INFINITY, -INFINITY, NAN,     -NAN,    0x1p-1074, -0x1p-1074,
     0x1p-1022, DBL_MAX,  DBL_MIN,  1,         -1,      0.5,     -0.5,      2,
     709.78271, 709.8,    -745.13,  -745.14,   -708.4,  88.7228, 88.7229,   -87.34,
-    -103.97,   -103.98,  0x1p-149, FLT_MAX,   FLT_MIN, 3.92,    -3.92,     0.70710678,
+    -103.97,   -103.98,  0x1p-149, FLT_MAX,   FLT_MIN, 3.895,   -3.895,    0.70710678,
     1.4142135, 710.4758, 710.5,    89.4159,   89.42};
 enum { N_SPECIALS = sizeof specials / sizeof specials[0] };
 
