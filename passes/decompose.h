@@ -15,10 +15,8 @@ bool decompose_class_loss(ir_builder *b, ir_node *n); /* decompose_loss.c */
 /* decompose_einsum.c; strict: no operand's zeros are taken as places where nothing is */
 bool decompose_einsum(ir_builder *b, ir_node *n);
 bool decompose_einsum_strict(ir_builder *b, ir_node *n);
-bool decompose_dft(ir_builder *b, ir_node *n); /* decompose_dft.c */
 /* decompose_signal.c */
 bool decompose_window(ir_builder *b, ir_node *n);
-bool decompose_stft(ir_builder *b, ir_node *n);
 /* decompose_vision.c */
 bool decompose_global_pool(ir_builder *b, ir_node *n);
 bool decompose_max_unpool(ir_builder *b, ir_node *n);

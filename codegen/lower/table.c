@@ -17,9 +17,6 @@ bool cg_is_called(const ir_node *n) {
     case OP_Equal:
     case OP_Cast:
         return ir_in(n, 0)->type->dtype == DT_str || n->out[0].type->dtype == DT_str;
-    case OP_DFT:
-    case OP_STFT: /* what decompose has left: the axis or a length is data */
-        return true;
     default:
         return cg_lower_get(n->op) == lower_call;
     }

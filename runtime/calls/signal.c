@@ -1,84 +1,38 @@
-/* Signals: DFT, STFT, MelWeightMatrix. Compiled models call them where a setting (the axis, a length) is data; where all of them are known
- * passes/decompose_dft.c makes products of matrices.
- *
- * A transform of length n = p m, p its smallest divisor, is p transforms of length m of every p-th element, joined by n sums of p
- * terms each: n times the sum of n's prime factors. All of it in f64. */
-#include "runtime/calls/call.h"
+/* Signals: DFT, STFT, MelWeightMatrix, by the transforms of runtime/calls/fft.h. Numbers are computed with in their own type, halves in
+ * f32. Of real numbers half the spectrum is taken from the transform and the other half is its mirror image, exactly. */
+#include "runtime/calls/fft.h"
 
 #include <math.h>
 
-static const double rt_pi = 3.14159265358979323846;
-
-typedef struct rt_complex {
-    double re, im;
-} rt_complex;
-
-/* ---- one transform ---------------------------------------------------------------------------------------------------- */
+/* ---- one line --------------------------------------------------------------------------------------------------------- */
 
 typedef struct rt_dft {
     tlbc_rt_call *c;
     bool inverse, half;
     int64_t length, n_in, n_out; /* of the transform; elements that there are; that are wanted */
-    rt_complex *from, *to, *scratch;
-    rt_complex *wave; /* exp(-+ 2 pi i / length) */
+    tlbc_rt_fft fft;
 } rt_dft;
 
-static rt_complex rt_times(rt_complex a, rt_complex b) {
-    return (rt_complex){a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+/* Part p of number i of the line. */
+static void rt_put(const rt_dft *d, int64_t i, int64_t p, double v) {
+    if (d->fft.wide)
+        ((double *)d->fft.line)[2 * i + p] = v;
+    else
+        ((float *)d->fft.line)[2 * i + p] = (float)v;
+}
+static double rt_part(const rt_dft *d, int64_t i, int64_t p) {
+    return d->fft.wide ? ((const double *)d->fft.line)[2 * i + p]
+                       : (double)((const float *)d->fft.line)[2 * i + p];
 }
 
-static int64_t rt_divisor(int64_t n) {
-    for (int64_t p = 2; p * p <= n; p++)
-        if (n % p == 0) return p;
-    return n;
-}
-
-/* Element k of the joined transform: the sum over r of part r's element k mod m, turned by r k / n. */
-static rt_complex rt_join(const rt_dft *d, const rt_complex *parts, int64_t n, int64_t p,
-                          int64_t k) {
-    int64_t m = n / p, step = d->length / n, turn = 0;
-    rt_complex sum = {0, 0};
-    for (int64_t r = 0; r < p; r++) {
-        rt_complex v = rt_times(parts[r * m + k % m], d->wave[turn * step]);
-        sum.re += v.re, sum.im += v.im;
-        turn = (turn + k) % n;
-    }
-    return sum;
-}
-
-/* to[0..n) from every stride-th element of `from`. Nested as deep as n has divisors: 63 at most. */
-static void rt_transform(const rt_dft *d, const rt_complex *from, int64_t stride, int64_t n,
-                         rt_complex *to, rt_complex *scratch) {
-    if (n == 1) {
-        to[0] = from[0];
-        return;
-    }
-    int64_t p = rt_divisor(n), m = n / p;
-    for (int64_t r = 0; r < p; r++)
-        rt_transform(d, from + r * stride, stride * p, m, scratch + r * m, to + r * m);
-    for (int64_t k = 0; k < n; k++)
-        to[k] = rt_join(d, scratch, n, p, k);
-}
-
-static bool rt_prepare(rt_dft *d) {
-    size_t n = (size_t)d->length;
-    d->from = tlbc_rt_alloc(d->c, n, 4 * sizeof *d->from);
-    if (!d->from) return false;
-    d->to = d->from + n, d->scratch = d->to + n, d->wave = d->scratch + n;
-    for (size_t i = 0; i < n; i++) {
-        double angle = 2 * rt_pi * (double)i / (double)n;
-        d->wave[i] = (rt_complex){cos(angle), d->inverse ? sin(angle) : -sin(angle)};
-    }
-    return true;
-}
-
-/* Half a spectrum is completed: the other half is its mirror image with the opposite sign of the imaginary part. */
-static void rt_complete(rt_dft *d) {
-    d->from[0].im = 0;
-    if (d->length % 2 == 0) d->from[d->length / 2].im = 0;
+/* The second half of a spectrum is the mirror image of the first, with the opposite sign of the imaginary part; what is its own mirror
+ * image is real. */
+static void rt_mirror(const rt_dft *d) {
+    rt_put(d, 0, 1, 0);
+    if (d->length % 2 == 0) rt_put(d, d->length / 2, 1, 0);
     for (int64_t i = d->length / 2 + 1; i < d->length; i++) {
-        d->from[i] = d->from[d->length - i];
-        d->from[i].im = -d->from[i].im;
+        rt_put(d, i, 0, rt_part(d, d->length - i, 0));
+        rt_put(d, i, 1, -rt_part(d, d->length - i, 1));
     }
 }
 
@@ -93,24 +47,26 @@ static int64_t rt_line_start(const rt_lines *l, int64_t line) {
     return line / l->inner * l->n * l->inner + line % l->inner;
 }
 
-static void rt_read_line(rt_dft *d, const tlbc_tensor *x, const rt_lines *l, int64_t line) {
+static void rt_read_line(const rt_dft *d, const tlbc_tensor *x, const rt_lines *l, int64_t line) {
     int64_t parts = x->dims[x->rank - 1], start = rt_line_start(l, line);
     for (int64_t i = 0; i < d->length; i++) {
         int64_t at = (start + i * l->inner) * parts;
         bool there = i < d->n_in;
-        d->from[i].re = there ? tlbc_rt_get_f64(x, at) : 0;
-        d->from[i].im = there && parts == 2 ? tlbc_rt_get_f64(x, at + 1) : 0;
+        rt_put(d, i, 0, there ? tlbc_rt_get_f64(x, at) : 0);
+        rt_put(d, i, 1, there && parts == 2 ? tlbc_rt_get_f64(x, at + 1) : 0);
     }
 }
 
-static void rt_write_line(rt_dft *d, tlbc_tensor *y, const rt_lines *l, int64_t line) {
+/* The scale is rounded to the type before it multiplies, as in other libraries; a product of two f32 numbers is exact in f64. */
+static void rt_write_line(const rt_dft *d, tlbc_tensor *y, const rt_lines *l, int64_t line) {
     int64_t parts = y->dims[y->rank - 1], start = rt_line_start(l, line);
-    double scale = d->inverse ? (double)d->length : 1;
-    for (int64_t k = 0; k < d->n_out; k++) {
-        int64_t at = (start + k * l->inner) * parts;
-        tlbc_rt_set_f64(y, at, d->to[k].re / scale);
-        if (parts == 2) tlbc_rt_set_f64(y, at + 1, d->to[k].im / scale);
-    }
+    double scale = d->inverse ? 1 / (double)d->length : 1;
+    if (!d->fft.wide) scale = (float)scale;
+    for (int64_t k = 0; k < d->n_out; k++)
+        for (int64_t p = 0; p < parts; p++) {
+            double v = rt_part(d, k, p) * scale;
+            tlbc_rt_set_f64(y, (start + k * l->inner) * parts + p, d->fft.wide ? v : (float)v);
+        }
 }
 
 /* Result 0; d->length may be 0: that of the axis. */
@@ -128,13 +84,15 @@ static bool rt_transform_axis(rt_dft *d, const tlbc_tensor *x, uint32_t axis, un
     dims[axis] = d->n_out;
     dims[x->rank - 1] = real ? 1 : 2;
     tlbc_tensor *y = tlbc_rt_result(d->c, 0, dtype, x->rank, dims);
-    if (!y || !rt_prepare(d)) return false;
+    if (!y || !tlbc_rt_fft_init(d->c, &d->fft, d->length, d->inverse, dtype == TLBC_F64))
+        return false;
     int64_t inner = tlbc_rt_product(x, axis + 1, x->rank - 1),
             lines = tlbc_rt_product(x, 0, axis) * inner;
     for (int64_t line = 0; line < lines; line++) {
         rt_read_line(d, x, &(rt_lines){d->n_in, inner}, line);
-        if (real) rt_complete(d);
-        rt_transform(d, d->from, 1, d->length, d->to, d->scratch);
+        if (real) rt_mirror(d);
+        tlbc_rt_fft_run(&d->fft);
+        if (parts == 1) rt_mirror(d);
         rt_write_line(d, y, &(rt_lines){d->n_out, inner}, line);
     }
     return true;
