@@ -346,18 +346,18 @@ static ir_value *build_masks(ir_builder *b, const sdpa *s) {
 }
 
 /* The mask with one axis in front of its last three, where it has any: one mask for each batch unless those are 1. */
-static ir_value *join_mask(ir_builder *b, const sdpa *s, ir_value *mask) {
-    const ir_type *t = mask->type, *q = s->q->type;
+static ir_value *join_mask(ir_builder *b, const sdpa *s, ir_value *v) {
+    const ir_type *t = v->type, *q = s->q->type;
     const ir_dim *dims[IR_MAX_RANK];
     int32_t missing = q->rank - t->rank, leading = q->rank - 3;
     bool ones = true;
-    if (q->rank <= 4 || t->rank <= 3) return mask;
+    if (q->rank <= 4 || t->rank <= 3) return v;
     for (int32_t i = missing; i < leading; i++)
         ones = ones && ir_dim_is(t->dims[i - missing], 1);
-    if (ones) return t->rank == 4 ? mask : join_leading(b, mask);
+    if (ones) return t->rank == 4 ? v : join_leading(b, v);
     for (int32_t i = 0; i < q->rank; i++)
         dims[i] = i < leading ? q->dims[i] : t->dims[i - missing];
-    return join_leading(b, build_op2(b, OP_Expand, mask, build_dims(b, dims, (uint32_t)q->rank)));
+    return join_leading(b, build_op2(b, OP_Expand, v, build_dims(b, dims, (uint32_t)q->rank)));
 }
 
 /* The last of a chain of views that only move v: there a guard stands in no other pass's way. */
