@@ -36,7 +36,7 @@ class TensorInfo(ctypes.Structure):
 
 
 class StateInfo(ctypes.Structure):
-    _fields_ = [("tensor", TensorInfo), ("stream_axis", ctypes.c_int32), ("kept", ctypes.c_uint32), ("bytes", ctypes.c_uint64),
+    _fields_ = [("tensor", TensorInfo), ("stream_axis", ctypes.c_int32), ("kept", ctypes.c_uint16), ("in_place", ctypes.c_uint16), ("bytes", ctypes.c_uint64),
                 ("initial", ctypes.c_void_p)]
 
 

@@ -12,7 +12,7 @@
 typedef struct bench_args {
     model_source source; /* without the path */
     cli_list inputs;
-    int64_t threads, runs, n_streams;
+    int64_t threads, runs, n_streams, after;
     double seconds;
     bool json, step;
 } bench_args;
@@ -27,6 +27,8 @@ static const cli_option bench_options[] = {
     CLI_LIST(bench_args, inputs, "input", "NAME=FILE", "value of an input; the others are made up"),
     CLI_LIST(bench_args, source.dims, "dim", "NAME=SIZE", "size of a symbolic dimension (1)"),
     CLI_FLAG(bench_args, step, "step", "steps of a step function; others are refused"),
+    CLI_INT(bench_args, after, "after", "N",
+            "steps that no time is taken of, after each time the states begin anew (0)"),
     CLI_INT(bench_args, n_streams, "streams", "N", "streams in a step (1); needs a symbolic batch"),
     CLI_FLAG(bench_args, json, "json", "one JSON object on standard output"),
     CLI_SOURCE(bench_args),
@@ -55,12 +57,23 @@ static tlbc_status time_call(tlbc_session *s, model_tensors *t, double *seconds)
     return status;
 }
 
+/* The states as they are after so many steps from the beginning. */
+static tlbc_status begin_anew(tlbc_session *s, model_tensors *t, int64_t steps) {
+    double seconds;
+    tlbc_status status = tlbc_reset(s, TLBC_ALL_STREAMS);
+    for (int64_t i = 0; i < steps && !status; i++)
+        status = time_call(s, t, &seconds);
+    return status;
+}
+
 /* Streams that are as long as the model allows, as where it has a table of positions, begin anew. */
-static bool timed_run(cli *c, tlbc_session *s, model_tensors *t, double *seconds) {
+static bool timed_run(cli *c, const bench_args *args, tlbc_session *s, model_tensors *t,
+                      double *seconds) {
     tlbc_status status = time_call(s, t, seconds);
-    if (status == TLBC_ERROR_DATA && t->model->n_states &&
-        tlbc_reset(s, TLBC_ALL_STREAMS) == TLBC_OK)
-        status = time_call(s, t, seconds);
+    if (status == TLBC_ERROR_DATA && t->model->n_states) {
+        status = begin_anew(s, t, args->after);
+        if (!status) status = time_call(s, t, seconds);
+    }
     if (status) model_report(c, s, status, t->model->name);
     return status == TLBC_OK;
 }
@@ -84,16 +97,18 @@ static long resident_pages(void) {
 static bool time_runs(cli *c, const bench_args *args, tlbc_session *s, model_tensors *t,
                       bench_result *r) {
     double estimate = 0, sum = 0;
-    if (!timed_run(c, s, t, &r->first)) return false;
+    if (!timed_run(c, args, s, t, &r->first)) return false;
+    if (args->after && begin_anew(s, t, args->after))
+        return diag_error(c->diag, NULL, "--after: %s", tlbc_session_message(s));
     for (int i = 0; i < WARM_RUNS; i++)
-        if (!timed_run(c, s, t, &estimate)) return false;
+        if (!timed_run(c, args, s, t, &estimate)) return false;
     r->runs = choose_runs(args, estimate);
     double *times = TL_NEW_ARRAY(c->arena, double, r->runs);
     for (uint32_t i = 0; i < r->runs; i++)
         times[i] = estimate; /* pages that are there before the measurement */
     long before = resident_pages();
     for (uint32_t i = 0; i < r->runs; i++) {
-        if (!timed_run(c, s, t, &times[i])) return false;
+        if (!timed_run(c, args, s, t, &times[i])) return false;
         sum += times[i];
     }
     r->grown_pages = resident_pages() - before;

@@ -1,5 +1,6 @@
 /* tlbc compile: a model to a shared object, or to any of the forms on the way. */
 #include "cli/commands.h"
+#include "cli/data.h"
 #include "cli/file.h"
 #include "cli/model.h"
 #include "codegen/target.h"
@@ -9,7 +10,7 @@
 typedef struct compile_args {
     int simplify;
     const char *output, *emit, *cpu, *passes, *skip, *explain, *math, *weights, *name;
-    cli_list dims, states, streams, entries;
+    cli_list dims, states, first, streams, entries;
     bool list_cpus, quiet;
 } compile_args;
 
@@ -25,6 +26,8 @@ static const cli_option compile_options[] = {
     CLI_LIST(compile_args, dims, "dim", "NAME=SIZE", "pin a symbolic dimension of the inputs"),
     CLI_LIST(compile_args, states, "state", "IN=OUT[@N][,...]",
              "an input and an output that carry one state from step to step"),
+    CLI_LIST(compile_args, first, "first", "STATE=FILE",
+             "what a state of --state begins with: .npy or .pb (zeros)"),
     CLI_LIST(compile_args, streams, "stream", "IN:AXIS:CHUNK",
              "make a step function of CHUNK positions along an axis of an input"),
     CLI_LIST(compile_args, entries, "entry", "NAME=FILE.onnx",
@@ -77,6 +80,22 @@ static bool parse_word(const char *text, const char *const *words, int n, int *o
     return false;
 }
 
+/* NULL after reporting. */
+static const tlbc_state_value *read_first(cli *c, cli_list first) {
+    tlbc_state_value *v = TL_NEW_ARRAY(c->arena, tlbc_state_value, (size_t)first.n + 1);
+    for (uint32_t i = 0; i < first.n; i++) {
+        const char *path;
+        size_t n;
+        if (!cli_split(first.items[i], &path, &n)) {
+            diag_error(c->diag, NULL, "--first '%s': expected STATE=FILE", first.items[i]);
+            return NULL;
+        }
+        v[i].name = tl_arena_strndup(c->arena, first.items[i], n);
+        if (!data_read(c, path, "", &v[i].value)) return NULL;
+    }
+    return v;
+}
+
 /* The flags that shape the model, as they are recorded in it; paths do not belong there. */
 static const char *describe(cli *c, const compile_args *args) {
     tl_str s;
@@ -86,6 +105,9 @@ static const char *describe(cli *c, const compile_args *args) {
         tl_str_printf(&s, " --dim %s", args->dims.items[i]);
     for (uint32_t i = 0; i < args->states.n; i++)
         tl_str_printf(&s, " --state %s", args->states.items[i]);
+    for (uint32_t i = 0; i < args->first.n; i++)
+        tl_str_printf(&s, " --first %.*s", (int)strcspn(args->first.items[i], "="),
+                      args->first.items[i]);
     for (uint32_t i = 0; i < args->streams.n; i++)
         tl_str_printf(&s, " --stream %s", args->streams.items[i]);
     for (uint32_t i = 0; i < args->entries.n; i++)
@@ -168,7 +190,10 @@ static int compile_main(cli *c) {
                               .streams = args->streams.items,
                               .n_streams = args->streams.n,
                               .entries = args->entries.items,
-                              .n_entries = args->entries.n};
+                              .n_entries = args->entries.n,
+                              .n_state_values = args->first.n};
+    o.state_values = read_first(c, args->first);
+    if (!o.state_values) return 1;
     return compile_model(c, args, onnx, &o);
 }
 

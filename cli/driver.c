@@ -153,6 +153,20 @@ static bool import(driver *d) {
     return d->m && import_entries(d, &o);
 }
 
+/* In the compiler's terms; the bytes are the caller's. */
+static const pass_state_value *state_values(driver *d) {
+    uint32_t n = d->options.n_state_values;
+    pass_state_value *v = TL_NEW_ARRAY(&d->arena, pass_state_value, (size_t)n + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        const tlbc_tensor *t = &d->options.state_values[i].value;
+        const ir_type *type = ir_type_tensor_static(&d->ctx, (ir_dtype)t->dtype, (int32_t)t->rank,
+                                                    t->dims);
+        v[i] = (pass_state_value){d->options.state_values[i].name,
+                                  ir_tensor_create(&d->arena, type, t->data)};
+    }
+    return v;
+}
+
 static bool optimise(driver *d) {
     static const pass_math math[] = {[TLBC_MATH_DEFAULT] = PASS_MATH_DEFAULT,
                                      [TLBC_MATH_STRICT] = PASS_MATH_STRICT,
@@ -167,6 +181,8 @@ static bool optimise(driver *d) {
                       .command_line = d->options.command_line,
                       .states = d->options.states,
                       .n_states = d->options.n_states,
+                      .state_values = state_values(d),
+                      .n_state_values = d->options.n_state_values,
                       .streams = d->options.streams,
                       .n_streams = d->options.n_streams};
     stage(d, "passes");

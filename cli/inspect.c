@@ -63,7 +63,7 @@ static inspect_value *values_of(cli *c, const tlbc_tensor_info *t, uint32_t n) {
     return v;
 }
 
-/* "f32[1,batch,64], zero at first" */
+/* "f32[1,batch,64], zero at first, new rows written in place" */
 static void gather_states(cli *c, const tlbc_model *m, inspect_facts *f) {
     f->states = TL_NEW_ARRAY(c->arena, inspect_value, m->n_states + 1);
     f->n_states = m->n_states;
@@ -74,7 +74,8 @@ static void gather_states(cli *c, const tlbc_model *m, inspect_facts *f) {
         const char *type = model_type_text(c->arena, &info->tensor);
         f->states[i] = (inspect_value){
             info->tensor.name,
-            tl_arena_printf(c->arena, "%s, %s at first", type, info->initial ? "given" : "zero")};
+            tl_arena_printf(c->arena, "%s, %s at first%s", type, info->initial ? "given" : "zero",
+                            info->in_place ? ", new rows written in place" : "")};
         f->state_bytes += (int64_t)info->bytes;
     }
 }

@@ -2,6 +2,7 @@
 #include "codegen/cg.h"
 
 #include "codegen/descriptor.h"
+#include "codegen/place.h"
 #include "codegen/program.h"
 #include "ir/base/assert.h"
 #include "ir/cost.h"
@@ -18,6 +19,7 @@ static void begin_entry(cg *g, const cg_entry *e, const cg_options *o) {
     cg_weight_list weights = g->weights_list;
     *g = (cg){.c = g->c, .arena = g->arena, .m = g->m, .target = g->target, .lp = g->lp};
     g->weights_list = weights;
+    g->places = e->places;
     g->lines = o->lines;
     g->marked = o->mark != NULL;
     g->mark_data = (int64_t)(intptr_t)o->mark_data;
@@ -110,10 +112,11 @@ static bool collect_entries(cg_model *model) {
         model->n_entries++;
     model->entries = TL_NEW_ARRAY(m->arena, cg_entry, model->n_entries);
     cg_entry *e = model->entries;
-    for (ir_graph *g = m->graphs; g; g = g->next, e++) {
+    cg_place **places = cg_places_decide(m, m->arena);
+    for (ir_graph *g = m->graphs; g; g = g->next, e++, places++) {
         cg_interface *io = TL_NEW(m->arena, cg_interface);
         if (!cg_interface_collect(m, g, m->arena, io)) return false;
-        *e = (cg_entry){.graph = g, .io = io, .name = entry_name(model, g)};
+        *e = (cg_entry){.graph = g, .io = io, .name = entry_name(model, g), .places = *places};
         e->symbol = tl_arena_printf(m->arena, "%s_model", e->name);
         e->variants = TL_NEW_ARRAY(m->arena, cg_variant, model->n_variants);
         e->flops = ir_graph_flops_const(m->ctx, g);

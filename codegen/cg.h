@@ -57,6 +57,7 @@ typedef struct cg_entry {
         *symbol; /* NAME, NAME_model; of all but the first: NAME_GRAPH, NAME_GRAPH_model */
     cg_variant *variants;
     const struct cg_interface *io;
+    struct cg_place *places;      /* codegen/place.h; by state, NULL without states */
     const struct cg_cells *cells; /* codegen/dynamic.h; NULL = none */
     const char *const *failures;
     uint32_t n_failures;

@@ -3,6 +3,7 @@
 #include "codegen/descriptor.h"
 
 #include "codegen/dynamic.h"
+#include "codegen/place.h"
 #include "codegen/program.h"
 
 #include "ir/base/assert.h"
@@ -345,7 +346,8 @@ static bool is_zero(const ir_tensor *t) {
     return true;
 }
 
-static void put_state(block *b, size_t at, const ir_graph *g, uint32_t i, binding *bind) {
+static void put_state(block *b, size_t at, const ir_graph *g, uint32_t i, const cg_place *place,
+                      binding *bind) {
     const ir_value *v = ir_graph_state(g, i);
     const ir_tensor *initial = ir_graph_initial(g, i)->tensor;
     state_shape s = shape_of_state(v->type);
@@ -360,19 +362,51 @@ static void put_state(block *b, size_t at, const ir_graph *g, uint32_t i, bindin
     memcpy(b->data + at + offsetof(tlbc_state_info, bytes), &stored, sizeof stored);
     memcpy(b->data + at + offsetof(tlbc_state_info, stream_axis), &s.stream_axis,
            sizeof s.stream_axis);
-    uint32_t kept = cg_state_is_kept(g, i);
+    uint16_t kept = cg_state_is_kept(g, i), in_place = place->used;
     memcpy(b->data + at + offsetof(tlbc_state_info, kept), &kept, sizeof kept);
+    memcpy(b->data + at + offsetof(tlbc_state_info, in_place), &in_place, sizeof in_place);
 }
 
-static void put_states(block *b, const ir_graph *g, binding *bind) {
+static void put_states(block *b, const cg_entry *e, binding *bind) {
+    const ir_graph *g = e->graph;
     if (!g->n_states) return;
     size_t list = reserve(b, g->n_states * sizeof(tlbc_state_info));
     point_inside(b, offsetof(tlbc_model, states), list);
     for (uint32_t i = 0; i < g->n_states; i++)
-        put_state(b, list + i * sizeof(tlbc_state_info), g, i, bind);
+        put_state(b, list + i * sizeof(tlbc_state_info), g, i, &e->places[i], bind);
 }
 
-static void put_interface(block *b, const ir_graph *g, const cg_interface *io) {
+/* How a state lies that has a place: one stream of it. */
+static tlbc_place describe_place(const ir_type *t, const cg_place *place) {
+    state_shape s = shape_of_state(t);
+    tlbc_place out = {.runs = 1, .row_bytes = ir_dtype_bits(t->dtype) / 8};
+    for (int32_t i = 0; i < t->rank; i++) {
+        if (i < place->axis) out.runs *= s.dims[i];
+        if (i > place->axis) out.row_bytes *= s.dims[i];
+    }
+    out.rows = place->grows ? -1 : place->rows;
+    out.room = place->room;
+    out.advance = place->advance;
+    return out;
+}
+
+static void put_places(block *b, size_t at, const cg_entry *e) {
+    uint32_t n = e->graph->n_states, used = 0;
+    for (uint32_t i = 0; i < n; i++)
+        used += e->places[i].used;
+    if (!used) return;
+    size_t list = reserve(b, n * sizeof(tlbc_place));
+    point_inside(b, at, list);
+    for (uint32_t i = 0; i < n; i++) {
+        if (!e->places[i].used) continue;
+        tlbc_place p = describe_place(ir_graph_state(e->graph, i)->type, &e->places[i]);
+        memcpy(b->data + list + i * sizeof p, &p, sizeof p);
+    }
+}
+
+static void put_interface(block *b, const cg_entry *e) {
+    const ir_graph *g = e->graph;
+    const cg_interface *io = e->io;
     uint32_t n_in = ir_graph_n_inputs(g), n_out = ir_graph_n_outputs(g);
     binding bind = {.io = io, .inputs = true};
     bind.bound = TL_NEW_ARRAY(b->arena, bool, io->symbols.len);
@@ -391,7 +425,7 @@ static void put_interface(block *b, const ir_graph *g, const cg_interface *io) {
         put_tensor(b, out + i * sizeof(tlbc_tensor_info), g->outputs[i],
                    ir_region_result(g->body, i)->type, ir_graph_along(g, g->outputs[i], true),
                    &bind);
-    put_states(b, g, &bind);
+    put_states(b, e, &bind);
 }
 
 static void put_variants(block *b, size_t at, const cg_variant *variants, uint32_t n) {
@@ -545,6 +579,7 @@ static void put_program(block *b, const cg_model *model, const cg_entry *e) {
     else if (model->weight_bytes)
         point_to(b, at + offsetof(tlbc_program, weights), model->weights_symbol, 0);
     put_strings(b, at + offsetof(tlbc_program, failures), e->failures, e->n_failures);
+    put_places(b, at + offsetof(tlbc_program, places), e);
     if (e->cells) put_dynamic(b, at, e->cells, ir_graph_n_outputs(e->graph));
 }
 
@@ -623,7 +658,7 @@ void cg_descriptor_build(const cg_model *model, uint32_t i) {
                model->options->command_line ? model->options->command_line : "");
     put_strings(&b, offsetof(tlbc_model, symbols), e->io->symbols.data, d.n_symbols);
     point_to(&b, offsetof(tlbc_model, api), "tlbc_rt_api", 0);
-    put_interface(&b, e->graph, e->io);
+    put_interface(&b, e);
     put_program(&b, model, e);
     qsort(b.relocs.data, b.relocs.len, sizeof *b.relocs.data, by_offset);
     e->descriptor = b.data;

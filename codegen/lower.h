@@ -23,7 +23,8 @@
 #include "ir/ir.h"
 #include "ir/scalar.h"
 
-/* CG_STATE and CG_NEXT: a step function's states, as they are before the step and behind it; never the same memory. */
+/* CG_STATE and CG_NEXT: a step function's states, as they are before the step and behind it; never the same memory. CG_PLACE: a state
+ * that new rows are written behind, where it lies (codegen/place.h). */
 /* CG_CELL: memory that the run asks for, `number` is the cell that holds it (codegen/dynamic.h). */
 typedef enum cg_buffer_kind {
     CG_WORKSPACE,
@@ -32,6 +33,7 @@ typedef enum cg_buffer_kind {
     CG_WEIGHT,
     CG_STATE,
     CG_NEXT,
+    CG_PLACE,
     CG_CELL
 } cg_buffer_kind;
 /* Nothing in a run writes it. */
@@ -87,6 +89,7 @@ typedef struct cg_cells cg_cells; /* codegen/dynamic.h */
 typedef struct cg_step cg_step;   /* codegen/steps.h */
 typedef struct cg_scope cg_scope;
 typedef struct cg_loop cg_loop;
+typedef struct cg_place cg_place; /* codegen/place.h */
 typedef struct cg cg;
 struct cg {
     ir_ctx *c;
@@ -104,6 +107,7 @@ struct cg {
     cg_scope *scope;                   /* symbols and dimension values known in the current block */
     tl_map trips;                      /* ir_dim * of a loop's counter -> ir_dim * it stays below */
     uint32_t n_loops;
+    cg_place *places;  /* by state: where those lie that are changed there; NULL = none */
     cg_loop *loop;     /* innermost loop being lowered */
     uint32_t branches; /* of If, around what is being lowered */
     bool

@@ -5,6 +5,7 @@
 #include "codegen/program.h"
 
 #include "codegen/dynamic.h"
+#include "codegen/place.h"
 #include "codegen/steps.h"
 
 #include "ir/base/assert.h"
@@ -263,6 +264,7 @@ static lp_value *buffer_base(cg *g, const cg_buffer *b) {
     case CG_OUTPUT:
         return lp_load(&g->b, lp_scalar(LP_PTR), g->outputs, lp_index(&g->b, b->number));
     case CG_STATE:
+    case CG_PLACE:
         return lp_load(&g->b, lp_scalar(LP_PTR), g->states, lp_index(&g->b, b->number));
     case CG_NEXT:
         return lp_load(&g->b, lp_scalar(LP_PTR), g->next, lp_index(&g->b, b->number));
@@ -494,6 +496,10 @@ bool cg_state_is_kept(const ir_graph *graph, uint32_t i) {
     return ir_region_result(graph->body, ir_graph_n_outputs(graph) + i) == ir_graph_state(graph, i);
 }
 
+static bool is_placed(const cg *g, uint32_t state) {
+    return g->places && g->places[state].used;
+}
+
 /* Results are written to the caller's memory, or to the states', by the kernel that makes them, where one does. */
 static const cg_view **assign_outputs(cg *g, const ir_graph *graph) {
     const ir_region *body = graph->body;
@@ -502,6 +508,10 @@ static const cg_view **assign_outputs(cg *g, const ir_graph *graph) {
     for (uint32_t i = 0; i < n; i++) {
         ir_value *v = ir_region_result(body, i);
         if (i >= n_out && cg_state_is_kept(graph, i - n_out)) continue;
+        if (i >= n_out && is_placed(g, i - n_out)) {
+            views[i] = g->places[i - n_out].next;
+            continue;
+        }
         if (!check_type(g, NULL, v)) return NULL;
         if (!cg_is_planned_type(g, v->type) || cg_is_cell_value(v)) {
             if (i < n_out) continue; /* handed over when the run has told its shape */
@@ -545,6 +555,10 @@ static bool hand_over_cells(cg *g, const ir_graph *graph, const cg_view *const *
     return true;
 }
 
+static bool is_elsewhere(const cg_view *from, const cg_view *to) {
+    return to->buffer->kind == CG_PLACE ? !cg_view_is_same(from, to) : from->buffer != to->buffer;
+}
+
 bool cg_lower_graph(cg *g, ir_graph *graph) {
     g->epoch = 1;
     g->demanded = ir_new_mark(g->c);
@@ -552,6 +566,7 @@ bool cg_lower_graph(cg *g, ir_graph *graph) {
     demand_region(g, graph->body);
     begin_program(g, graph);
     if (!bind_inputs(g, graph)) return false;
+    if (g->places) cg_places_bind(g, graph);
     const cg_view **outputs = assign_outputs(g, graph);
     if (!outputs || !cg_lower_region(g, graph->body)) return false;
     for (uint32_t i = 0; i < ir_region_n_results(graph->body); i++) {
@@ -559,7 +574,7 @@ bool cg_lower_graph(cg *g, ir_graph *graph) {
         const cg_view *from = cg_read(g, ir_region_result(graph->body, i));
         if (cg_is_packed(from->dtype))
             cg_pack(g, cg_view_is_dense(g, from) ? from : cg_materialise(g, from), outputs[i]);
-        else if (from->buffer != outputs[i]->buffer)
+        else if (is_elsewhere(from, outputs[i]))
             cg_copy(g, from, outputs[i]);
     }
     if (!hand_over_cells(g, graph, outputs)) return false;

@@ -30,6 +30,7 @@ class Config:
     ffn: int = 0              # 0: as wide as d
     heads: int = 8
     channels: int = 128
+    norm: bool = True         # by mean and spread of the window, which only its end tells: a stream goes without
     marks: int = 0            # time marks that come as series of their own and are not predicted
     seed: int = 1
 
@@ -140,20 +141,25 @@ class Layer(nn.Module):
 class PRformer(nn.Module):
     def __init__(self, c):
         super().__init__()
-        self.series = c.series
+        self.series, self.is_normed = c.series, c.norm
         self.gamma, self.beta = nn.Parameter(torch.ones(c.series)), nn.Parameter(torch.zeros(c.series))
         self.embedding = Pyramid(c)
         self.layers = nn.Sequential(*(Layer(c) for _ in range(c.layers)))
         self.norm = nn.LayerNorm(c.d)
         self.out = nn.Linear(c.d, c.predict)
 
+    def forecast(self, x: Tensor) -> Tensor:
+        return self.out(self.norm(self.layers(self.embedding(x)))).transpose(1, 2)[:, :, : self.series]
+
     def forward(self, x: Tensor, marks: Tensor = None) -> Tensor:
+        if not self.is_normed:
+            return self.forecast(x)
         mean = x.mean(dim=1, keepdim=True)
         spread = torch.sqrt(torch.clamp(((x - mean) ** 2).mean(dim=1, keepdim=True), min=1e-5))
         x = (x - mean) / spread * self.gamma + self.beta
         if marks is not None:
             x = torch.cat([x, marks], dim=2)
-        y = self.out(self.norm(self.layers(self.embedding(x)))).transpose(1, 2)[:, :, : self.series]
+        y = self.forecast(x)
         # The spread of a series may be scaled by almost nothing: keep away from dividing by 0, with its sign.
         gamma = torch.sign(self.gamma) * torch.clamp(torch.abs(self.gamma), min=1e-5)
         return (y - self.beta) / gamma * spread + mean
@@ -177,5 +183,7 @@ SYSTEMS = [
            sizes=SIZES, forms={"whole": "a window of all series to the forecast"}, build=build,
            tests=(Export("test", "whole", "torchscript", batch="dynamic"), Export("test", "whole", "dynamo"),
                   Export("test_marks", "whole", "torchscript", opset=13),
-                  Export("test", "whole", "torchscript", opset=15, settings="heads=3", label="uneven"))),
+                  Export("test", "whole", "torchscript", opset=15, settings="heads=3", label="uneven"),
+                  Export("test", "whole", "torchscript", settings="norm=0", label="plain"),
+                  Export("test", "whole", "dynamo", settings="norm=0", label="plain"))),
 ]

@@ -3,10 +3,11 @@
  *   before:  graph g(f32[4] %x, f32[8] %h0) => (f32[4] y, f32[8] hn) { ... return %y, %h1 }
  *   after:   graph g(f32[4] %x, state f32[8] %h0 = @zero) => (f32[4] y, state f32[8] h0) { ... return %y, %h1 }
  *
- * The state has the input's name and begins with zeros. Both must have one type; or the output is longer along one axis, as a cache is to
+ * The state has the input's name and begins with zeros, or with what `--first h0=h0.npy` gives. Both must have one type; or the output is longer along one axis, as a cache is to
  * which each call appends: then `--state past=present@1024` says how long it may become. One `*` stands for any text, the same in both
  * names (`past.*=present.*@1024`). Of several entry points
- * one at least has the pair; one that has only the input reads the state and leaves it as it is. The manager runs this before all
+ * one at least has the pair; one that has only the input reads the state and leaves it as it is, one that has only the output gives it a new
+ * value without looking. The manager runs this before all
  * other passes, where pairs are asked for. */
 #include "ir/base/assert.h"
 #include "passes/pass.h"
@@ -154,40 +155,90 @@ static void drop_output(pass_ctx *ctx, ir_graph *g, uint32_t at) {
     ir_region_set_results(g->body, results, left);
 }
 
-static void make_state(pass_ctx *ctx, ir_graph *g, const state_pair *p) {
+/* A tensor whose dimensions are those of the type, or 1; fewer are the last ones. */
+static bool stretches_to(const ir_type *t, const ir_type *to) {
+    bool ok = t->dtype == to->dtype && t->rank <= to->rank;
+    for (int32_t i = 0; ok && i < t->rank; i++) {
+        const ir_dim *d = t->dims[t->rank - 1 - i];
+        ok = ir_dim_is(d, 1) || ir_dim_equal(d, to->dims[to->rank - 1 - i]);
+    }
+    return ok;
+}
+
+/* NULL after reporting. */
+static ir_value *first_value(pass_ctx *ctx, const char *name, const ir_type *type) {
+    const pass_options *o = ctx->options;
+    for (uint32_t i = 0; i < o->n_state_values; i++) {
+        if (strcmp(o->state_values[i].name, name)) continue;
+        const ir_tensor *t = o->state_values[i].value;
+        if (stretches_to(t->type, type)) return ir_module_const(ctx->m, t, name);
+        diag_error(&ctx->c->diag, NULL, "--first %s: the value is %s, the state %s", name,
+                   type_text(ctx, t->type), type_text(ctx, type));
+        return NULL;
+    }
+    return zero(ctx, type);
+}
+
+static bool make_state(pass_ctx *ctx, ir_graph *g, const state_pair *p) {
     ir_value *in = g->body->params[p->input],
              *next = p->kept ? in : ir_region_result(g->body, p->output);
-    const char *name = in->name;
+    ir_value *first = first_value(ctx, in->name, in->type);
+    if (!first) return false;
     if (!p->kept) drop_output(ctx, g, p->output);
-    ir_value *state = ir_graph_add_state(g, in->type, name, zero(ctx, in->type));
+    ir_value *state = ir_graph_add_state(g, in->type, in->name, first);
     ir_graph_set_next(g, g->n_states - 1, next == in ? state : next);
     ir_value_replace_uses(in, state);
     ir_region_remove_param(g->body, p->input);
+    return true;
 }
 
-static bool is_state(const ir_graph *g, tl_sv name) {
+static const ir_value *find_state(const ir_graph *g, tl_sv name) {
     for (uint32_t i = 0; i < g->n_states; i++)
-        if (tl_sv_is(name, ir_graph_state(g, i)->name)) return true;
-    return false;
+        if (tl_sv_is(name, ir_graph_state(g, i)->name)) return ir_graph_state(g, i);
+    return NULL;
 }
 
-/* Another entry point has the pair: one before this, where it is a state by now, or one behind. */
-static bool is_elsewhere(const pass_ctx *ctx, const ir_graph *g, const state_pair *p) {
+/* The type of the pair in another entry point: one before this, where it is a state by now, or one behind. NULL where none has it. */
+static const ir_type *find_elsewhere(const pass_ctx *ctx, const ir_graph *g, const state_pair *p) {
     state_pair other = *p;
-    for (const ir_graph *h = ctx->m->graphs; h; h = h->next)
-        if (h != g && (is_state(h, p->in) || (has_input(h, &other) && has_output(h, &other))))
-            return true;
-    return false;
+    for (const ir_graph *h = ctx->m->graphs; h; h = h->next) {
+        const ir_value *state = h == g ? NULL : find_state(h, p->in);
+        if (state) return state->type;
+        if (h != g && has_input(h, &other) && has_output(h, &other))
+            return h->body->params[other.input]->type;
+    }
+    return NULL;
+}
+
+/* A graph that has the output alone gives the state a value without having looked at it. */
+static bool make_written(pass_ctx *ctx, ir_graph *g, const state_pair *p, const ir_type *type) {
+    ir_value *next = ir_region_result(g->body, p->output);
+    const char *name = ir_name(ctx->c, tl_arena_strndup(ctx->scratch, p->in.data, p->in.len));
+    if (next->type != type)
+        return diag_error(
+            &ctx->c->diag, NULL,
+            "--state %.*s: graph '%s' has the output alone, %s, of a state that is %s",
+            (int)p->text.len, p->text.data, g->name, type_text(ctx, next->type),
+            type_text(ctx, type));
+    ir_value *first = first_value(ctx, name, type);
+    if (!first) return false;
+    drop_output(ctx, g, p->output);
+    ir_graph_add_state(g, type, name, first);
+    ir_graph_set_next(g, g->n_states - 1, next);
+    return true;
 }
 
 static pass_result pair(pass_ctx *ctx, ir_graph *g, state_pair *p) {
-    bool elsewhere = is_elsewhere(ctx, g, p);
-    if (!has_input(g, p)) return elsewhere || report_input(ctx, g, p) ? PASS_SAME : PASS_FAILED;
+    const ir_type *elsewhere = find_elsewhere(ctx, g, p);
+    if (!has_input(g, p)) {
+        if (!elsewhere || !has_output(g, p))
+            return elsewhere || report_input(ctx, g, p) ? PASS_SAME : PASS_FAILED;
+        return make_written(ctx, g, p, elsewhere) ? PASS_CHANGED : PASS_FAILED;
+    }
     p->kept = !has_output(g, p);
     if (p->kept && !elsewhere && !report_output(ctx, g, p)) return PASS_FAILED;
     if (!check_types(ctx, g, p)) return PASS_FAILED;
-    make_state(ctx, g, p);
-    return PASS_CHANGED;
+    return make_state(ctx, g, p) ? PASS_CHANGED : PASS_FAILED;
 }
 
 /* ---- patterns ------------------------------------------------------------------------------------------------- */
@@ -235,6 +286,20 @@ static bool has_star(tl_sv text) {
     return memchr(text.data, '*', text.len) != NULL;
 }
 
+/* Each value that was given is some graph's state; asked behind the last graph. */
+static bool check_values(pass_ctx *ctx, const ir_graph *last) {
+    for (uint32_t i = 0; !last->next && i < ctx->options->n_state_values; i++) {
+        const char *name = ctx->options->state_values[i].name;
+        bool found = false;
+        for (const ir_graph *g = ctx->m->graphs; g; g = g->next)
+            found |= find_state(g, tl_sv_from(name)) != NULL;
+        if (!found)
+            return diag_error(&ctx->c->diag, NULL,
+                              "--first %s: no --state makes a state of this name", name);
+    }
+    return true;
+}
+
 pass_result pass_pair_states(pass_ctx *ctx, ir_graph *g) {
     pass_result result = PASS_SAME;
     for (uint32_t i = 0; i < ctx->options->n_states; i++) {
@@ -247,5 +312,5 @@ pass_result pass_pair_states(pass_ctx *ctx, ir_graph *g) {
             if (one == PASS_CHANGED) result = one;
         }
     }
-    return result;
+    return check_values(ctx, g) ? result : PASS_FAILED;
 }

@@ -43,6 +43,12 @@ typedef struct pass_trace {
         last; /* the change that bisect let through last: "simplify.mul_one", "dce"; in the context's arena */
 } pass_trace;
 
+/* What a state that comes from an input begins with; zeros where nothing is said. */
+typedef struct pass_state_value {
+    const char *name;
+    const ir_tensor *value;
+} pass_state_value;
+
 /* Zero = defaults. */
 typedef struct pass_options {
     pass_math math_plus_one; /* 0 = PASS_MATH_DEFAULT; else 1 + pass_math: see pass_get_math */
@@ -59,6 +65,8 @@ typedef struct pass_options {
     FILE *log;                 /* for everything printed; NULL = stderr */
     const char *const *states; /* "h0=hn,c0=cn": inputs and outputs that are one state */
     uint32_t n_states;
+    const pass_state_value *state_values;
+    uint32_t n_state_values;
     const char *const *streams; /* "x:1:4": input, axis of the sequence, positions in a step */
     uint32_t n_streams;
     const pass_info

@@ -96,6 +96,7 @@ stream_rule stream_cumsum;
 stream_rule stream_reduce; /* over the positions */
 stream_rule stream_pad;
 stream_rule stream_conv;
+stream_rule stream_resize;
 stream_rule stream_attention;
 
 #endif

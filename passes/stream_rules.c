@@ -565,6 +565,8 @@ stream_rule *stream_rule_of(op_id op) {
         return stream_pad;
     case OP_Conv:
         return stream_conv;
+    case OP_Resize:
+        return stream_resize;
     default:
         return NULL;
     }

@@ -4,6 +4,7 @@
  *   %c = CumSum(%x, @1)               ->  %j = Concat(%sum, %x)  %k = CumSum(%j, @1)  %c = Slice(%k, 1 ...); the last row is the state
  *   %m = ReduceMean(%x, @1)           ->  %r = ReduceSum(Concat(%sum, %x), @1)  %m = Div(%r, positions so far); %r is the state
  *   %y = Conv<pads=[2,0]>(%x, @w3)    ->  %j = Concat(%tail, %x)  %y = Conv(%j, @w3); the last 2 columns of %j are the state
+ *   %y = Resize(%x, _, [1,1,2])       ->  the same: each position twice, or any whole number of times
  *
  * The state stands in front of the step's positions, so that everything is added in the order in which the whole sequence is. */
 #include "passes/stream.h"
@@ -251,5 +252,47 @@ bool stream_conv(streamer *s, ir_node *n) {
     }
     drop_pads(s, n, v.axis - 2, v.whole->rank - 2);
     stream_follow(s, n, 0, &out, v.axis);
+    return stream_retype(s, n);
+}
+
+/* ---- repetition ----------------------------------------------------------------------------------------------------- */
+
+/* The scale of an axis, from a constant list; 1 where the list leaves it out, 0 where it is not known. */
+static double scale_of(const ir_node *n, int32_t axis) {
+    uint32_t count;
+    const int64_t *axes = ir_attr_ints(n, "axes", &count);
+    const ir_value *scales = ir_in(n, 2);
+    if (!scales || !scales->tensor) return 0;
+    int32_t rank = n->in[0].value->type->rank, place = axes ? -1 : axis;
+    for (uint32_t i = 0; axes && i < count; i++)
+        if (normal_axis(axes[i], rank) == axis) place = (int32_t)i;
+    if (place < 0) return 1;
+    return ir_element_get_f64(scales->type->dtype, scales->tensor->data, (size_t)place);
+}
+
+/* Element i of the result is element i / scale of the operand. */
+static bool is_repetition(const ir_node *n, double scale) {
+    const char *where = ir_attr_string(n, "coordinate_transformation_mode", "half_pixel");
+    return scale >= 1 && scale <= 1 << 20 && scale == (double)(int64_t)scale &&
+           !strcmp(ir_attr_string(n, "mode", "nearest"), "nearest") &&
+           !strcmp(where, "asymmetric") &&
+           !strcmp(ir_attr_string(n, "nearest_mode", "round_prefer_floor"), "floor");
+}
+
+/* Each position several times over. */
+bool stream_resize(streamer *s, ir_node *n) {
+    stream_value v = *stream_get(s, n->in[0].value);
+    if (v.kind != STREAM_PART) return stream_refuse(s, n, "its size is the sequence's");
+    double scale = scale_of(n, v.axis);
+    if (scale == 1) {
+        stream_follow(s, n, 0, &v, v.axis);
+        return stream_retype(s, n);
+    }
+    if (v.lead || v.tail || v.outer != 1 || !is_repetition(n, scale))
+        return stream_refuse(s, n,
+                             "it brings together different positions of the sequence, or repeats "
+                             "them by no whole number");
+    v.step *= (int64_t)scale;
+    stream_follow(s, n, 0, &v, v.axis);
     return stream_retype(s, n);
 }

@@ -82,6 +82,16 @@ typedef struct tlbc_call_info {
     uint32_t n_attrs, n_in, n_out, keeps; /* keeps: results share memory with operands */
 } tlbc_call_info;
 
+/* A state that steps append to where it lies: rows in a block with room for more (codegen/place.h). Of one stream: `runs` blocks, one for
+ * each index in front of the rows. */
+typedef struct tlbc_place {
+    uint64_t runs;
+    uint64_t row_bytes; /* 0: the state has no place, it is written whole to another */
+    int64_t rows;       /* -1: as many as the length of states that grow */
+    int64_t room;       /* in each block */
+    int64_t advance;    /* rows that a step adds, and drops in front */
+} tlbc_place;
+
 typedef struct tlbc_program {
     uint32_t n_variants, n_exprs, n_slots, n_failures;
     const tlbc_variant *variants;
@@ -101,6 +111,7 @@ typedef struct tlbc_program {
     const tlbc_call_info *calls;
     const int32_t *
         output_cells; /* by output: the cell that holds it after the run, -1 = written in place; NULL = all are */
+    const tlbc_place *places; /* by state; NULL = none has one */
 } tlbc_program;
 
 /* Called by generated code. */

@@ -21,11 +21,14 @@
 enum { TLBC_RT_MESSAGE = 1024, TLBC_RT_ALIGN = 64 };
 
 /* One state of all streams. `home` holds them, stream by stream. A step reads `home` itself, where the streams lie there as the program
- * wants them, or `gathered`; it writes `next`, and only when it has gone well that becomes `home`, or is scattered there. */
+ * wants them, or `gathered`; it writes `next`, and only when it has gone well that becomes `home`, or is scattered there. A state that
+ * has a place (place.c) has no `next`: new rows are written behind those that are read. */
 typedef struct tlbc_rt_state {
     char *home, *next, *gathered;
-    size_t bytes, outer,
-        inner; /* of one stream: bytes = outer * inner; streams lie between the two in a batch */
+    size_t bytes; /* of one stream */
+    size_t area, outer,
+        inner; /* of one stream in memory: area = outer * inner; streams lie between the two in a batch */
+    int64_t *first; /* by stream: the row where its window begins; NULL = the state has no place */
 } tlbc_rt_state;
 
 /* All states of a session. */
@@ -40,6 +43,7 @@ typedef struct tlbc_rt_states {
     void **read, **write;    /* frame.states, frame.next */
     uint32_t *stamps, stamp; /* by stream: the last step it was named in */
     void *memory;
+    int64_t *firsts; /* of all states that have a place */
     /* of the step going on */
     uint32_t count, first;
     const uint32_t *chosen; /* NULL: neighbours, from `first` on */
@@ -95,6 +99,14 @@ tlbc_status tlbc_rt_clone(tlbc_session *to, uint32_t to_stream, const tlbc_sessi
                           uint32_t from_stream);
 tlbc_status tlbc_rt_state_save(tlbc_session *s, uint32_t stream, void *data, size_t *bytes);
 tlbc_status tlbc_rt_state_load(tlbc_session *s, uint32_t stream, const void *data, size_t bytes);
+/* place.c: state i, which has a place. What a step reads, with room behind it for what the step writes; behind a step that went well; a
+ * stream as a dense tensor (NULL: zeros). `ready`: the streams of the step are read where they lie. */
+char *tlbc_rt_place_bind(const tlbc_session *s, uint32_t i, bool ready);
+void tlbc_rt_place_commit(const tlbc_session *s, uint32_t i, bool ready);
+void tlbc_rt_place_get(const tlbc_session *s, uint32_t i, uint32_t stream, char *dense);
+void tlbc_rt_place_set(const tlbc_session *s, uint32_t i, uint32_t stream, const char *dense);
+void tlbc_rt_place_clone(const tlbc_session *to, uint32_t to_stream, const tlbc_session *from,
+                         uint32_t from_stream, uint32_t i);
 /* Values in cells: before, instead of and after the call of a program that has them (dynamic.c). */
 bool tlbc_rt_cells_create(tlbc_session *s, const tlbc_session_options *o, uint32_t threads);
 void tlbc_rt_cells_free(tlbc_session *s);

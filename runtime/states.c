@@ -5,7 +5,9 @@
  *   next       the batch as the step leaves it               becomes home only when the step has gone well
  *
  * So a step that fails, even in the middle, leaves the states as they were. Where all streams take part in order, home and next
- * change places; with a single stream that is every step, and nothing is copied. */
+ * change places; with a single stream that is every step, and nothing is copied.
+ *
+ * States to which a step only adds rows have a place instead of home and next: place.c. */
 #include "runtime/session.h"
 
 #include <stdlib.h>
@@ -49,28 +51,38 @@ static size_t rt_align(size_t n) {
     return (n + TLBC_RT_ALIGN - 1) / TLBC_RT_ALIGN * TLBC_RT_ALIGN;
 }
 
+static bool rt_has_place(const tlbc_model *m, uint32_t i) {
+    return m->program->places && m->program->places[i].row_bytes;
+}
+
+static uint64_t rt_place_bytes(const tlbc_model *m, uint32_t i) {
+    const tlbc_place *p = &m->program->places[i];
+    return p->runs * (uint64_t)p->room * p->row_bytes;
+}
+
 /* How state i lies in memory; the number of streams has been checked, so that nothing overflows. */
 static void rt_describe(tlbc_rt_states *t, const tlbc_model *m, uint32_t i) {
     const tlbc_state_info *info = &m->states[i];
     tlbc_rt_state *state = t->list[i] = &t->own[i];
-    state->bytes = (size_t)info->bytes;
+    state->bytes = state->area = (size_t)info->bytes;
+    if (rt_has_place(m, i)) state->area = (size_t)rt_place_bytes(m, i);
     state->outer = 1;
     for (int32_t d = 0; d < info->stream_axis; d++)
         state->outer *= (size_t)info->tensor.dims[d].value;
-    state->inner = state->outer ? state->bytes / state->outer : 0;
+    state->inner = state->outer ? state->area / state->outer : 0;
     t->bytes += state->bytes;
     if (info->stream_axis < 0) t->shared = true;
 }
 
-/* Three areas for each state where streams can be chosen, two for a single stream. */
+/* Home, next and, where streams can be chosen, gathered. */
 static size_t rt_area(const tlbc_rt_states *t, uint32_t i) {
-    return rt_align(t->list[i]->bytes * t->streams);
+    return rt_align(t->list[i]->area * t->streams);
 }
 
 static size_t rt_areas(const tlbc_rt_states *t) {
     size_t bytes = 0;
     for (uint32_t i = 0; i < t->n; i++)
-        bytes += (t->streams > 1 ? 3 : 2) * rt_area(t, i);
+        bytes += (1 + !t->list[i]->first + (t->streams > 1)) * rt_area(t, i);
     return bytes;
 }
 
@@ -80,16 +92,20 @@ static void rt_place(tlbc_rt_states *t) {
         tlbc_rt_state *state = t->list[i];
         size_t area = rt_area(t, i);
         state->home = at;
-        state->next = at + area;
-        state->gathered = t->streams > 1 ? at + 2 * area : NULL;
-        at += (t->streams > 1 ? 3 : 2) * area;
+        at += area;
+        state->next = at;
+        if (!state->first) at += area;
+        state->gathered = at;
+        if (t->streams > 1) at += area;
     }
 }
 
 static bool rt_fits(const tlbc_model *m, uint32_t streams) {
-    uint64_t all = 0;
-    for (uint32_t i = 0; i < m->n_states; i++)
-        if (__builtin_add_overflow(all, m->states[i].bytes + TLBC_RT_ALIGN, &all)) return false;
+    uint64_t all = 0, one;
+    for (uint32_t i = 0; i < m->n_states; i++) {
+        one = rt_has_place(m, i) ? rt_place_bytes(m, i) : m->states[i].bytes;
+        if (__builtin_add_overflow(all, one + TLBC_RT_ALIGN, &all)) return false;
+    }
     return !__builtin_mul_overflow(all, (uint64_t)3 * streams, &all) && all < SIZE_MAX / 2;
 }
 
@@ -104,9 +120,12 @@ static tlbc_status rt_allocate_lists(tlbc_rt_states *t) {
 
 static tlbc_status rt_allocate_states(tlbc_rt_states *t, const tlbc_model *m) {
     t->own = calloc(t->n, sizeof *t->own);
-    if (!t->own) return TLBC_ERROR_MEMORY;
-    for (uint32_t i = 0; i < t->n; i++)
+    if (m->program->places) t->firsts = calloc((size_t)t->n * t->streams, sizeof *t->firsts);
+    if (!t->own || (m->program->places && !t->firsts)) return TLBC_ERROR_MEMORY;
+    for (uint32_t i = 0; i < t->n; i++) {
         rt_describe(t, m, i);
+        if (rt_has_place(m, i)) t->own[i].first = t->firsts + (size_t)i * t->streams;
+    }
     size_t bytes = rt_areas(t);
     t->memory = aligned_alloc(TLBC_RT_ALIGN, bytes ? bytes : TLBC_RT_ALIGN);
     if (!t->memory) return TLBC_ERROR_MEMORY;
@@ -170,6 +189,7 @@ void tlbc_rt_states_free(tlbc_rt_states *t) {
     free(t->read);
     free(t->stamps);
     free(t->memory);
+    free(t->firsts);
 }
 
 /* ---- length ---------------------------------------------------------------------------------------------------- */
@@ -276,6 +296,10 @@ tlbc_status tlbc_rt_states_bind(tlbc_session *s, const uint32_t *chosen, uint32_
     for (uint32_t i = 0; i < t->n; i++) {
         tlbc_rt_state *state = t->list[i];
         bool ready = rt_lies_ready(t, state);
+        if (state->first) {
+            t->read[i] = t->write[i] = tlbc_rt_place_bind(s, i, ready);
+            continue;
+        }
         if (!ready) rt_gather(t, state);
         t->read[i] = ready ? state->home + t->first * state->bytes : state->gathered;
         t->write[i] = state->next;
@@ -288,7 +312,9 @@ void tlbc_rt_states_commit(tlbc_session *s) {
     for (uint32_t i = 0; i < t->n; i++) {
         tlbc_rt_state *state = t->list[i];
         if (s->model->states[i].kept) continue;
-        if (rt_lies_ready(t, state) && t->count == t->streams) {
+        if (state->first)
+            tlbc_rt_place_commit(s, i, rt_lies_ready(t, state));
+        else if (rt_lies_ready(t, state) && t->count == t->streams) {
             char *home = state->home;
             state->home = state->next;
             state->next = home;
@@ -319,6 +345,10 @@ static void rt_reset_one(const tlbc_session *s, uint32_t stream) {
     for (uint32_t i = 0; i < s->states.n; i++) {
         const tlbc_rt_state *state = s->states.list[i];
         const void *initial = s->model->states[i].initial;
+        if (state->first) {
+            tlbc_rt_place_set(s, i, stream, initial);
+            continue;
+        }
         char *home = state->home + stream * state->bytes;
         if (initial)
             memcpy(home, initial, state->bytes);
@@ -331,10 +361,10 @@ tlbc_status tlbc_rt_reset(tlbc_session *s, uint32_t stream) {
     tlbc_status status = rt_check_stream(s, stream, true);
     if (status) return status;
     bool all = stream == TLBC_ALL_STREAMS;
+    *s->states.length = 0;
     uint32_t end = all ? s->states.streams : stream + 1;
     for (uint32_t i = all ? 0 : stream; i < end; i++)
         rt_reset_one(s, i);
-    *s->states.length = 0;
     return TLBC_OK;
 }
 
@@ -351,7 +381,10 @@ tlbc_status tlbc_rt_clone(tlbc_session *to, uint32_t to_stream, const tlbc_sessi
             from_stream, from->states.streams, from->states.shared ? ", which share a state" : "");
     for (uint32_t i = 0; i < to->states.n; i++) {
         const tlbc_rt_state *a = to->states.list[i], *b = from->states.list[i];
-        memmove(a->home + to_stream * a->bytes, b->home + from_stream * b->bytes, a->bytes);
+        if (a->first)
+            tlbc_rt_place_clone(to, to_stream, from, from_stream, i);
+        else
+            memmove(a->home + to_stream * a->bytes, b->home + from_stream * b->bytes, a->bytes);
     }
     *to->states.length = *from->states.length;
     return TLBC_OK;
@@ -375,7 +408,10 @@ tlbc_status tlbc_rt_state_save(tlbc_session *s, uint32_t stream, void *data, siz
         .magic = TLBC_STATE_MAGIC, .layout = t->layout, .bytes = t->bytes, .length = *t->length};
     char *at = (char *)data + sizeof h;
     for (uint32_t i = 0; i < t->n; i++) {
-        memcpy(at, t->list[i]->home + stream * t->list[i]->bytes, t->list[i]->bytes);
+        if (t->list[i]->first)
+            tlbc_rt_place_get(s, i, stream, at);
+        else
+            memcpy(at, t->list[i]->home + stream * t->list[i]->bytes, t->list[i]->bytes);
         at += t->list[i]->bytes;
     }
     h.check = rt_hash(RT_HASH_START, (char *)data + sizeof h, t->bytes);
@@ -409,12 +445,15 @@ tlbc_status tlbc_rt_state_load(tlbc_session *s, uint32_t stream, const void *dat
     if (!status) status = rt_check_saved(s, data, bytes);
     if (status) return status;
     const char *at = (const char *)data + sizeof(tlbc_state_header);
-    for (uint32_t i = 0; i < t->n; i++) {
-        memcpy(t->list[i]->home + stream * t->list[i]->bytes, at, t->list[i]->bytes);
-        at += t->list[i]->bytes;
-    }
     tlbc_state_header h;
     memcpy(&h, data, sizeof h);
     *t->length = h.length;
+    for (uint32_t i = 0; i < t->n; i++) {
+        if (t->list[i]->first)
+            tlbc_rt_place_set(s, i, stream, at);
+        else
+            memcpy(t->list[i]->home + stream * t->list[i]->bytes, at, t->list[i]->bytes);
+        at += t->list[i]->bytes;
+    }
     return TLBC_OK;
 }

@@ -1,5 +1,7 @@
-/* Results put together from pieces: Concat writes each operand into its slice; Pad and Tile read by position. */
+/* Results put together from pieces: Concat writes each operand into its slice, unless it lies there already, as the rows of a cache do;
+ * Pad and Tile read by position. */
 #include "codegen/dynamic.h"
+#include "codegen/place.h"
 
 #include "ir/limits.h"
 
@@ -13,8 +15,8 @@ bool lower_concat(cg *g, ir_node *n) {
         const ir_dim *size = x->dims[axis];
         for (int32_t d = 0; d < y->rank; d++)
             if (d != axis) cg_check_equal(g, x->dims[d], y->dims[d]);
-        if (!ir_dim_is(size, 0))
-            cg_copy(g, x, cg_view_slice(g, y, (int32_t)axis, start, cg_dc(g, 1), size));
+        const cg_view *part = cg_view_slice(g, y, (int32_t)axis, start, cg_dc(g, 1), size);
+        if (!ir_dim_is(size, 0) && !cg_view_is_same(x, part)) cg_copy(g, x, part);
         start = ir_dim_add(g->c, start, size);
     }
     return true;

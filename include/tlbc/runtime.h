@@ -142,7 +142,8 @@ typedef struct tlbc_tensor_info {
 typedef struct tlbc_state_info {
     tlbc_tensor_info tensor;
     int32_t stream_axis; /* the dimension that counts streams; -1: none */
-    uint32_t kept;       /* 1: the model reads it and leaves it as it is */
+    uint16_t kept;       /* 1: the model reads it and leaves it as it is */
+    uint16_t in_place;   /* 1: a step writes the rows that are new, not the whole state */
     uint64_t bytes;      /* of one stream; of one that grows: at its limit */
     const void *initial; /* of one stream, dense; NULL: zeros */
 } tlbc_state_info;

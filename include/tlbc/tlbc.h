@@ -56,6 +56,12 @@ typedef enum tlbc_simplify {
 } tlbc_simplify;
 
 /* Zero means the default everywhere. Strings are borrowed during the call. */
+/* What a state of a step function begins with, where that is not zeros: its values, or fewer that are repeated as in broadcasting. */
+typedef struct tlbc_state_value {
+    const char *name;
+    tlbc_tensor value;
+} tlbc_state_value;
+
 typedef struct tlbc_compile_options {
     uint32_t struct_size; /* sizeof(tlbc_compile_options) */
     uint32_t emit;        /* enum tlbc_emit; 0 = TLBC_EMIT_SO */
@@ -84,6 +90,8 @@ typedef struct tlbc_compile_options {
         entries; /* "aggregate=aggregate.onnx": another entry point, with the weights and states that are alike in common */
     uint32_t n_entries;
     tlbc_simplify simplify;
+    const tlbc_state_value *state_values;
+    uint32_t n_state_values;
 } tlbc_compile_options;
 
 /* Compiles a model file. `options` may be NULL. `message` may be NULL; else it gets NULL or text to be freed by tlbc_message_free: errors,

@@ -1,0 +1,36 @@
+/* States that a step changes where they lie. Most states are read in one place and written whole to another (CG_STATE, CG_NEXT), so that
+ * a step that fails leaves them as they were. A cache would pay for all of its rows in each step; it gets a *place* instead:
+ *
+ *   %k1 = Concat<axis=2>(%k, %new)      return %k1                 a cache that grows: new rows are written behind the old ones
+ *   %k1 = Concat<axis=2>(%k, %new)      return Slice(%k1, 1:)      a window: the same, and the next step begins a row later
+ *   %k1 = Concat<axis=2>(Slice(%k, 1:), %new)      return %k1      the same window
+ *
+ * The rows lie in a block that has room for more; the runtime hands in the address of the first one. What is new goes where no old row is,
+ * and becomes part of the state when the step has gone well, as the runtime then counts the rows on. Where a window meets the end of
+ * its block, the runtime moves it back to the beginning: a row is moved about once in its life.
+ *
+ * Pieces of a cache may be cut out and put together again (past[layer, 0] ... stack): what counts is that each old row is handed on where
+ * it lies. Entry points that have a state in common agree on its place, or it has none. */
+#ifndef TLBC_CODEGEN_PLACE_H
+#define TLBC_CODEGEN_PLACE_H
+
+#include "codegen/lower.h"
+
+struct cg_place {
+    bool used;       /* else the state is copied */
+    bool grows;      /* by what each step adds; no row is ever dropped */
+    int32_t axis;    /* of the rows */
+    int64_t rows;    /* of a window; of a state that grows: as many as there can be */
+    int64_t room;    /* rows that the block holds */
+    int64_t advance; /* rows that a step drops in front; a step of a window adds as many */
+    const cg_view *now, *next; /* while the graph is lowered: the state, and what becomes of it */
+};
+
+/* Of all graphs' states, by graph in the order of the module: arrays in the arena, NULL for a graph without states. */
+cg_place **cg_places_decide(ir_module *m, tl_arena *a);
+/* Before the graph is lowered: where its states lie, and where what they become has to be written. */
+void cg_places_bind(cg *g, const ir_graph *graph);
+/* The two views are the same elements in the same memory. */
+bool cg_view_is_same(const cg_view *a, const cg_view *b);
+
+#endif
