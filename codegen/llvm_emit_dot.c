@@ -2,6 +2,7 @@
  *
  *   dot4 i32x8 %x, %w, %sum     with VNNI     vpdpbusd
  *                               with AVX2     bytes 0 and 2, then 1 and 3, as pairs of 16 bits: two vpmaddwd, two vpaddd
+ *   dot2 i32x8 %x, %w, %sum     with AVX2     vpmaddwd, vpaddd
  *   dot4n i32x8 %x, %w, %sum    with AVX2     vpmaddubsw, vpmaddwd by ones, vpaddd; else as dot4
  *
  * x holds unsigned bytes, w signed ones. No intermediate result of dot4 saturates (which vpmaddubsw would do): a pair of products is below
@@ -89,4 +90,22 @@ LLVMValueRef emit_dot4(emitter *e, bool narrow, unsigned lanes, LLVMValueRef *ar
     if (vnni) return emit_vnni(e, vnni, x, w, sum);
     if (narrow && narrow_name(e, lanes)) return emit_narrow(e, x, w, sum, lanes);
     return pairs ? emit_pairs(e, pairs, x, w, sum, lanes) : emit_bytes(e, x, w, sum);
+}
+
+LLVMValueRef emit_dot2(emitter *e, unsigned lanes, LLVMValueRef *args) {
+    const char *pairs = pairs_name(e, lanes);
+    LLVMValueRef x = args[0], w = args[1];
+    if (pairs) {
+        LLVMTypeRef i16 = int_type(e, 16, 2 * lanes);
+        LLVMValueRef in[2] = {LLVMBuildBitCast(e->b, x, i16, ""),
+                              LLVMBuildBitCast(e->b, w, i16, "")};
+        return LLVMBuildAdd(e->b, args[2], emit_intrinsic(e, pairs, NULL, 0, in, 2), "");
+    }
+    ints s = {e, LLVMTypeOf(x)};
+    LLVMValueRef half = emit_int(s.type, 16);
+    LLVMValueRef low = LLVMBuildMul(e->b, LLVMBuildAShr(e->b, k_shl(s, x, 16), half, ""),
+                                    LLVMBuildAShr(e->b, k_shl(s, w, 16), half, ""), "");
+    LLVMValueRef high = LLVMBuildMul(e->b, LLVMBuildAShr(e->b, x, half, ""),
+                                     LLVMBuildAShr(e->b, w, half, ""), "");
+    return LLVMBuildAdd(e->b, args[2], LLVMBuildAdd(e->b, low, high, ""), "");
 }

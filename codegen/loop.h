@@ -178,9 +178,12 @@ lp_value *lp_bin(lp_builder *b, lp_op op, lp_value *x,
 lp_value *lp_fma(lp_builder *b, lp_value *x, lp_value *y, lp_value *z);
 lp_value *lp_dot4(lp_builder *b, lp_value *x, lp_value *y, lp_value *z,
                   bool narrow); /* i32: dot4, dot4n of loop_ops.def */
+lp_value *lp_dot2(lp_builder *b, lp_value *x, lp_value *y, lp_value *z);
 lp_value *lp_select(lp_builder *b, lp_value *c, lp_value *x, lp_value *y);
 lp_value *lp_cast(lp_builder *b, lp_value *x, int elem); /* value conversion, lanes kept */
 lp_value *lp_bitcast(lp_builder *b, lp_value *x, int elem);
+lp_value *lp_regroup(lp_builder *b, lp_value *x,
+                     lp_type t); /* the bytes of a vector of integers as other lanes */
 lp_value *lp_broadcast(lp_builder *b, lp_value *x, unsigned lanes); /* lanes 1: x itself */
 lp_value *lp_iota(lp_builder *b, lp_type t);                        /* 0, 1, 2, … */
 lp_value *lp_extract(lp_builder *b, lp_value *x, int64_t lane);

@@ -223,6 +223,12 @@ lp_value *lp_dot4(lp_builder *b, lp_value *x, lp_value *y, lp_value *z, bool nar
     return emit1(b, narrow ? LP_dot4n : LP_dot4, z->type, (lp_value *[]){x, y, z}, 3);
 }
 
+lp_value *lp_dot2(lp_builder *b, lp_value *x, lp_value *y, lp_value *z) {
+    TL_ASSERT(z->type.elem == DT_i32);
+    TL_ASSERT(lp_type_equal(x->type, z->type) && lp_type_equal(y->type, z->type));
+    return emit1(b, LP_dot2, z->type, (lp_value *[]){x, y, z}, 3);
+}
+
 lp_value *lp_select(lp_builder *b, lp_value *c, lp_value *x, lp_value *y) {
     TL_ASSERT(lp_type_equal(x->type, y->type) && c->type.elem == DT_bool);
     TL_ASSERT(c->type.lanes == x->type.lanes);
@@ -238,6 +244,12 @@ lp_value *lp_bitcast(lp_builder *b, lp_value *x, int elem) {
     if (x->type.elem == elem) return x;
     TL_ASSERT(ir_dtype_bits((ir_dtype)x->type.elem) == ir_dtype_bits((ir_dtype)elem));
     return emit1(b, LP_bitcast, lp_vec(elem, x->type.lanes), &x, 1);
+}
+
+lp_value *lp_regroup(lp_builder *b, lp_value *x, lp_type t) {
+    TL_ASSERT(ir_dtype_bits((ir_dtype)x->type.elem) * x->type.lanes ==
+              ir_dtype_bits((ir_dtype)t.elem) * t.lanes);
+    return emit1(b, LP_bitcast, t, &x, 1);
 }
 
 /* ---- vectors -------------------------------------------------------------------------------------------------- */

@@ -131,7 +131,7 @@ static void verify_arithmetic(verifier *s, unsigned kinds) {
         expect_arg(s, k, s->i->type);
 }
 
-static void verify_dot4(verifier *s) {
+static void verify_dot(verifier *s) {
     verify_arithmetic(s, KIND_INT);
     if (s->i->type.elem != DT_i32) fail(s, "not for %s", type_text(s, s->i->type));
 }
@@ -155,9 +155,14 @@ static void verify_cast(verifier *s) {
 
 static void verify_bitcast(verifier *s) {
     lp_type from = s->i->args[0]->type, to = s->i->type;
-    bool possible = from.lanes == to.lanes && kind_of(from) && kind_of(to) &&
-                    kind_of(from) != KIND_PTR && kind_of(to) != KIND_PTR;
-    if (!possible || ir_dtype_bits((ir_dtype)from.elem) != ir_dtype_bits((ir_dtype)to.elem))
+    bool numbers = kind_of(from) && kind_of(to) && kind_of(from) != KIND_PTR &&
+                   kind_of(to) != KIND_PTR;
+    uint32_t from_bits = numbers ? ir_dtype_bits((ir_dtype)from.elem) : 0,
+             to_bits = numbers ? ir_dtype_bits((ir_dtype)to.elem) : 0;
+    /* other lanes: whole bytes of integers alone */
+    bool regrouped = kind_of(from) == KIND_INT && kind_of(to) == KIND_INT && from_bits >= 8 &&
+                     to_bits >= 8 && from_bits * from.lanes == to_bits * to.lanes;
+    if (!numbers || !((from.lanes == to.lanes && from_bits == to_bits) || regrouped))
         fail(s, "%s and %s have different sizes", type_text(s, from), type_text(s, to));
 }
 
@@ -405,8 +410,8 @@ static void verify_kind(verifier *s) {
         verify_arithmetic(s, kinds_of_unary(op));
     else if (op == LP_fma)
         verify_arithmetic(s, KIND_FLOAT);
-    else if (op == LP_dot4 || op == LP_dot4n)
-        verify_dot4(s);
+    else if (op == LP_dot4 || op == LP_dot4n || op == LP_dot2)
+        verify_dot(s);
     else if (op == LP_select)
         verify_select(s);
     else if (op == LP_cast)

@@ -107,6 +107,18 @@ static const ir_dim *conv_flops(ir_ctx *c, const ir_node *n) {
     return multiply_adds(c, elements_of(c, ir_out(n, 0)), depth);
 }
 
+/* The same with channels last. */
+static const ir_dim *conv_bytes_flops(ir_ctx *c, const ir_node *n) {
+    int64_t taps = 1;
+    uint32_t count = 0;
+    const int64_t *kernel = ir_attr_ints(n, "kernel_shape", &count);
+    for (uint32_t i = 0; kernel && i < count; i++)
+        taps *= kernel[i];
+    const ir_dim *depth = ir_dim_const(c, taps);
+    if (ir_attr_int(n, "group", 1) == 1) depth = ir_dim_mul(c, depth, dim_of(c, ir_in(n, 0), -1));
+    return multiply_adds(c, elements_of(c, ir_out(n, 0)), depth);
+}
+
 static const ir_dim *product_flops(ir_ctx *c, const ir_node *n) {
     switch (n->op) {
     case OP_MatMul:
@@ -120,6 +132,8 @@ static const ir_dim *product_flops(ir_ctx *c, const ir_node *n) {
     case OP_Conv:
     case OP_ConvPacked:
         return conv_flops(c, n);
+    case OP_ConvBytes:
+        return conv_bytes_flops(c, n);
     case OP_Attention:
     case OP_LocalAttention:
         return attention_flops(c, n);

@@ -257,6 +257,7 @@ static void check_regions(verifier *s, const ir_node *n) {
         break;
     case OP_MatMulPacked:
     case OP_ConvPacked:
+    case OP_ConvBytes:
         check_epilogue(s, n);
         return;
     default:

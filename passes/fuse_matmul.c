@@ -10,7 +10,7 @@
  * row [N], a column [..., M, 1] or all of [..., M, N]. The new node stands where the chain ended, so that all extras are there.
  *
  * MatMulPacked without a region (a weight that stays quantised, fuse_quantized) gets one in the same way. MatMulInteger of u8 by a constant
- * of i8 without zero points is such a product too; the chain behind it may change the element type, to f32 and back to bytes. */
+ * of i8 without zero points is such a product too, and ConvBytes; the chain behind it may change the element type, to f32 and back to bytes. */
 #include "passes/epilogue.h"
 #include "passes/util.h"
 
@@ -40,8 +40,9 @@ static ir_value *find_weight(pass_ctx *ctx, const ir_node *n) {
 
 static void build(pass_ctx *ctx, const chain *c, ir_value *weight) {
     int64_t columns = 0;
-    cluster k = chain_begin(ctx, c, OP_MatMulPacked);
-    if (c->product->op == OP_MatMulPacked)
+    bool is_conv = c->product->op == OP_ConvBytes;
+    cluster k = chain_begin(ctx, c, is_conv ? OP_ConvBytes : OP_MatMulPacked);
+    if (is_conv || c->product->op == OP_MatMulPacked)
         for (uint32_t i = 0; i < c->product->n_attrs; i++)
             ir_attr_set(ctx->m, k.node, &c->product->attrs[i]);
     else if (ir_dim_is_const(weight->type->dims[1], &columns))
@@ -55,7 +56,7 @@ static bool fuse_product(pass_ctx *ctx, ir_node *n) {
     chain k = {.product = n, .is_easy = is_easy_extra};
     bool is_product = n->op == OP_MatMul || n->op == OP_MatMulInteger;
     ir_value *weight = is_product && n->out[0].uses ? find_weight(ctx, n) : NULL;
-    if (n->op == OP_MatMulPacked && !n->n_regions) weight = ir_in(n, 1);
+    if ((n->op == OP_MatMulPacked || n->op == OP_ConvBytes) && !n->n_regions) weight = ir_in(n, 1);
     if (!weight || !ctx_take(ctx, "products")) return false;
     chain_follow(&k);
     ctx_count(ctx, "epilogue nodes", k.n);

@@ -20,14 +20,6 @@
 
 /* ---- the weight ----------------------------------------------------------------------------------------------------- */
 
-/* A matrix of i8, what is left of its zero points per column, and the sums of its columns less K of those. */
-typedef struct weight {
-    ir_value *matrix;
-    ir_tensor *zeros, *sums; /* i32[N] */
-    bool has_zeros;
-    int64_t rows, columns;
-} weight;
-
 static bool is_small_int(ir_dtype t) {
     return ir_dtype_is_int(t) && ir_dtype_bits(t) <= 8;
 }
@@ -50,7 +42,7 @@ static bool is_usable(const ir_value *w, const ir_value *zero, bool transposed) 
     return count == 1 || (zero->type->rank == 1 && count == n);
 }
 
-static int64_t zero_of(const ir_value *zero, int64_t column) {
+int64_t zero_of(const ir_value *zero, int64_t column) {
     if (!zero) return 0;
     bool single = ir_tensor_elements(zero->tensor) == 1;
     return ir_tensor_get_i64(zero->tensor, single ? 0 : (size_t)column);
@@ -69,8 +61,8 @@ static int64_t shift_of(const ir_tensor *w, const ir_value *zero, int64_t column
     return w->type->dtype == DT_u8 ? 128 : 0;
 }
 
-static weight prepare(pass_ctx *ctx, const ir_value *w, const ir_value *zero, bool transposed) {
-    weight d = {0};
+byte_matrix prepare_bytes(pass_ctx *ctx, const ir_value *w, const ir_value *zero, bool transposed) {
+    byte_matrix d = {0};
     const ir_type *t = w->type;
     ir_dim_is_const(t->dims[t->rank - 1 - transposed], &d.columns);
     ir_dim_is_const(t->dims[t->rank - 2 + transposed], &d.rows);
@@ -115,23 +107,27 @@ static ir_value *row_zero(ir_builder *b, ir_value *zero, bool moved) {
     return moved ? build_op2(b, OP_Add, zero, offset) : zero;
 }
 
-/* x of i8 as u8: the sign bit is turned over. */
-static ir_value *to_unsigned(ir_builder *b, ir_value *x) {
+ir_value *to_unsigned(ir_builder *b, ir_value *x) {
     if (x->type->dtype == DT_u8) return x;
     return build_op2(b, OP_BitwiseXor, build_cast(b, x, DT_u8), build_scalar(b, DT_u8, 128));
 }
 
+ir_value *less_row_zero(pass_ctx *ctx, ir_builder *b, ir_value *y, ir_value *zero, bool moved,
+                        const ir_tensor *sums, const ir_value *of) {
+    zero = row_zero(b, zero, moved);
+    if (!zero) return y;
+    ir_value *s = ir_module_const(ctx->m, ir_tensor_create(ctx->m->arena, sums->type, sums->data),
+                                  ir_name_derive(ctx->m, of, "sums"));
+    return build_op2(b, OP_Sub, y, build_op2(b, OP_Mul, s, zero));
+}
+
 /* sum (x - zx)(w - zw) over k as i32[..., N]. */
 static ir_value *product(pass_ctx *ctx, ir_builder *b, ir_value *x, ir_value *zero,
-                         const weight *w) {
-    zero = row_zero(b, zero, x->type->dtype == DT_i8);
+                         const byte_matrix *w) {
+    bool moved = x->type->dtype == DT_i8;
     x = to_unsigned(b, x);
     ir_value *y = build_op2(b, OP_MatMulInteger, x, w->matrix);
-    if (zero) {
-        ir_value *sums = ir_module_const(ctx->m, w->sums,
-                                         ir_name_derive(ctx->m, w->matrix, "sums"));
-        y = build_op2(b, OP_Sub, y, build_op2(b, OP_Mul, sums, zero));
-    }
+    y = less_row_zero(ctx, b, y, zero, moved, w->sums, w->matrix);
     if (!w->has_zeros) return y;
     ir_value *rows = build_op2(b, OP_ReduceSum, build_cast(b, x, DT_i32),
                                build_i64s(b, (int64_t[]){-1}, 1));
@@ -158,7 +154,7 @@ bool fuse_integer_product(pass_ctx *ctx, ir_node *n) {
     if (has_quad_kernel(n) || !is_usable(w, ir_in(n, 3), false)) return false;
     bool fits = is_byte_matrix(x, w->type->rank) && is_single_element(ir_in(n, 2));
     if (!fits || !ctx_take(ctx, "integer products")) return false;
-    weight d = prepare(ctx, w, ir_in(n, 3), false);
+    byte_matrix d = prepare_bytes(ctx, w, ir_in(n, 3), false);
     ir_builder b = ir_build_before(n);
     return give(n, product(ctx, &b, x, ir_in(n, 2), &d));
 }
@@ -203,7 +199,7 @@ static bool fuse_dequantised(pass_ctx *ctx, ir_node *n) {
     if (!is_byte_matrix(ir_in(x, 0), ir_in(w, 0)->type->rank) ||
         !is_usable(ir_in(w, 0), ir_in(w, 2), transposed) || !ctx_take(ctx, "dequantised products"))
         return false;
-    weight d = prepare(ctx, ir_in(w, 0), ir_in(w, 2), transposed);
+    byte_matrix d = prepare_bytes(ctx, ir_in(w, 0), ir_in(w, 2), transposed);
     ir_builder b = ir_build_before(n);
     ir_value *y = build_cast(&b, product(ctx, &b, ir_in(x, 0), ir_in(x, 2), &d), DT_f32);
     ir_value *scale = build_op2(&b, OP_Mul, flat_scale(&b, ir_in(w, 1)),

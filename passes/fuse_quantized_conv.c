@@ -1,27 +1,34 @@
-/* fuse_quantized, convolutions: windows of bytes side by side are rows, the kernels a matrix.
+/* fuse_quantized, convolutions: with channels last, and the zero point around the image, they are products of integers.
  *
- *   before:  %y = ConvInteger(%x, @w, %zx)             %x u8[N,C,H,W], @w i8[M,C,3,3]
+ *   before:  %y = ConvInteger(%x, @w, @zx)             %x u8[N,C,H,W], @w i8[M,C,3,3]
  *   after:   %t = Transpose<perm=[0,2,3,1]>(%x)        channels last
+ *            %s = ConvBytes<features=M, pad=zx, ...>(%t, @w.rows)        [N,H',W',M]; @w.rows: [9 C, M]
+ *            %z = Sub(%s, zx * column sums of @w.rows)
+ *            %y = Transpose<perm=[0,3,1,2]>(%z)
+ *
+ * A Conv of dequantised operands becomes the same, its scales and bias behind the product. With one channel per group the rows are [9,C], as
+ * i16, which holds weights less any zero point. A kernel of one tap that reads every position is MatMulInteger. So is one whose zero points
+ * only the run knows, or whose weights keep theirs (fuse_quantized.c), of rows that are put together before:
+ *
  *            %p = Pad(%t, pads, %zx)
  *            %r = Concat<axis=3>(9 slices of %p)       [N,H',W',9 C]: a row for each position
- *            %s = MatMulInteger(%r, @w.rows, %zx)      [N,H',W',M]
- *            %y = Transpose<perm=[0,3,1,2]>(%s)
+ *            %s = MatMulInteger(%r, @w.rows, %zx)
  *
- * A Conv of dequantised operands becomes the same, its scales and bias behind the product. What follows it element by element (Relu, Clip,
- * QuantizeLinear) is done before the last Transpose, in the product's epilogue; that Transpose and the next convolution's first one cancel.
- * Bytes are copied once for each tap, which is little beside the M products each of them takes part in. Groups stay as they are. */
+ * What follows element by element (Relu, Clip, QuantizeLinear) is done before the last Transpose, in the product's epilogue; that Transpose
+ * and the next convolution's first one cancel. Other groups stay as they are. */
 #include "ir/limits.h"
 #include "ir/window.h"
 #include "passes/match.h"
 #include "passes/quantized.h"
 #include "passes/util.h"
 
-enum { MAX_TAPS = 64 };
+enum { MAX_TAPS = 64, MAX_CHANNELS = 8192 };
 
 typedef struct conv {
     ir_value *x, *x_zero, *w, *w_zero; /* bytes; the zero points may be NULL */
+    const ir_node *node;
     ir_window window;
-    int64_t channels, features, taps;
+    int64_t channels, features, taps, groups; /* channels: of x */
     int32_t rank;
 } conv;
 
@@ -31,16 +38,27 @@ static bool is_byte(const ir_value *v) {
     return v && (v->type->dtype == DT_u8 || v->type->dtype == DT_i8);
 }
 
+/* All channels meet all features, or each its own. */
+static bool has_plain_groups(const conv *k) {
+    const ir_type *w = k->w->type;
+    if (k->groups == 1) return ir_dim_is(w->dims[1], k->channels);
+    return ir_dim_is(w->dims[1], 1) && k->groups == k->channels && k->groups == k->features;
+}
+
+static bool is_direct(const conv *k);
+
 static bool fits(ir_builder *b, const ir_node *n, conv *k) {
     if (!is_byte(k->x) || !is_byte(k->w) || !ir_value_is_const(k->w) || k->w->tensor->opaque)
         return false;
     const ir_type *x = k->x->type, *w = k->w->type;
-    bool sized = ir_attr_int(n, "group", 1) == 1 && ir_type_is_known(n->out[0].type) &&
-                 x->rank >= 3 && w->rank == x->rank && type_is_computable(b->region->graph, x);
-    if (!sized || !ir_dim_is_const(x->dims[1], &k->channels) || !ir_dim_is(w->dims[1], k->channels))
+    k->node = n;
+    k->groups = ir_attr_int(n, "group", 1);
+    bool sized = ir_type_is_known(n->out[0].type) && x->rank >= 3 && w->rank == x->rank &&
+                 type_is_computable(b->region->graph, x);
+    if (!sized || !ir_dim_is_const(x->dims[1], &k->channels) ||
+        !ir_dim_is_const(w->dims[0], &k->features) || !has_plain_groups(k))
         return false;
     k->rank = x->rank;
-    ir_dim_is_const(w->dims[0], &k->features);
     k->taps = 1;
     for (int32_t i = 2; i < k->rank; i++) {
         int64_t d = 0;
@@ -48,7 +66,7 @@ static bool fits(ir_builder *b, const ir_node *n, conv *k) {
         k->taps *= d;
     }
     if (k->taps > MAX_TAPS || k->channels < 1 || k->features < 1) return false;
-    return is_single_element(k->x_zero) &&
+    return is_single_element(k->x_zero) && (k->groups == 1 || is_direct(k)) &&
            !ir_window_init(&k->window, b->m->ctx, n, k->rank - 2, x->dims + 2, w->dims + 2);
 }
 
@@ -119,25 +137,88 @@ static ir_value *rows_of(ir_builder *b, const conv *k) {
     return build_node(b, OP_Concat, parts, (uint32_t)k->taps, 1, &axis, 1)->out;
 }
 
-/* w[M,C,taps] as [taps * C, M]. */
+/* w[M,C,taps] as [taps * C, M]; C is 1 where each channel has its own kernel. */
 static ir_value *matrix_of(ir_builder *b, const conv *k) {
-    int64_t dims[2] = {k->taps * k->channels, k->features};
+    int64_t channels = k->groups == 1 ? k->channels : 1;
+    int64_t dims[2] = {k->taps * channels, k->features};
     ir_tensor *t = ir_tensor_alloc(b->m->arena,
                                    ir_type_tensor_static(b->m->ctx, k->w->type->dtype, 2, dims));
     const uint8_t *from = k->w->tensor->data;
     uint8_t *to = ir_tensor_data(t);
     for (int64_t m = 0; m < k->features; m++)
-        for (int64_t c = 0; c < k->channels; c++)
+        for (int64_t c = 0; c < channels; c++)
             for (int64_t tap = 0; tap < k->taps; tap++)
-                to[(tap * k->channels + c) * k->features + m] =
-                    from[(m * k->channels + c) * k->taps + tap];
+                to[(tap * channels + c) * k->features + m] =
+                    from[(m * channels + c) * k->taps + tap];
     ir_tensor_seal(t);
     return ir_module_const(b->m, t, ir_name_derive(b->m, k->w, "rows"));
 }
 
+/* ---- ConvBytes ------------------------------------------------------------------------------------------------------ */
+
+/* Zero points are constants, as is what stands in the padding. */
+static bool is_direct(const conv *k) {
+    bool known = (!k->x_zero || ir_value_is_const(k->x_zero)) &&
+                 (!k->w_zero || (ir_value_is_const(k->w_zero) && !k->w_zero->tensor->opaque));
+    int64_t zeros = k->w_zero && known ? (int64_t)ir_tensor_elements(k->w_zero->tensor) : 1;
+    return known && k->channels <= MAX_CHANNELS && (zeros == 1 || zeros == k->features) &&
+           !(k->x_zero && k->x_zero->tensor->opaque);
+}
+
+static ir_value *build_windows(pass_ctx *ctx, ir_builder *b, const conv *k, ir_value *w) {
+    static const char *const names[] = {"auto_pad", "dilations", "pads", "strides"};
+    bool moved = k->x->type->dtype == DT_i8;
+    int64_t pad = (k->x_zero ? ir_tensor_get_i64(k->x_zero->tensor, 0) : 0) + (moved ? 128 : 0);
+    ir_value *x = to_unsigned(b, channels_last(b, k->x, k->rank));
+    int64_t *kernel = TL_NEW_ARRAY(ctx->m->arena, int64_t, k->rank);
+    for (int32_t i = 2; i < k->rank; i++)
+        ir_dim_is_const(k->w->type->dims[i], &kernel[i - 2]);
+    ir_attr attrs[8] = {{.name = "features", .kind = ATTR_INT, .v.i = k->features},
+                        {.name = "group", .kind = ATTR_INT, .v.i = k->groups},
+                        {.name = "pad", .kind = ATTR_INT, .v.i = pad},
+                        {.name = "kernel_shape", .kind = ATTR_INTS, .n = (uint32_t)k->rank - 2}};
+    uint32_t count = 4;
+    attrs[3].v.ints = kernel;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const ir_attr *a = ir_attr_find(k->node, names[i]);
+        if (a) attrs[count++] = *a;
+    }
+    return build_node(b, OP_ConvBytes, (ir_value *[]){x, w}, 2, 1, attrs, count)->out;
+}
+
+/* Weights less their zero points, and their sums for each channel. */
+static ir_value *by_channel(pass_ctx *ctx, ir_builder *b, const conv *k, const ir_value *rows) {
+    ir_tensor *w = ir_tensor_alloc(ctx->m->arena, ir_type_with_dtype(ctx->c, rows->type, DT_i16));
+    ir_tensor *sums = ir_tensor_alloc(ctx->m->arena,
+                                      ir_type_tensor_static(ctx->c, DT_i32, 1, &k->channels));
+    for (int64_t i = 0; i < k->taps * k->channels; i++) {
+        size_t c = (size_t)(i % k->channels);
+        int64_t v = ir_tensor_get_i64(rows->tensor, (size_t)i) - zero_of(k->w_zero, (int64_t)c);
+        ir_tensor_set_i64(w, (size_t)i, v);
+        ir_tensor_set_i64(sums, c, ir_tensor_get_i64(sums, c) + v);
+    }
+    ir_tensor_seal(w), ir_tensor_seal(sums);
+    ir_value *weight = ir_module_const(ctx->m, w, ir_name_derive(ctx->m, rows, "i16"));
+    ir_value *y = build_windows(ctx, b, k, weight);
+    return less_row_zero(ctx, b, y, k->x_zero, k->x->type->dtype == DT_i8, sums, weight);
+}
+
+/* NULL: the weights keep zero points. */
+static ir_value *all_channels(pass_ctx *ctx, ir_builder *b, const conv *k, const ir_value *rows) {
+    byte_matrix w = prepare_bytes(ctx, rows, k->w_zero, false);
+    if (w.has_zeros) return NULL;
+    ir_value *y = build_windows(ctx, b, k, w.matrix);
+    return less_row_zero(ctx, b, y, k->x_zero, k->x->type->dtype == DT_i8, w.sums, w.matrix);
+}
+
 /* [N, positions..., M] in i32. */
 static ir_value *product(pass_ctx *ctx, ir_builder *b, const conv *k) {
-    ir_value *in[4] = {rows_of(b, k), matrix_of(b, k), k->x_zero, k->w_zero};
+    ir_value *w = matrix_of(b, k), *direct = NULL;
+    if (k->groups > 1) return by_channel(ctx, b, k, w);
+    bool every = k->taps == 1 && !steps(k) && !ir_window_is_padded(&k->window);
+    if (!every && is_direct(k)) direct = all_channels(ctx, b, k, w);
+    if (direct) return direct;
+    ir_value *in[4] = {rows_of(b, k), w, k->x_zero, k->w_zero};
     ir_node *y = build_node(b, OP_MatMulInteger, in, k->w_zero ? 4 : k->x_zero ? 3 : 2, 1, NULL, 0);
     ir_value *copy = build_op1(b, OP_Identity, y->out); /* survives when the product is replaced */
     fuse_integer_product(ctx, y);

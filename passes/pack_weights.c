@@ -9,7 +9,10 @@
  *   before:  ConvPacked<features=10>(%x, @w)  @w f32[10,C,3,3]     after:  ConvPacked<features=10>(%x, @w.packed)  @w.packed f32[2,9*C*6]
  *
  * A row holds 6 features (fewer in the last of each group, then zeros), side by side for each tap and channel, taps outside. Kernels of
- * one channel per group, and few features of it, stay as they are. */
+ * one channel per group, and few features of it, stay as they are.
+ *
+ * ConvBytes: the matrix [taps*C,M] of i8 in panels of quads that begin anew at each tap, the rows [taps,C] of i16 of one channel per group as
+ * pairs of taps. */
 #include "passes/cluster.h"
 #include "passes/match.h"
 
@@ -88,10 +91,59 @@ static ir_value *pack_conv(packer *s, const ir_value *w, int64_t groups) {
     return ir_module_const(s->ctx->m, packed, ir_name_derive(s->ctx->m, w, "packed"));
 }
 
+/* ---- ConvBytes ------------------------------------------------------------------------------------------------------- */
+
+/* Two taps of a channel side by side. */
+static ir_value *pack_pairs(packer *s, const ir_value *w) {
+    int64_t taps = 0, channels = 0;
+    ir_dim_is_const(w->type->dims[0], &taps);
+    ir_dim_is_const(w->type->dims[1], &channels);
+    const ir_type *t = ir_type_tensor_static(s->ctx->c, DT_i32, 2,
+                                             (int64_t[]){(taps + 1) / 2, channels});
+    ir_tensor *packed = ir_tensor_alloc(s->ctx->m->arena, t);
+    int16_t *to = ir_tensor_data(packed);
+    for (int64_t i = 0; i < taps * channels; i++)
+        to[(i / channels / 2 * channels + i % channels) * 2 + i / channels % 2] = (int16_t)
+            ir_tensor_get_i64(w->tensor, (size_t)i);
+    ir_tensor_seal(packed);
+    return ir_module_const(s->ctx->m, packed, ir_name_derive(s->ctx->m, w, "packed"));
+}
+
+/* Panels of quads, which begin anew at each tap. */
+static ir_value *pack_taps(packer *s, const ir_value *w, int64_t channels) {
+    int64_t rows = 0, columns = 0, quads = (channels + 3) / 4, panel = s->panel;
+    ir_dim_is_const(w->type->dims[0], &rows);
+    ir_dim_is_const(w->type->dims[1], &columns);
+    int64_t taps = rows / channels;
+    const ir_type *t = ir_type_tensor_static(
+        s->ctx->c, DT_i32, 3, (int64_t[]){(columns + panel - 1) / panel, taps * quads, panel});
+    ir_tensor *packed = ir_tensor_alloc(s->ctx->m->arena, t);
+    int8_t *to = ir_tensor_data(packed);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t m = 0; m < columns; m++) {
+            int64_t quad = m / panel * taps * quads + r / channels * quads + r % channels / 4;
+            to[(quad * panel + m % panel) * 4 + r % channels % 4] =
+                ((const int8_t *)w->tensor->data)[r * columns + m];
+        }
+    ir_tensor_seal(packed);
+    return ir_module_const(s->ctx->m, packed, ir_name_derive(s->ctx->m, w, "packed"));
+}
+
+/* How a matrix is cut into taps another node may see otherwise: this form is not shared. */
+static ir_value *pack_bytes(packer *s, const ir_node *n, const ir_value *w) {
+    int64_t channels = 1;
+    const ir_type *x = ir_in(n, 0)->type;
+    ir_dim_is_const(x->dims[x->rank - 1], &channels);
+    return pack_taps(s, w, channels);
+}
+
 static ir_value *find_packed(packer *s, const ir_node *n) {
     ir_value *w = ir_in(n, 1), *packed = tl_map_get_ptr(&s->packed, w);
+    if (n->op == OP_ConvBytes && w->type->dtype == DT_i8) return pack_bytes(s, n, w);
     if (packed) return packed;
-    packed = n->op == OP_ConvPacked ? pack_conv(s, w, ir_attr_int(n, "group", 1)) : pack(s, w);
+    packed = n->op == OP_ConvPacked  ? pack_conv(s, w, ir_attr_int(n, "group", 1))
+             : n->op == OP_ConvBytes ? pack_pairs(s, w)
+                                     : pack(s, w);
     tl_map_set_ptr(&s->packed, w, packed);
     return packed;
 }
@@ -106,6 +158,7 @@ static bool is_windows(const ir_node *n, const ir_type *w) {
 /* The weight is there as the model has it, and a kernel wants it otherwise. */
 static bool wants_packing(const ir_node *n) {
     if (n->op == OP_MatMulPacked) return ir_in(n, 1)->type->rank == 2;
+    if (n->op == OP_ConvBytes) return ir_in(n, 1)->type->dtype != DT_i32;
     if (n->op != OP_ConvPacked) return false;
     const ir_type *w = ir_in(n, 1)->type;
     return w->rank > 2 && !is_windows(n, w);

@@ -8,11 +8,13 @@ const char pipeline_default[] =
      * first step another one where its state is a constant; but sizes must not tell the steps apart */
     "fold_shapes, dce, cse, reroll,"
     /* quantised products in integers, before their constants are folded to floats */
-    "fuse_quantized,"
+    "move_quantized, fuse_quantized,"
     /* fewer operators to know: Gemm, batch normalisation, variadic sums... in simpler terms */
     "decompose,"
     /* constants computed, shape arithmetic reduced to expressions over the model's dimensions, noise gone */
     "fix(infer_shapes, fold_constants, simplify, control_flow, guard_branches, cse, dce),"
+    /* functions of a byte are tables */
+    "tabulate, dce,"
     /* loops know how often they run; sequences that they append to become stacked outputs; recurrences have one form */
     "loop_count, loop_ragged, loop_lists, recur_from_scan, recur_from_loop, recur_from_rnn,"
     "recur_peel, recur_slices, recur_buffers,"
@@ -31,4 +33,5 @@ const char pipeline_default[] =
     "with_egraph(egraph, fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, "
     "merge_heads, narrow)),"
     /* products in the form of their kernels, with what happens before and after them; one nest for what is elementwise */
-    "merge_matmul, fuse_matmul, fuse_conv, pack_weights, fuse_elementwise, dce";
+    "fix(channels_last, fold_constants, simplify, cse, dce), merge_matmul, fuse_matmul, fuse_conv, "
+    "pack_weights, fuse_elementwise, dce";

@@ -8,6 +8,7 @@
  * Large weights come from memory or the third-level cache: each tile fetches a part of the next panel, all tiles together all of it. */
 #include "codegen/kernels/matmul_packed.h"
 
+#include "codegen/lower/short.h"
 #include "ir/base/assert.h"
 
 enum { CACHE_LINE = 64, PREFETCH_BYTES = 128 << 10 }; /* larger weights are fetched ahead */
@@ -22,7 +23,13 @@ typedef struct matmul_state {
     bool by_panels;           /* threads share the panels instead of the rows */
     bool staged;              /* results are not as wide as sums: a tile is made apart */
     int64_t steps;            /* of k */
-    int64_t panel_bytes;      /* of the weight */
+    int64_t run,
+        run_steps; /* elements of a row side by side, their steps: all of k, or the channels under a tap */
+    cg_places places; /* rows that are windows of an image */
+    int64_t row_block;
+    lp_value *first_row;       /* of the block */
+    lp_value *const *row_from; /* windows: the tap's elements of each row of the tile */
+    int64_t panel_bytes;       /* of the weight */
     lp_value *a, *w, *y, *lda, *ldy, *scratch;
     lp_value *extra[CG_MAX_NEST_VIEWS], *extra_row[CG_MAX_NEST_VIEWS],
         *extra_col[CG_MAX_NEST_VIEWS];
@@ -37,12 +44,12 @@ static lp_type sum_type(const matmul_state *s, unsigned lanes) {
     return lp_vec(s->mm->quads ? DT_i32 : DT_f32, lanes);
 }
 
-/* The last of k, of which there are fewer than four; the weight's are zeros behind them. */
-static lp_value *partial_quad(matmul_state *s, lp_value *at, int64_t count) {
+/* The last of a run, of which there are fewer than four; the weight's are zeros behind them. */
+static lp_value *partial_quad(matmul_state *s, lp_value *from, lp_value *at, int64_t count) {
     lp_builder *b = &s->k.b;
     lp_value *quad = lp_const_i(b, lp_scalar(DT_u32), 0);
     for (int64_t i = 0; i < count; i++) {
-        lp_value *byte = lp_load(b, lp_scalar(DT_u8), s->a, lp_bin(b, LP_add, at, lp_index(b, i)));
+        lp_value *byte = lp_load(b, lp_scalar(DT_u8), from, lp_bin(b, LP_add, at, lp_index(b, i)));
         byte = lp_cast(b, byte, DT_u32);
         quad = lp_bin(b, LP_or, quad, lp_bin(b, LP_shl, byte, lp_const_i(b, quad->type, 8 * i)));
     }
@@ -50,12 +57,17 @@ static lp_value *partial_quad(matmul_state *s, lp_value *at, int64_t count) {
 }
 
 /* What a row contributes to a step: an element of A, or four bytes as one i32. */
-static lp_value *row_operand(matmul_state *s, lp_value *row_at, lp_value *step, bool last) {
+static lp_value *row_operand(matmul_state *s, unsigned row, lp_value *row_at, lp_value *step,
+                             bool last) {
     lp_builder *b = &s->k.b;
     if (!s->mm->quads) return lp_load(b, lp_scalar(DT_f32), s->a, lp_bin(b, LP_add, row_at, step));
-    lp_value *at = lp_bin(b, LP_add, row_at, lp_bin(b, LP_mul, step, lp_index(b, 4)));
-    if (last && s->mm->k % 4) return partial_quad(s, at, s->mm->k % 4);
-    return lp_load_aligned(b, lp_scalar(DT_i32), lp_ptr_add(b, s->a, at), lp_index(b, 0), 1);
+    lp_value *at = lp_bin(b, LP_mul, step, lp_index(b, 4)), *from = s->a;
+    if (s->row_from)
+        from = s->row_from[row];
+    else
+        at = lp_bin(b, LP_add, row_at, at);
+    if (last && s->run % 4) return partial_quad(s, from, at, s->run % 4);
+    return lp_load_aligned(b, lp_scalar(DT_i32), lp_ptr_add(b, from, at), lp_index(b, 0), 1);
 }
 
 /* One step of k: vectors of W once, each row's element of A broadcast. */
@@ -71,7 +83,7 @@ static void tile_step(matmul_state *s, unsigned rows, unsigned vectors, lp_value
         w[v] = lp_load(b, sum_type(s, s->lanes), panel_at[panel], index);
     }
     for (unsigned r = 0; r < rows; r++) {
-        lp_value *x = lp_broadcast(b, row_operand(s, row_at[r], at, last), s->lanes);
+        lp_value *x = lp_broadcast(b, row_operand(s, r, row_at[r], at, last), s->lanes);
         for (unsigned v = 0; v < vectors; v++) {
             lp_value **sum = &acc[r * vectors + v];
             *sum = s->mm->quads ? lp_dot4(b, x, w[v], *sum, s->mm->narrow)
@@ -92,7 +104,7 @@ static void prefetch(matmul_state *s, lp_value *kk) {
 static void tile_loop(matmul_state *s, unsigned rows, unsigned vectors, lp_value *const *row_at,
                       lp_value *const *panel_at, int64_t lo, int64_t hi, int64_t step,
                       lp_value **acc) {
-    bool last = hi == s->steps && step == 1;
+    bool last = hi == s->run_steps && step == 1;
     if (lo >= hi) return;
     lp_builder *b = &s->k.b;
     lp_loop l = lp_for_begin(b, lp_index(b, lo), lp_index(b, hi), lp_index(b, step), acc,
@@ -226,6 +238,39 @@ static void tile_blocks(matmul_state *s, unsigned rows, unsigned vectors, lp_val
     if (rest) one_block(s, &k, panel_at, lp_index(b, whole), rest, acc);
 }
 
+/* ---- runs ----------------------------------------------------------------------------------------------------------------- */
+
+static void sum_run(matmul_state *s, unsigned rows, unsigned vectors, lp_value *const *row_at,
+                    lp_value *const *panel_at, lp_value **acc) {
+    int64_t k = s->run_steps, end = s->mm->quads && s->run % 4 ? k - 1 : k,
+            whole = end / K_UNROLL * K_UNROLL;
+    tile_loop(s, rows, vectors, row_at, panel_at, 0, whole, K_UNROLL, acc);
+    tile_loop(s, rows, vectors, row_at, panel_at, whole, end, 1, acc);
+    tile_loop(s, rows, vectors, row_at, panel_at, end, k, 1, acc);
+}
+
+/* Rows that are windows: tap by tap, each row from where it reads. */
+static void sum_taps(matmul_state *s, unsigned rows, unsigned vectors, lp_value *row,
+                     lp_value *const *row_at, lp_value *const *panel_at, lp_value **acc) {
+    lp_builder *b = &s->k.b;
+    lp_value *from[MAX_TILE_ROWS], *panel[MAX_TILE_VECTORS],
+        *next[MAX_TILE_ROWS * MAX_TILE_VECTORS], *one = lp_index(b, 1);
+    unsigned n = rows * vectors;
+    lp_value *first = sub(b, row, s->first_row);
+    lp_loop l = lp_for_begin(b, lp_index(b, 0), lp_index(b, s->places.taps), one, acc, n);
+    memcpy(next, l.carried, n * sizeof *next);
+    for (unsigned r = 0; r < rows; r++)
+        from[r] = cg_places_get(&s->places, add(b, first, lp_index(b, r)), l.counter);
+    lp_value *bytes = mul(b, l.counter, lp_index(b, s->run_steps * s->mm->panel * 4));
+    for (unsigned p = 0; p < vectors / s->vectors; p++)
+        panel[p] = lp_ptr_add(b, panel_at[p], bytes);
+    s->row_from = from;
+    sum_run(s, rows, vectors, row_at, panel, next);
+    s->row_from = NULL;
+    lp_for_end(b, &l, next);
+    memcpy(acc, l.results, n * sizeof *acc);
+}
+
 /* ---- tiles --------------------------------------------------------------------------------------------------------------- */
 
 /* rows x (panels * panel) results to `to` with row stride `ld`. */
@@ -235,8 +280,6 @@ static void emit_tile(matmul_state *s, unsigned rows, unsigned panels, lp_value 
     unsigned vectors = panels * s->vectors;
     lp_value *acc[MAX_TILE_ROWS * MAX_TILE_VECTORS], *row_at[MAX_TILE_ROWS],
         *panel_at[MAX_TILE_VECTORS];
-    int64_t k = s->steps, end = s->mm->quads && s->mm->k % 4 ? k - 1 : k,
-            whole = end / K_UNROLL * K_UNROLL;
     for (unsigned i = 0; i < rows * vectors; i++)
         acc[i] = lp_const_i(b, sum_type(s, s->lanes), 0);
     for (unsigned r = 0; r < rows; r++)
@@ -246,13 +289,12 @@ static void emit_tile(matmul_state *s, unsigned rows, unsigned panels, lp_value 
                                  lp_index(b, s->panel_bytes));
         panel_at[p] = lp_ptr_add(b, s->w, bytes);
     }
-    if (s->mm->bits) {
+    if (s->mm->bits)
         tile_blocks(s, rows, vectors, row_at, panel_at, acc);
-    } else {
-        tile_loop(s, rows, vectors, row_at, panel_at, 0, whole, K_UNROLL, acc);
-        tile_loop(s, rows, vectors, row_at, panel_at, whole, end, 1, acc);
-        tile_loop(s, rows, vectors, row_at, panel_at, end, k, 1, acc);
-    }
+    else if (s->mm->window)
+        sum_taps(s, rows, vectors, row, row_at, panel_at, acc);
+    else
+        sum_run(s, rows, vectors, row_at, panel_at, acc);
     for (unsigned r = 0; r < rows; r++)
         for (unsigned v = 0; v < vectors; v++) {
             lp_value *at = lp_bin(b, LP_add, lp_bin(b, LP_mul, ld, lp_index(b, r)),
@@ -411,6 +453,8 @@ static void emit_block(matmul_state *s, lp_value *lo, lp_value *hi, lp_value *ro
     lp_builder *b = &s->k.b;
     lp_value *full = lp_index(b, s->n_panels - (s->tail != 0)), *end = lp_bin(b, LP_min, hi, full),
              *mid = lo;
+    s->first_row = row_lo;
+    if (s->mm->window) cg_places_fill(&s->places, row_lo, row_hi);
     if (s->group > 1) {
         lp_value *g = lp_index(b, s->group),
                  *n = lp_bin(b, LP_max, lp_bin(b, LP_sub, end, lo), lp_index(b, 0));
@@ -427,13 +471,13 @@ static void emit_block(matmul_state *s, lp_value *lo, lp_value *hi, lp_value *ro
 static void emit_row_blocks(matmul_state *s) {
     lp_builder *b = &s->k.b;
     lp_value *zero = lp_index(b, 0), *panels = lp_index(b, s->n_panels),
-             *block = lp_index(b, ROW_BLOCK);
+             *block = lp_index(b, s->row_block);
     int64_t m;
     if (s->by_panels) {
         emit_block(s, s->k.begin, s->k.end, zero, cg_kernel_dim(&s->k, s->mm->m));
         return;
     }
-    if (ir_dim_is_const(s->mm->m, &m) && m <= ROW_BLOCK) {
+    if (ir_dim_is_const(s->mm->m, &m) && m <= s->row_block) {
         emit_block(s, zero, panels, s->k.begin, s->k.end);
         return;
     }
@@ -491,7 +535,7 @@ static void choose_prefetch(matmul_state *s) {
 static void bind(matmul_state *s) {
     cg_matmul *mm = s->mm;
     bool rows = !s->by_panels;
-    s->a = cg_kernel_in(&s->k, mm->a, rows && cg_view_is_whole(mm->g, mm->a));
+    s->a = cg_kernel_in(&s->k, mm->a, rows && !mm->window && cg_view_is_whole(mm->g, mm->a));
     s->w = cg_kernel_in(&s->k, mm->w, false);
     s->y = cg_kernel_out(&s->k, mm->y, rows && cg_view_is_whole(mm->g, mm->y));
     s->lda = cg_kernel_dim(&s->k, mm->a->strides[0]);
@@ -507,12 +551,30 @@ static void bind(matmul_state *s) {
         s->scratch = lp_alloca(&s->k.b, (int64_t)s->max_rows * s->group * mm->panel * 4);
 }
 
+static void open_places(matmul_state *s) {
+    cg_matmul *mm = s->mm;
+    int64_t rows = s->row_block;
+    if (!mm->window) return;
+    s->places = (cg_places){.k = &s->k,
+                            .window = mm->window,
+                            .x = mm->a,
+                            .image = s->a,
+                            .channels = s->run,
+                            .taps = mm->taps,
+                            .pad = mm->pad};
+    if (s->by_panels) ir_dim_is_const(mm->m, &rows);
+    cg_places_begin(&s->places, rows);
+}
+
 void cg_matmul_packed(cg_matmul *mm) {
     matmul_state *s = TL_NEW(mm->g->arena, matmul_state);
     s->mm = mm;
     s->n_panels = (mm->n + mm->panel - 1) / mm->panel;
     s->tail = mm->n % mm->panel;
-    s->steps = mm->quads ? (mm->k + 3) / 4 : mm->k;
+    s->run = mm->window ? mm->k / mm->taps : mm->k;
+    s->run_steps = mm->quads ? (s->run + 3) / 4 : s->run;
+    s->steps = mm->window ? mm->taps * s->run_steps : s->run_steps;
+    s->row_block = mm->window ? cg_places_block(mm->taps, ROW_BLOCK) : ROW_BLOCK;
     s->panel_bytes = s->steps * mm->panel * 4;
     if (mm->bits) s->panel_bytes = (mm->k + mm->block - 1) / mm->block * block_bytes(s);
     s->staged = cg_elem_bytes(mm->y->dtype) != 4;
@@ -520,6 +582,7 @@ void cg_matmul_packed(cg_matmul *mm) {
     choose_prefetch(s);
     s->k = cg_kernel_begin(mm->g, mm->node, s->by_panels ? cg_dc(mm->g, s->n_panels) : mm->m);
     bind(s);
+    open_places(s);
     emit_row_blocks(s);
     int64_t m;
     if (ir_dim_is_const(mm->m, &m)) mm->g->flops += 2.0 * (double)m * (double)mm->k * (double)mm->n;

@@ -7,6 +7,8 @@
  * zero padded; the sum is i32, exact, and a step takes four of k at once (`dot4`, or
  * `dot4n` where the constant allows it: quantizers that know AVX2 leave weights 7 bits).
  *
+ * Convolution is such a product of bytes whose rows are windows: k runs tap by tap, quads begin anew at each (places.h).
+ *
  * Weights that stay quantised (passes/dequantized_weight.c): [ceil(N/panel)][ceil(K/block)] times scales f32[panel], zero points
  * u8[panel], codes u8[.][panel] of 8 / bits rows each; multiplied out in registers, once for each tile.
  *
@@ -14,7 +16,7 @@
 #ifndef TLBC_CODEGEN_KERNELS_MATMUL_PACKED_H
 #define TLBC_CODEGEN_KERNELS_MATMUL_PACKED_H
 
-#include "codegen/lower.h"
+#include "codegen/kernels/places.h"
 
 typedef struct cg_matmul {
     cg *g;
@@ -25,6 +27,9 @@ typedef struct cg_matmul {
     bool narrow;   /* and all weights so small that `dot4n` will do */
     int64_t bits;  /* of the codes of a quantised weight; 0: it is not */
     int64_t block; /* rows that share a scale */
+    const ir_window *
+        window; /* rows are windows of an image `a` u8[N,...,C]: k is taps * C; NULL: they are not */
+    int64_t taps, pad;
     const cg_view *a, *w,
         *y; /* 2-D: [m,k] and [m,n], contiguous along the last axis; w as packed */
     const ir_region *epilogue; /* parameters: the sum, then the extras; NULL = none */

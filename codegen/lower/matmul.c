@@ -2,6 +2,7 @@
  * operands to a simpler one that reads both as they lie. */
 #include "codegen/kernels/matmul_packed.h"
 #include "codegen/lower/matmul_runtime.h"
+#include "codegen/lower/product.h"
 
 #include "ir/limits.h"
 
@@ -45,43 +46,49 @@ static bool is_narrow(const ir_tensor *w) {
     return true;
 }
 
+void cg_finish_product(cg_matmul *mm) {
+    cg *g = mm->g;
+    ir_node *n = mm->node;
+    const ir_type *t = n->out[0].type;
+    const ir_region *epilogue = ir_node_find_region(n, "epilogue");
+    if (epilogue && ir_region_result(epilogue, 0) != epilogue->params[0]) mm->epilogue = epilogue;
+    mm->w = cg_read(g, ir_in(n, 1));
+    mm->narrow = mm->quads && is_narrow(ir_in(n, 1)->tensor);
+    ir_dim_is_const(t->dims[t->rank - 1], &mm->n);
+    if (mm->epilogue) add_extras(mm, t);
+    const cg_view *dest = cg_write(g, &n->out[0]);
+    const ir_dim *dims[2] = {mm->m, cg_dc(g, mm->n)};
+    const cg_view *y = cg_view_reshape(g, dest, 2, dims), *temporary = NULL;
+    if (!y || !(ir_dim_is(y->strides[1], 1) || mm->n == 1)) {
+        const ir_dim *bytes = ir_dim_mul(g->c, ir_type_elements(g->c, t),
+                                         cg_dc(g, cg_elem_bytes(t->dtype)));
+        temporary = cg_view_dense(g, cg_buffer_create(g, bytes), t);
+        y = cg_view_reshape(g, temporary, 2, dims);
+    }
+    mm->y = y;
+    cg_matmul_packed(mm);
+    if (temporary) cg_copy(g, temporary, dest);
+}
+
 bool lower_matmul_packed(cg *g, ir_node *n) {
-    const ir_type *at = ir_in(n, 0)->type, *t = n->out[0].type;
+    const ir_type *at = ir_in(n, 0)->type;
     cg_matmul *mm = TL_NEW(g->arena, cg_matmul);
     const ir_type *wt = ir_in(n, 1)->type;
     if (wt->rank != 3) return cg_unsupported(g, n, "weight is not packed (pass pack_weights)");
     *mm = (cg_matmul){.g = g, .node = n};
     mm->quads = at->dtype == DT_u8 && wt->dtype == DT_i32;
-    mm->narrow = mm->quads && is_narrow(ir_in(n, 1)->tensor);
     mm->bits = ir_attr_int(n, "bits", 0);
     mm->block = ir_attr_int(n, "block", 0);
     if (!mm->quads && !mm->bits && wt->dtype != DT_f32)
         return cg_unsupported(g, n, "packed weight is not f32");
     if (!set_depth(mm, at->dims[at->rank - 1], wt->dims[1]))
         return cg_unsupported(g, n, "length of the products is not known");
-    ir_dim_is_const(t->dims[t->rank - 1], &mm->n);
     ir_dim_is_const(wt->dims[2], &mm->panel);
     if (mm->bits) mm->panel = ir_attr_int(n, "panel", 16);
-    const ir_region *epilogue = ir_node_find_region(n, "epilogue");
-    if (epilogue && ir_region_result(epilogue, 0) != epilogue->params[0]) mm->epilogue = epilogue;
     const cg_view *a = cg_as_matrix(g, cg_read(g, ir_in(n, 0)));
     mm->a = ir_dim_is(a->strides[1], 1) || mm->k == 1 ? a : cg_materialise(g, a);
-    mm->w = cg_read(g, ir_in(n, 1));
     mm->m = a->dims[0];
-    if (mm->epilogue) add_extras(mm, t);
-    const cg_view *dest = cg_write(g, &n->out[0]);
-    const ir_dim *dims[2] = {mm->m, cg_dc(g, mm->n)};
-    const cg_view *y = cg_view_reshape(g, dest, 2, dims);
-    bool direct = y && (ir_dim_is(y->strides[1], 1) || mm->n == 1);
-    const cg_view *temporary =
-        direct ? NULL
-               : cg_view_dense(g,
-                               cg_buffer_create(g, ir_dim_mul(g->c, ir_type_elements(g->c, t),
-                                                              cg_dc(g, cg_elem_bytes(t->dtype)))),
-                               t);
-    mm->y = direct ? y : cg_view_reshape(g, temporary, 2, dims);
-    cg_matmul_packed(mm);
-    if (!direct) cg_copy(g, temporary, dest);
+    cg_finish_product(mm);
     return true;
 }
 

@@ -1,4 +1,4 @@
-/* Reading by index: Gather, GatherElements, GatherND, ReverseSequence. Negative indices count from the end; one outside is an error. */
+/* Reading by index: Gather, GatherElements, GatherND, ReverseSequence, Lookup. Negative indices count from the end; one outside is an error. */
 #include "ir/eval/eval_internal.h"
 
 /* An index brought into [0, d); reports one outside. */
@@ -36,6 +36,20 @@ bool eval_gather(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_dat
             ev_copy_run(x->type->dtype, ir_tensor_data(y), (o * n_indices + i) * l.inner, x->data,
                         (o * l.n + row) * l.inner, l.inner);
     }
+    return true;
+}
+
+/* The byte, whatever its sign, is a position. */
+bool eval_lookup(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
+    const ir_tensor *x = ev_need(e, n, in, 0), *table = ev_need(e, n, in, 1);
+    if (!x || !table) return false;
+    ev_shape s = ev_shape_of(x);
+    ir_tensor *y = ev_alloc(e, n, table->type->dtype, &s);
+    if (!y) return false;
+    const uint8_t *at = x->data;
+    for (int64_t i = 0; i < ev_count(&s); i++)
+        ev_copy_run(table->type->dtype, ir_tensor_data(y), i, table->data, at[i], 1);
+    out[0].tensor = y;
     return true;
 }
 

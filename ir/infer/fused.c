@@ -44,6 +44,19 @@ bool infer_fused(ir_ctx *c, ir_node *n) {
     return infer_through_region(c, n, ir_node_find_region(n, "body"), types, n->n_in);
 }
 
+/* Lookup(X u8 or i8, table[256]): as many elements of the table. */
+bool infer_lookup(ir_ctx *c, ir_node *n) {
+    const ir_type *x = infer_in(n, 0), *table = infer_in(n, 1);
+    if (!x || !table) return diag_error(&c->diag, n->loc, "operand or table is missing");
+    if (x->dtype != DT_u8 && x->dtype != DT_i8)
+        return infer_error(c, n, 0, "expected elements of one byte");
+    const ir_dim *size = ir_dim_const(c, 256);
+    if (!infer_expect_dims(c, n, 1, &size, 1)) return false;
+    if (!infer_is_ranked(n, 0)) return infer_set_unranked(c, n, 0, table->dtype);
+    ir_shape s = infer_in_shape(n, 0);
+    return infer_set_shape(c, n, 0, table->dtype, &s);
+}
+
 /* [...,M,K] x [K,N], N being attribute n; NULL after reporting. Weights of i8 are packed four of k to a lane of i32. */
 static const ir_type *packed_product(ir_ctx *c, const ir_node *n) {
     int64_t columns = ir_attr_int(n, "n", -1);
@@ -107,4 +120,21 @@ bool infer_conv_packed(ir_ctx *c, ir_node *n) {
     x.dims[1] = ir_dim_const(c, features);
     memcpy(x.dims + 2, w.out, (size_t)w.axes * sizeof *x.dims);
     return infer_epilogue(c, n, ir_type_tensor(c, dtype, x.rank, x.dims));
+}
+
+/* ConvBytes(X u8[N,...,C], weight, extras...); M is attribute features. */
+bool infer_conv_bytes(ir_ctx *c, ir_node *n) {
+    if (!check_product_operands(c, n)) return false;
+    if (infer_in(n, 0)->dtype != DT_u8) return infer_error(c, n, 0, "expected unsigned bytes");
+    if (!infer_is_ranked(n, 0)) return infer_epilogue(c, n, ir_type_unranked(c, DT_i32));
+    ir_shape x = infer_in_shape(n, 0);
+    if (x.rank < 3) return infer_error(c, n, 0, "rank is %d, expected 3 or more", x.rank);
+    int64_t features = ir_attr_int(n, "features", -1);
+    if (features < 0) return diag_error(&c->diag, n->loc, "attribute 'features' is missing");
+    ir_window w;
+    const char *problem = ir_window_init(&w, c, n, x.rank - 2, x.dims + 1, NULL);
+    if (problem) return diag_error(&c->diag, n->loc, "%s", problem);
+    memcpy(x.dims + 1, w.out, (size_t)w.axes * sizeof *x.dims);
+    x.dims[x.rank - 1] = ir_dim_const(c, features);
+    return infer_epilogue(c, n, ir_type_tensor(c, DT_i32, x.rank, x.dims));
 }

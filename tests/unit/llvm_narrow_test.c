@@ -140,6 +140,13 @@ static int32_t dot4(uint32_t x, uint32_t w, int32_t sum) {
     return (int32_t)s;
 }
 
+static int32_t dot2(uint32_t x, uint32_t w, int32_t sum) {
+    uint32_t s = (uint32_t)sum;
+    for (int j = 0; j < 2; j++)
+        s += (uint32_t)((int32_t)(int16_t)(x >> 16 * j) * (int16_t)(w >> 16 * j));
+    return (int32_t)s;
+}
+
 /* Bytes of -64 to 64 in place of these: two of them times 255 fit in 16 bits. */
 static uint32_t small_bytes(uint32_t w) {
     uint32_t small = 0;
@@ -149,7 +156,8 @@ static uint32_t small_bytes(uint32_t w) {
 }
 
 /* The extreme bytes together, where an intermediate result of 16 bits would saturate, and all others in turn. */
-static void check_dot4(const cg_target *target, bool narrow) {
+static void check_dot(const cg_target *target, const char *op) {
+    bool narrow = strcmp(op, "dot4n") == 0, pairs = strcmp(op, "dot2") == 0;
     static const int lanes[] = {1, 4, 8, 16};
     static uint32_t x[256], w[256];
     static int32_t z[256], r[256];
@@ -163,7 +171,7 @@ static void check_dot4(const cg_target *target, bool narrow) {
                       "  for %%i = 0 to %%n step %d {\n    %%a = load %s %%x[%%i]\n"
                       "    %%b = load %s %%y[%%i]\n    %%c = load %s %%z[%%i]\n"
                       "    %%d = %s %s %%a, %%b, %%c\n    store %s %%r[%%i], %%d\n  }\n}\n",
-                      lanes[k], lanes[k], type, type, type, narrow ? "dot4n" : "dot4", type, type);
+                      lanes[k], lanes[k], type, type, type, op, type, type);
     }
     if (!compile_checked(&f)) return;
     for (uint32_t i = 0; i < 256; i++) {
@@ -176,17 +184,18 @@ static void check_dot4(const cg_target *target, bool narrow) {
         int wrong = 0;
         find(&f, tl_arena_printf(&f.ctx.arena, "dot%d", lanes[k]))(x, w, z, r, 256);
         for (int i = 0; i < 256; i++)
-            wrong += r[i] != dot4(x[i], w[i], z[i]);
+            wrong += r[i] != (pairs ? dot2 : dot4)(x[i], w[i], z[i]);
         CHECK_EQ(wrong, 0);
     }
     teardown(&f);
 }
 
-static void test_dot4(const cg_target *target) {
-    check_dot4(target, false);
-    check_dot4(target, true);
+static void test_dot(const cg_target *target) {
+    check_dot(target, "dot4");
+    check_dot(target, "dot4n");
+    check_dot(target, "dot2");
 }
 
 int main(void) {
-    return run_on_each_cpu((cpu_test *const[]){test_floats, test_integers, test_dot4, NULL});
+    return run_on_each_cpu((cpu_test *const[]){test_floats, test_integers, test_dot, NULL});
 }
