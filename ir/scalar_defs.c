@@ -306,3 +306,23 @@ SCALAR(Cast) {
     (void)n_x;
     return sc_cast(b, x[0], ir_dtype_compute((ir_dtype)ir_attr_int(n, "to", DT_f32)));
 }
+
+/* saturate(rint(x / scale) + zero) of a number whose quotient is below 2^22: the quotient by the reciprocal and its remainder (the pass
+ * requantize has seen that this is exact), its integer in the low bits of the sum with 1.5 * 2^23. */
+SCALAR(Requantize) {
+    (void)n_x;
+    const int64_t magic = 0x4b400000; /* the bits of 1.5 * 2^23 */
+    bool is_signed = ir_attr_int(n, "to", DT_u8) == DT_i8;
+    int64_t least = is_signed ? -128 : 0;
+    float scale = ir_attr_float(n, "scale", 1);
+    sc_val q = x[0];
+    if (scale != 1) {
+        sc_val r = like(b, q, (double)(1 / scale));
+        q = sc_mul(b, x[0], r);
+        q = sc_fma(b, sc_fma(b, sc_neg(b, q), like(b, q, (double)scale), x[0]), r, q);
+    }
+    sc_val i = sc_bitcast(b, sc_add(b, q, like(b, q, 0x1.8p23)), DT_i32);
+    i = sc_sub(b, i, like(b, i, (double)(magic - ir_attr_int(n, "zero", 0))));
+    i = sc_max(b, sc_min(b, i, like(b, i, (double)(least + 255))), like(b, i, (double)least));
+    return sc_cast(b, i, is_signed ? DT_i8 : DT_u8);
+}

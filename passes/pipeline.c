@@ -33,5 +33,6 @@ const char pipeline_default[] =
     "with_egraph(egraph, fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, "
     "merge_heads, narrow)),"
     /* products in the form of their kernels, with what happens before and after them; one nest for what is elementwise */
-    "fix(channels_last, fold_constants, simplify, cse, dce), merge_matmul, fuse_matmul, fuse_conv, "
+    "fix(channels_last, fold_constants, simplify, cse, dce), requantize, dce, merge_matmul, "
+    "fuse_matmul, fuse_conv, "
     "pack_weights, fuse_elementwise, dce";

@@ -57,6 +57,17 @@ bool infer_lookup(ir_ctx *c, ir_node *n) {
     return infer_set_shape(c, n, 0, table->dtype, &s);
 }
 
+/* Requantize<scale, zero, to>(X f32) */
+bool infer_requantize(ir_ctx *c, ir_node *n) {
+    int64_t to = ir_attr_int(n, "to", 0);
+    const ir_type *x = infer_in(n, 0);
+    if (to != DT_u8 && to != DT_i8)
+        return diag_error(&c->diag, n->loc, "attribute 'to' is %lld, expected a byte's type",
+                          (long long)to);
+    if (!x || x->dtype != DT_f32) return infer_error(c, n, 0, "expected f32");
+    return infer_set(c, n, 0, ir_type_with_dtype(c, x, (ir_dtype)to));
+}
+
 /* [...,M,K] x [K,N], N being attribute n; NULL after reporting. Weights of i8 are packed four of k to a lane of i32. */
 static const ir_type *packed_product(ir_ctx *c, const ir_node *n) {
     int64_t columns = ir_attr_int(n, "n", -1);
