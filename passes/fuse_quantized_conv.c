@@ -203,11 +203,34 @@ static ir_value *by_channel(pass_ctx *ctx, ir_builder *b, const conv *k, const i
     return less_row_zero(ctx, b, y, k->x_zero, k->x->type->dtype == DT_i8, sums, weight);
 }
 
-/* NULL: the weights keep zero points. */
+/* The sums of x under each window, for one feature. */
+static ir_value *window_sums(pass_ctx *ctx, ir_builder *b, const conv *k, int64_t rows) {
+    ir_tensor *t = ir_tensor_alloc(ctx->m->arena,
+                                   ir_type_tensor_static(ctx->c, DT_i8, 2, (int64_t[]){rows, 1}));
+    memset(ir_tensor_data(t), 1, (size_t)rows);
+    ir_tensor_seal(t);
+    conv one = *k;
+    one.features = 1;
+    ir_value *y = build_windows(ctx, b, &one, ir_module_const(ctx->m, t, NULL));
+    ir_attr_set_int(ctx->m, y->def, "sums", 1);
+    return y;
+}
+
+/* What is left of the weights' zero points is one number. */
+static bool has_one_zero(const byte_matrix *w) {
+    return !w->has_zeros || ir_tensor_is_splat(w->zeros);
+}
+
+/* NULL: the weights keep several zero points. */
 static ir_value *all_channels(pass_ctx *ctx, ir_builder *b, const conv *k, const ir_value *rows) {
     byte_matrix w = prepare_bytes(ctx, rows, k->w_zero, false);
-    if (w.has_zeros) return NULL;
+    if (!has_one_zero(&w)) return NULL;
     ir_value *y = build_windows(ctx, b, k, w.matrix);
+    if (w.has_zeros) {
+        ir_value *zero = build_scalar(b, DT_i32, (double)ir_tensor_get_i64(w.zeros, 0));
+        ir_value *sums = window_sums(ctx, b, k, w.rows);
+        y = build_op2(b, OP_Sub, y, build_op2(b, OP_Mul, sums, zero));
+    }
     return less_row_zero(ctx, b, y, k->x_zero, k->x->type->dtype == DT_i8, w.sums, w.matrix);
 }
 
@@ -216,7 +239,7 @@ static ir_value *product(pass_ctx *ctx, ir_builder *b, const conv *k) {
     ir_value *w = matrix_of(b, k), *direct = NULL;
     if (k->groups > 1) return by_channel(ctx, b, k, w);
     bool every = k->taps == 1 && !steps(k) && !ir_window_is_padded(&k->window);
-    if (!every && is_direct(k)) direct = all_channels(ctx, b, k, w);
+    if ((!every || k->w_zero) && is_direct(k)) direct = all_channels(ctx, b, k, w);
     if (direct) return direct;
     ir_value *in[4] = {rows_of(b, k), w, k->x_zero, k->w_zero};
     ir_node *y = build_node(b, OP_MatMulInteger, in, k->w_zero ? 4 : k->x_zero ? 3 : 2, 1, NULL, 0);

@@ -59,7 +59,8 @@ static void emit_channels(depthwise_state *s, unsigned lanes, lp_value *position
     cg_store(b, d->y->dtype, lanes, s->y, to, lp_index(b, 1), sum);
 }
 
-static void emit_position(depthwise_state *s, lp_value *position, lp_value *row) {
+static void emit_position(void *data, lp_value *position, lp_value *row) {
+    depthwise_state *s = data;
     lp_builder *b = &s->k.b;
     unsigned lanes = s->d->g->target->lanes_f32;
     int64_t channels = s->d->channels, whole = channels / lanes * lanes;
@@ -75,22 +76,10 @@ static void emit_position(depthwise_state *s, lp_value *position, lp_value *row)
     lp_for_end(b, &l, NULL);
 }
 
-static void emit_blocks(depthwise_state *s, int64_t block) {
-    lp_builder *b = &s->k.b;
-    lp_value *size = lp_index(b, block);
-    lp_loop l = lp_for_begin(b, s->k.begin, s->k.end, size, NULL, 0);
-    lp_value *end = lp_bin(b, LP_min, add(b, l.counter, size), s->k.end);
-    cg_places_fill(&s->places, l.counter, end);
-    lp_loop p = lp_for_begin(b, l.counter, end, lp_index(b, 1), NULL, 0);
-    emit_position(s, p.counter, sub(b, p.counter, l.counter));
-    lp_for_end(b, &p, NULL);
-    lp_for_end(b, &l, NULL);
-}
-
 void cg_depthwise_bytes(cg_depthwise *d) {
     cg *g = d->g;
     depthwise_state *s = TL_NEW(g->arena, depthwise_state);
-    int64_t positions, block = cg_places_block(d->taps, MAX_BLOCK);
+    int64_t positions;
     s->d = d;
     s->k = cg_kernel_begin(g, d->node, d->y->dims[0]);
     s->w = cg_kernel_in(&s->k, d->w, false);
@@ -103,8 +92,7 @@ void cg_depthwise_bytes(cg_depthwise *d) {
                             .taps = d->taps,
                             .pad = d->pad};
     cg_epilogue_bind(&d->epilogue, &s->k);
-    cg_places_begin(&s->places, block);
-    emit_blocks(s, block);
+    cg_for_places(&s->places, cg_places_block(d->taps, MAX_BLOCK), emit_position, s);
     if (ir_dim_is_const(d->y->dims[0], &positions))
         g->flops += 2.0 * (double)positions * (double)(d->channels * d->taps);
     cg_kernel_end(&s->k, "ConvBytes %lldx%lld by channel%s", (long long)d->taps,

@@ -93,3 +93,16 @@ void cg_places_fill(cg_places *p, lp_value *lo, lp_value *hi) {
     taps_of(p, 0, &at);
     lp_for_end(b, &l, NULL);
 }
+
+void cg_for_places(cg_places *p, int64_t block, cg_place_fn *fn, void *data) {
+    lp_builder *b = &p->k->b;
+    lp_value *size = lp_index(b, block);
+    cg_places_begin(p, block);
+    lp_loop l = lp_for_begin(b, p->k->begin, p->k->end, size, NULL, 0);
+    lp_value *end = lp_bin(b, LP_min, add(b, l.counter, size), p->k->end);
+    cg_places_fill(p, l.counter, end);
+    lp_loop i = lp_for_begin(b, l.counter, end, lp_index(b, 1), NULL, 0);
+    fn(data, i.counter, sub(b, i.counter, l.counter));
+    lp_for_end(b, &i, NULL);
+    lp_for_end(b, &l, NULL);
+}

@@ -28,6 +28,9 @@ typedef struct cg_places {
 int64_t cg_places_block(int64_t taps, int64_t most);
 void cg_places_begin(cg_places *p, int64_t positions);
 void cg_places_fill(cg_places *p, lp_value *lo, lp_value *hi);
+/* All of the kernel's positions, block by block: fn gets a position and its place in the block. */
+typedef void cg_place_fn(void *data, lp_value *position, lp_value *row);
+void cg_for_places(cg_places *p, int64_t block, cg_place_fn *fn, void *data);
 lp_value *cg_places_get(const cg_places *p, lp_value *position, lp_value *tap);
 
 #endif

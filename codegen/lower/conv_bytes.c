@@ -1,5 +1,6 @@
-/* ConvBytes: to the packed product whose rows are windows, or, with one channel per group, to the kernel that has channels in its lanes. */
-#include "codegen/kernels/depthwise_bytes.h"
+/* ConvBytes: sums of all bytes of a window (attribute `sums`: a weight of ones for one feature) go to a kernel that adds them; others to
+ * the packed product whose rows are windows, or, with one channel per group, to the kernel that has channels in its lanes. */
+#include "codegen/kernels/byte_sums.h"
 #include "codegen/lower/matmul_runtime.h"
 #include "codegen/lower/product.h"
 
@@ -43,8 +44,9 @@ static void flatten_epilogue(cg *g, cg_epilogue *e) {
         if (e->views[i]) e->views[i] = cg_as_matrix(g, e->views[i]);
 }
 
-static bool lower_depthwise(cg *g, ir_node *n, const cg_view *x, const ir_window *w) {
+static bool lower_by_position(cg *g, ir_node *n, const cg_view *x, const ir_window *w) {
     const ir_type *wt = ir_in(n, 1)->type, *t = n->out[0].type;
+    bool sums = ir_attr_int(n, "sums", 0);
     if (wt->dtype != DT_i32)
         return cg_unsupported(g, n, "weight is not packed (pass pack_weights)");
     cg_depthwise *d = TL_NEW(g->arena, cg_depthwise);
@@ -63,7 +65,7 @@ static bool lower_depthwise(cg *g, ir_node *n, const cg_view *x, const ir_window
         temporary = cg_view_dense(g, cg_buffer_create(g, bytes), t);
         d->y = cg_view_reshape(g, temporary, 2, dims);
     }
-    cg_depthwise_bytes(d);
+    (sums ? cg_byte_sums : cg_depthwise_bytes)(d);
     if (temporary) cg_copy(g, temporary, dest);
     return true;
 }
@@ -73,6 +75,6 @@ bool lower_conv_bytes(cg *g, ir_node *n) {
     ir_window w;
     const char *problem = ir_window_init(&w, g->c, n, x->rank - 2, x->dims + 1, NULL);
     if (problem) return cg_unsupported(g, n, "%s", problem);
-    bool by_channel = ir_attr_int(n, "group", 1) > 1;
-    return by_channel ? lower_depthwise(g, n, x, &w) : lower_dense(g, n, x, &w);
+    bool by_position = ir_attr_int(n, "group", 1) > 1 || ir_attr_int(n, "sums", 0);
+    return by_position ? lower_by_position(g, n, x, &w) : lower_dense(g, n, x, &w);
 }
