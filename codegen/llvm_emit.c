@@ -243,6 +243,8 @@ static LLVMValueRef emit_plain(emitter *e, const lp_instr *i) {
     case LP_dot4:
     case LP_dot4n:
         return emit_dot4(e, i->op == LP_dot4n, t.lanes, args);
+    case LP_lookup:
+        return emit_lookup(e, t.lanes, args);
     case LP_dot2:
         return emit_dot2(e, t.lanes, args);
     default:

@@ -179,6 +179,7 @@ lp_value *lp_fma(lp_builder *b, lp_value *x, lp_value *y, lp_value *z);
 lp_value *lp_dot4(lp_builder *b, lp_value *x, lp_value *y, lp_value *z,
                   bool narrow); /* i32: dot4, dot4n of loop_ops.def */
 lp_value *lp_dot2(lp_builder *b, lp_value *x, lp_value *y, lp_value *z);
+lp_value *lp_lookup(lp_builder *b, lp_value *x, lp_value *table); /* u8 */
 lp_value *lp_select(lp_builder *b, lp_value *c, lp_value *x, lp_value *y);
 lp_value *lp_cast(lp_builder *b, lp_value *x, int elem); /* value conversion, lanes kept */
 lp_value *lp_bitcast(lp_builder *b, lp_value *x, int elem);

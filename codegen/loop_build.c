@@ -229,6 +229,11 @@ lp_value *lp_dot2(lp_builder *b, lp_value *x, lp_value *y, lp_value *z) {
     return emit1(b, LP_dot2, z->type, (lp_value *[]){x, y, z}, 3);
 }
 
+lp_value *lp_lookup(lp_builder *b, lp_value *x, lp_value *table) {
+    TL_ASSERT(x->type.elem == DT_u8 && table->type.elem == LP_PTR);
+    return emit1(b, LP_lookup, x->type, (lp_value *[]){x, table}, 2);
+}
+
 lp_value *lp_select(lp_builder *b, lp_value *c, lp_value *x, lp_value *y) {
     TL_ASSERT(lp_type_equal(x->type, y->type) && c->type.elem == DT_bool);
     TL_ASSERT(c->type.lanes == x->type.lanes);

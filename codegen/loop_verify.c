@@ -136,6 +136,12 @@ static void verify_dot(verifier *s) {
     if (s->i->type.elem != DT_i32) fail(s, "not for %s", type_text(s, s->i->type));
 }
 
+static void verify_lookup(verifier *s) {
+    expect_arg(s, 0, s->i->type);
+    expect_arg(s, 1, lp_scalar(LP_PTR));
+    if (s->i->type.elem != DT_u8) fail(s, "not for %s", type_text(s, s->i->type));
+}
+
 static void verify_select(verifier *s) {
     expect_kind(s, s->i->type, KIND_ANY);
     expect_arg(s, 0, with_elem(s->i->type, DT_bool));
@@ -412,6 +418,8 @@ static void verify_kind(verifier *s) {
         verify_arithmetic(s, KIND_FLOAT);
     else if (op == LP_dot4 || op == LP_dot4n || op == LP_dot2)
         verify_dot(s);
+    else if (op == LP_lookup)
+        verify_lookup(s);
     else if (op == LP_select)
         verify_select(s);
     else if (op == LP_cast)

@@ -309,6 +309,7 @@ struct cg_nest {
     lp_value *index[IR_MAX_RANK_NEST]; /* of the first lane */
     bool needs_index;                  /* callback uses index[]: dimensions are not merged */
     bool scalar;                       /* one element at a time */
+    unsigned lanes;                    /* of a vector; 0: as many as it has of f32 */
     bool moves;                        /* elements go through as they are: bits are not converted */
     const ir_dim *required;            /* must be above 0, else `failure`: cg_kernel_require */
     int64_t failure;

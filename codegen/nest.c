@@ -210,7 +210,7 @@ static void emit_row(nest_state *st, lp_value *lo, lp_value *hi, unsigned lanes)
 
 /* Vector width: 1 where the row is too short or a result is not contiguous along it. */
 static unsigned choose_lanes(const cg_nest *s, const space *sp) {
-    unsigned lanes = s->scalar ? 1 : s->g->target->lanes_f32;
+    unsigned lanes = s->scalar ? 1 : s->lanes ? s->lanes : s->g->target->lanes_f32;
     int64_t n;
     if (ir_dim_is_const(sp->dims[sp->rank - 1], &n))
         while (lanes > 1 && lanes > n)

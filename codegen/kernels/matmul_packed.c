@@ -30,6 +30,7 @@ typedef struct matmul_state {
     lp_value *first_row;       /* of the block */
     lp_value *const *row_from; /* windows: the tap's elements of each row of the tile */
     int64_t panel_bytes;       /* of the weight */
+    lp_value *rest, *rest_steps;
     lp_value *a, *w, *y, *lda, *ldy, *scratch;
     lp_value *extra[CG_MAX_NEST_VIEWS], *extra_row[CG_MAX_NEST_VIEWS],
         *extra_col[CG_MAX_NEST_VIEWS];
@@ -271,6 +272,39 @@ static void sum_taps(matmul_state *s, unsigned rows, unsigned vectors, lp_value 
     memcpy(acc, l.results, n * sizeof *acc);
 }
 
+/* What was cut off the weights of panel p of the tile, with the bytes of the steps it was cut from. */
+static void sum_rests(matmul_state *s, unsigned rows, unsigned vectors, unsigned p, lp_value *row,
+                      lp_value *panel, lp_value *const *row_at, lp_value **acc) {
+    lp_builder *b = &s->k.b;
+    lp_value *rests = lp_index(b, s->mm->rests), *next[MAX_TILE_ROWS * MAX_TILE_VECTORS];
+    lp_value *first = mul(b, add(b, panel, lp_index(b, p)), rests), *from[MAX_TILE_ROWS];
+    unsigned n = rows * vectors;
+    lp_loop l = lp_for_begin(b, lp_index(b, 0), rests, lp_index(b, 1), acc, n);
+    memcpy(next, l.carried, n * sizeof *next);
+    lp_value *number = add(b, first, l.counter);
+    lp_value *step = lp_cast(b, lp_load(b, lp_scalar(DT_i32), s->rest_steps, number), DT_i64);
+    if (s->mm->window) {
+        lp_value *run = lp_index(b, s->run_steps), *tap = quotient(b, step, run);
+        for (unsigned r = 0; r < rows; r++)
+            from[r] = cg_places_get(&s->places, add(b, sub(b, row, s->first_row), lp_index(b, r)),
+                                    tap);
+        step = lp_bin(b, LP_rem, step, run);
+        s->row_from = from;
+    }
+    for (unsigned v = 0; v < s->vectors; v++) {
+        lp_value *at = add(b, mul(b, number, lp_index(b, s->mm->panel)), lp_index(b, v * s->lanes));
+        lp_value *w = lp_load(b, sum_type(s, s->lanes), s->rest, at);
+        for (unsigned r = 0; r < rows; r++) {
+            lp_value *x = lp_broadcast(b, row_operand(s, r, row_at[r], step, false), s->lanes);
+            lp_value **sum = &next[r * vectors + p * s->vectors + v];
+            *sum = lp_dot4(b, x, w, *sum, true);
+        }
+    }
+    s->row_from = NULL;
+    lp_for_end(b, &l, next);
+    memcpy(acc, l.results, n * sizeof *acc);
+}
+
 /* ---- tiles --------------------------------------------------------------------------------------------------------------- */
 
 /* rows x (panels * panel) results to `to` with row stride `ld`. */
@@ -295,6 +329,8 @@ static void emit_tile(matmul_state *s, unsigned rows, unsigned panels, lp_value 
         sum_taps(s, rows, vectors, row, row_at, panel_at, acc);
     else
         sum_run(s, rows, vectors, row_at, panel_at, acc);
+    for (unsigned p = 0; p < panels && s->mm->rests; p++)
+        sum_rests(s, rows, vectors, p, row, panel, row_at, acc);
     for (unsigned r = 0; r < rows; r++)
         for (unsigned v = 0; v < vectors; v++) {
             lp_value *at = lp_bin(b, LP_add, lp_bin(b, LP_mul, ld, lp_index(b, r)),
@@ -537,6 +573,8 @@ static void bind(matmul_state *s) {
     bool rows = !s->by_panels;
     s->a = cg_kernel_in(&s->k, mm->a, rows && !mm->window && cg_view_is_whole(mm->g, mm->a));
     s->w = cg_kernel_in(&s->k, mm->w, false);
+    if (mm->rests) s->rest = cg_kernel_in(&s->k, mm->rest, false);
+    if (mm->rests) s->rest_steps = cg_kernel_in(&s->k, mm->rest_steps, false);
     s->y = cg_kernel_out(&s->k, mm->y, rows && cg_view_is_whole(mm->g, mm->y));
     s->lda = cg_kernel_dim(&s->k, mm->a->strides[0]);
     s->ldy = cg_kernel_dim(&s->k, mm->y->strides[0]);

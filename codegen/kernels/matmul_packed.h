@@ -7,6 +7,7 @@
  * zero padded; the sum is i32, exact, and a step takes four of k at once (`dot4`, or
  * `dot4n` where the constant allows it: quantizers that know AVX2 leave weights 7 bits).
  *
+ * Without VNNI weights of eight bits are split, so that `dot4n` will do (codegen/lower/split_bytes.c).
  * Convolution is such a product of bytes whose rows are windows: k runs tap by tap, quads begin anew at each (places.h).
  *
  * Weights that stay quantised (passes/dequantized_weight.c): [ceil(N/panel)][ceil(K/block)] times scales f32[panel], zero points
@@ -30,6 +31,9 @@ typedef struct cg_matmul {
     const ir_window *
         window; /* rows are windows of an image `a` u8[N,...,C]: k is taps * C; NULL: they are not */
     int64_t taps, pad;
+    int64_t rests; /* further steps for each panel: what was cut off weights, `narrow` */
+    const cg_view *rest,
+        *rest_steps; /* i32[panels,rests,panel]; i32[panels,rests]: steps whose bytes they meet */
     const cg_view *a, *w,
         *y; /* 2-D: [m,k] and [m,n], contiguous along the last axis; w as packed */
     const ir_region *epilogue; /* parameters: the sum, then the extras; NULL = none */

@@ -32,20 +32,6 @@ static bool set_depth(cg_matmul *mm, const ir_dim *of_rows, const ir_dim *of_wei
     return ir_dim_is_const(of_weight, &mm->k);
 }
 
-/* Whether two neighbouring weights of a column, times any two unsigned bytes, give a sum of 16 bits. */
-static bool is_narrow(const ir_tensor *w) {
-    enum { LARGEST = 0x7fff / 0xff }; /* 128: also -128 * 255 is more than -0x8000 */
-    if (!w || w->opaque) return false;
-    const int8_t *at = w->data;
-    size_t n = ir_tensor_elements(w) * 4;
-    for (size_t i = 0; i < n; i += 2) {
-        int most = (at[i] > 0 ? at[i] : 0) + (at[i + 1] > 0 ? at[i + 1] : 0),
-            least = (at[i] < 0 ? at[i] : 0) + (at[i + 1] < 0 ? at[i + 1] : 0);
-        if (most > LARGEST || least < -LARGEST) return false;
-    }
-    return true;
-}
-
 void cg_finish_product(cg_matmul *mm) {
     cg *g = mm->g;
     ir_node *n = mm->node;
@@ -53,7 +39,8 @@ void cg_finish_product(cg_matmul *mm) {
     const ir_region *epilogue = ir_node_find_region(n, "epilogue");
     if (epilogue && ir_region_result(epilogue, 0) != epilogue->params[0]) mm->epilogue = epilogue;
     mm->w = cg_read(g, ir_in(n, 1));
-    mm->narrow = mm->quads && is_narrow(ir_in(n, 1)->tensor);
+    if (mm->quads && !g->target->has_vnni && ir_in(n, 1)->tensor)
+        cg_split_bytes(mm, ir_in(n, 1)->tensor);
     ir_dim_is_const(t->dims[t->rank - 1], &mm->n);
     if (mm->epilogue) add_extras(mm, t);
     const cg_view *dest = cg_write(g, &n->out[0]);

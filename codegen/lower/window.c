@@ -6,6 +6,7 @@
  * Along the other axes the taps inside are the bounds of loops, computed once per row. So nothing is copied to be padded and no element
  * is tested for being inside. f32[N,C,H,W] with a 3x3 window: three vectors for each of the (up to) three rows of x. */
 #include "codegen/kernels/epilogue.h"
+#include "codegen/kernels/pool_bytes.h"
 #include "codegen/lower/conv_packed.h"
 #include "codegen/lower/short.h"
 
@@ -13,7 +14,7 @@
 
 #include <math.h>
 
-enum { MAX_UNROLL = 8, MAX_ACC = 2 };
+enum { MAX_UNROLL = 8, MAX_ACC = 2, MAX_BYTE_TAPS = 256 };
 
 /* The taps of one axis that lie inside x: [lo, hi), the first tap being at element `start`. */
 typedef struct tap_range {
@@ -322,12 +323,64 @@ static void set_places(pool *p) {
     }
 }
 
+/* ---- bytes with channels last ---------------------------------------------------------------------------------------- */
+
+/* [N,C,...] as [N,...,C], or back. */
+static cg_view *turn(cg *g, const cg_view *v, bool to_last) {
+    int64_t perm[IR_MAX_RANK];
+    for (int32_t i = 0; i < v->rank; i++) {
+        int32_t first = i == 0 ? 0 : i == 1 ? v->rank - 1 : i - 1;
+        perm[to_last ? first : i] = to_last ? i : first;
+    }
+    return cg_view_permute(g, v, perm);
+}
+
+/* A result with channels last in memory, where nobody has said where it must be. */
+static const cg_view *write_last(cg *g, ir_value *v) {
+    const ir_type *t = v->type;
+    const ir_dim *dims[IR_MAX_RANK];
+    if (tl_map_get_ptr(&g->dests, v)) return NULL;
+    for (int32_t i = 0; i < t->rank; i++)
+        dims[i == 0 ? 0 : i == 1 ? t->rank - 1 : i - 1] = t->dims[i];
+    const ir_type *last = ir_type_tensor(g->c, t->dtype, t->rank, dims);
+    const ir_dim *bytes = ir_dim_mul(g->c, ir_type_elements(g->c, t),
+                                     cg_dc(g, cg_elem_bytes(t->dtype)));
+    const cg_view *y = cg_view_dense(g, cg_buffer_create(g, bytes), last);
+    cg_set_view(g, v, turn(g, y, false));
+    return y;
+}
+
+static bool lower_byte_pool(pool *p) {
+    cg *g = p->g;
+    ir_node *n = p->node;
+    const cg_view *x = p->x, *y;
+    cg_pool_bytes *b = TL_NEW(g->arena, cg_pool_bytes);
+    bool fits = is_max(p) && !(n->n_out > 1 && n->out[1].uses) && cg_elem_bytes(x->dtype) == 1 &&
+                ir_dtype_is_int(x->dtype) && !cg_is_packed(x->dtype) &&
+                ir_dim_is(x->strides[1], 1) && !ir_attr_int(n, "ceil_mode", 0) &&
+                ir_dim_is_const(x->dims[1], &b->channels) && b->channels > 1 &&
+                b->channels <= CG_PLACES_MAX_CHANNELS;
+    b->taps = 1;
+    for (int32_t i = 0; fits && i < p->w.axes; i++) {
+        int64_t size = 0;
+        fits = ir_dim_is_const(p->w.kernel[i], &size) && size > 0;
+        b->taps *= size;
+    }
+    if (!fits || b->taps > MAX_BYTE_TAPS || !(y = write_last(g, &n->out[0]))) return false;
+    b->g = g, b->node = n, b->window = &p->w, b->x = turn(g, x, true);
+    const ir_dim *dims[2] = {cg_dims_product(g, y->dims, y->rank - 1), y->dims[y->rank - 1]};
+    b->y = cg_view_reshape(g, y, 2, dims);
+    cg_max_pool_bytes(b);
+    return true;
+}
+
 bool lower_pool(cg *g, ir_node *n) {
     pool *p = TL_NEW(g->arena, pool);
     *p = (pool){.g = g, .node = n, .x = cg_read(g, ir_in(n, 0))};
     p->compute = ir_dtype_compute(p->x->dtype);
     const char *problem = ir_window_init(&p->w, g->c, n, p->x->rank - 2, p->x->dims + 2, NULL);
     if (problem) return cg_unsupported(g, n, "%s", problem);
+    if (lower_byte_pool(p)) return true;
     p->y = cg_write(g, &n->out[0]);
     if (n->n_out > 1 && n->out[1].uses) p->indices = cg_write(g, &n->out[1]);
     set_places(p);
