@@ -221,10 +221,11 @@ static bool has_one_zero(const byte_matrix *w) {
     return !w->has_zeros || ir_tensor_is_splat(w->zeros);
 }
 
-/* NULL: the weights keep several zero points. */
+/* NULL: the weights keep several zero points, or a plain product will do. */
 static ir_value *all_channels(pass_ctx *ctx, ir_builder *b, const conv *k, const ir_value *rows) {
     byte_matrix w = prepare_bytes(ctx, rows, k->w_zero, false);
-    if (!has_one_zero(&w)) return NULL;
+    bool every = k->taps == 1 && !steps(k) && !ir_window_is_padded(&k->window);
+    if (!has_one_zero(&w) || (every && !w.has_zeros)) return NULL;
     ir_value *y = build_windows(ctx, b, k, w.matrix);
     if (w.has_zeros) {
         ir_value *zero = build_scalar(b, DT_i32, (double)ir_tensor_get_i64(w.zeros, 0));
@@ -238,8 +239,7 @@ static ir_value *all_channels(pass_ctx *ctx, ir_builder *b, const conv *k, const
 static ir_value *product(pass_ctx *ctx, ir_builder *b, const conv *k) {
     ir_value *w = matrix_of(b, k), *direct = NULL;
     if (k->groups > 1) return by_channel(ctx, b, k, w);
-    bool every = k->taps == 1 && !steps(k) && !ir_window_is_padded(&k->window);
-    if ((!every || k->w_zero) && is_direct(k)) direct = all_channels(ctx, b, k, w);
+    if (is_direct(k)) direct = all_channels(ctx, b, k, w);
     if (direct) return direct;
     ir_value *in[4] = {rows_of(b, k), w, k->x_zero, k->w_zero};
     ir_node *y = build_node(b, OP_MatMulInteger, in, k->w_zero ? 4 : k->x_zero ? 3 : 2, 1, NULL, 0);

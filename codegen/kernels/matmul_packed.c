@@ -25,6 +25,7 @@ typedef struct matmul_state {
     int64_t steps;            /* of k */
     int64_t run,
         run_steps; /* elements of a row side by side, their steps: all of k, or the channels under a tap */
+    bool ragged;      /* the last quad of a run must not be read whole */
     cg_places places; /* rows that are windows of an image */
     int64_t row_block;
     lp_value *first_row;       /* of the block */
@@ -67,7 +68,7 @@ static lp_value *row_operand(matmul_state *s, unsigned row, lp_value *row_at, lp
         from = s->row_from[row];
     else
         at = lp_bin(b, LP_add, row_at, at);
-    if (last && s->run % 4) return partial_quad(s, from, at, s->run % 4);
+    if (last && s->ragged) return partial_quad(s, from, at, s->run % 4);
     return lp_load_aligned(b, lp_scalar(DT_i32), lp_ptr_add(b, from, at), lp_index(b, 0), 1);
 }
 
@@ -243,8 +244,7 @@ static void tile_blocks(matmul_state *s, unsigned rows, unsigned vectors, lp_val
 
 static void sum_run(matmul_state *s, unsigned rows, unsigned vectors, lp_value *const *row_at,
                     lp_value *const *panel_at, lp_value **acc) {
-    int64_t k = s->run_steps, end = s->mm->quads && s->run % 4 ? k - 1 : k,
-            whole = end / K_UNROLL * K_UNROLL;
+    int64_t k = s->run_steps, end = s->ragged ? k - 1 : k, whole = end / K_UNROLL * K_UNROLL;
     tile_loop(s, rows, vectors, row_at, panel_at, 0, whole, K_UNROLL, acc);
     tile_loop(s, rows, vectors, row_at, panel_at, whole, end, 1, acc);
     tile_loop(s, rows, vectors, row_at, panel_at, end, k, 1, acc);
@@ -597,7 +597,7 @@ static void open_places(matmul_state *s) {
                             .window = mm->window,
                             .x = mm->a,
                             .image = s->a,
-                            .channels = s->run,
+                            .channels = s->run_steps * 4,
                             .taps = mm->taps,
                             .pad = mm->pad};
     if (s->by_panels) ir_dim_is_const(mm->m, &rows);
@@ -611,6 +611,7 @@ void cg_matmul_packed(cg_matmul *mm) {
     s->tail = mm->n % mm->panel;
     s->run = mm->window ? mm->k / mm->taps : mm->k;
     s->run_steps = mm->quads ? (s->run + 3) / 4 : s->run;
+    s->ragged = mm->quads && s->run % 4 && !mm->whole_quads;
     s->steps = mm->window ? mm->taps * s->run_steps : s->run_steps;
     s->row_block = mm->window ? cg_places_block(mm->taps, ROW_BLOCK) : ROW_BLOCK;
     s->panel_bytes = s->steps * mm->panel * 4;

@@ -31,7 +31,8 @@ typedef struct cg_matmul {
     const ir_window *
         window; /* rows are windows of an image `a` u8[N,...,C]: k is taps * C; NULL: they are not */
     int64_t taps, pad;
-    int64_t rests; /* further steps for each panel: what was cut off weights, `narrow` */
+    bool whole_quads; /* there is room behind the channels up to whole quads */
+    int64_t rests;    /* further steps for each panel: what was cut off weights, `narrow` */
     const cg_view *rest,
         *rest_steps; /* i32[panels,rests,panel]; i32[panels,rests]: steps whose bytes they meet */
     const cg_view *a, *w,

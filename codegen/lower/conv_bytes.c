@@ -6,11 +6,27 @@
 
 #include "ir/limits.h"
 
+enum { WIDEN_BELOW = 16 }; /* channels */
+
 /* The image with its channels side by side. */
-static const cg_view *read_image(cg *g, ir_node *n) {
-    const cg_view *x = cg_read(g, ir_in(n, 0));
+static const cg_view *side_by_side(cg *g, const cg_view *x) {
     const ir_dim *step = x->strides[x->rank - 1];
     return ir_dim_is(step, 1) || ir_dim_is(x->dims[x->rank - 1], 1) ? x : cg_materialise(g, x);
+}
+
+/* Few channels, not whole quads: a copy in which each position has room for those, so that quads can be read whole. What lies in the room
+ * meets weights of 0. */
+static const cg_view *widen(cg *g, const cg_view *x, int64_t channels) {
+    const ir_dim *dims[IR_MAX_RANK];
+    for (int32_t i = 0; i < x->rank - 1; i++)
+        dims[i] = x->dims[i];
+    dims[x->rank - 1] = cg_dc(g, (channels + 3) / 4 * 4);
+    const ir_type *t = ir_type_tensor(g->c, x->dtype, x->rank, dims);
+    const cg_view *all = cg_view_dense(g, cg_buffer_create(g, ir_type_elements(g->c, t)), t);
+    const ir_dim *zero = cg_dc(g, 0), *one = cg_dc(g, 1);
+    const cg_view *part = cg_view_slice(g, all, x->rank - 1, zero, one, x->dims[x->rank - 1]);
+    cg_copy(g, x, part);
+    return part;
 }
 
 static int64_t count_taps(const ir_window *w) {
@@ -27,10 +43,16 @@ static bool lower_dense(cg *g, ir_node *n, const cg_view *x, const ir_window *w)
     ir_window *window = TL_NEW(g->arena, ir_window);
     *window = *w;
     cg_matmul *mm = TL_NEW(g->arena, cg_matmul);
-    *mm = (cg_matmul){.g = g, .node = n, .quads = true, .window = window, .a = x};
+    *mm = (cg_matmul){.g = g, .node = n, .quads = true, .window = window};
     mm->taps = count_taps(w);
     mm->pad = ir_attr_int(n, "pad", 0);
     ir_dim_is_const(x->dims[x->rank - 1], &channels);
+    if (channels % 4 && channels < WIDEN_BELOW) {
+        mm->a = widen(g, x, channels);
+        mm->whole_quads = true;
+    } else {
+        mm->a = side_by_side(g, x);
+    }
     ir_dim_is_const(wt->dims[2], &mm->panel);
     mm->k = mm->taps * channels;
     mm->m = cg_dims_product(g, t->dims, t->rank - 1);
@@ -50,7 +72,8 @@ static bool lower_by_position(cg *g, ir_node *n, const cg_view *x, const ir_wind
     if (wt->dtype != DT_i32)
         return cg_unsupported(g, n, "weight is not packed (pass pack_weights)");
     cg_depthwise *d = TL_NEW(g->arena, cg_depthwise);
-    *d = (cg_depthwise){.g = g, .node = n, .window = *w, .x = x, .w = cg_read(g, ir_in(n, 1))};
+    *d = (cg_depthwise){.g = g, .node = n, .window = *w, .w = cg_read(g, ir_in(n, 1))};
+    d->x = side_by_side(g, x);
     d->taps = count_taps(w);
     d->pad = ir_attr_int(n, "pad", 0);
     ir_dim_is_const(x->dims[x->rank - 1], &d->channels);
@@ -71,7 +94,7 @@ static bool lower_by_position(cg *g, ir_node *n, const cg_view *x, const ir_wind
 }
 
 bool lower_conv_bytes(cg *g, ir_node *n) {
-    const cg_view *x = read_image(g, n);
+    const cg_view *x = cg_read(g, ir_in(n, 0));
     ir_window w;
     const char *problem = ir_window_init(&w, g->c, n, x->rank - 2, x->dims + 1, NULL);
     if (problem) return cg_unsupported(g, n, "%s", problem);

@@ -66,7 +66,9 @@ bool cg_split_bytes(cg_matmul *mm, const ir_tensor *w) {
     ir_dim_is_const(w->type->dims[0], &s.panels);
     ir_dim_is_const(w->type->dims[1], &s.steps);
     ir_dim_is_const(w->type->dims[2], &s.panel);
-    int64_t n = w->opaque ? -1 : count_steps(&s, w->data, run, (run + 3) / 4);
+    int64_t run_steps = (run + 3) / 4;
+    if (mm->whole_quads) run = 4 * run_steps;
+    int64_t n = w->opaque ? -1 : count_steps(&s, w->data, run, run_steps);
     if (n < 0 || n * MOST_SHARE > s.steps) return false;
     mm->narrow = true;
     mm->rests = n;
