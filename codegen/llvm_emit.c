@@ -221,8 +221,8 @@ static LLVMValueRef emit_call(emitter *e, const lp_instr *i) {
 /* ---- instructions --------------------------------------------------------------------------------------------- */
 
 static LLVMValueRef emit_plain(emitter *e, const lp_instr *i) {
-    LLVMValueRef args[3] = {NULL};
-    for (uint32_t k = 0; k < i->n_args && k < 3; k++)
+    LLVMValueRef args[5] = {NULL};
+    for (uint32_t k = 0; k < i->n_args && k < 5; k++)
         args[k] = emit_value(i->args[k]);
     lp_type t = i->type;
     switch (i->op) {
@@ -245,6 +245,8 @@ static LLVMValueRef emit_plain(emitter *e, const lp_instr *i) {
         return emit_dot4(e, i->op == LP_dot4n, t.lanes, args);
     case LP_lookup:
         return emit_lookup(e, t.lanes, args);
+    case LP_dot8n:
+        return emit_dot8(e, t.lanes, args);
     case LP_dot2:
         return emit_dot2(e, t.lanes, args);
     default:

@@ -416,7 +416,7 @@ static void verify_kind(verifier *s) {
         verify_arithmetic(s, kinds_of_unary(op));
     else if (op == LP_fma)
         verify_arithmetic(s, KIND_FLOAT);
-    else if (op == LP_dot4 || op == LP_dot4n || op == LP_dot2)
+    else if (op == LP_dot4 || op == LP_dot4n || op == LP_dot2 || op == LP_dot8n)
         verify_dot(s);
     else if (op == LP_lookup)
         verify_lookup(s);

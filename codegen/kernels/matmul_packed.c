@@ -13,7 +13,7 @@
 
 enum { CACHE_LINE = 64, PREFETCH_BYTES = 128 << 10 }; /* larger weights are fetched ahead */
 enum { LARGE_WEIGHT = 1 << 20 };                      /* bytes: of a second-level cache */
-enum { ROW_BLOCK = 96, K_UNROLL = 4, MAX_TILE_ROWS = 14, MAX_TILE_VECTORS = 8 };
+enum { ROW_BLOCK = 96, K_UNROLL = CG_MATMUL_UNROLL, MAX_TILE_ROWS = 14, MAX_TILE_VECTORS = 8 };
 
 typedef struct matmul_state {
     cg_matmul *mm;
@@ -94,6 +94,30 @@ static void tile_step(matmul_state *s, unsigned rows, unsigned vectors, lp_value
     }
 }
 
+/* Two steps of bytes, whose sums of four products have 16 bits. */
+static void tile_oct(matmul_state *s, unsigned rows, unsigned vectors, lp_value *const *row_at,
+                     lp_value *const *panel_at, lp_value *kk, int64_t offset, lp_value **acc) {
+    lp_builder *b = &s->k.b;
+    lp_value *at[2], *w[2][MAX_TILE_VECTORS];
+    for (int j = 0; j < 2; j++) {
+        at[j] = add(b, kk, lp_index(b, offset + j));
+        for (unsigned v = 0; v < vectors; v++) {
+            lp_value *index = add(b, mul(b, at[j], lp_index(b, s->mm->panel)),
+                                  lp_index(b, v % s->vectors * s->lanes));
+            w[j][v] = lp_load(b, sum_type(s, s->lanes), panel_at[v / s->vectors], index);
+        }
+    }
+    for (unsigned r = 0; r < rows; r++) {
+        lp_value *x[2];
+        for (int j = 0; j < 2; j++)
+            x[j] = lp_broadcast(b, row_operand(s, r, row_at[r], at[j], false), s->lanes);
+        for (unsigned v = 0; v < vectors; v++) {
+            lp_value **sum = &acc[r * vectors + v];
+            *sum = lp_dot8(b, (lp_value *[]){x[0], w[0][v], x[1], w[1][v]}, *sum);
+        }
+    }
+}
+
 /* A part of the next panel, as large as this tile's of all that read this one. */
 static void prefetch(matmul_state *s, lp_value *kk) {
     lp_builder *b = &s->k.b;
@@ -114,8 +138,13 @@ static void tile_loop(matmul_state *s, unsigned rows, unsigned vectors, lp_value
     lp_value *next[MAX_TILE_ROWS * MAX_TILE_VECTORS];
     memcpy(next, l.carried, rows * vectors * sizeof *next);
     if (step > 1) prefetch(s, l.counter);
-    for (int64_t u = 0; u < step; u++)
-        tile_step(s, rows, vectors, row_at, panel_at, l.counter, u, last, next);
+    bool octs = s->mm->octs && step == K_UNROLL;
+    for (int64_t u = 0; u < step; u += 1 + octs) {
+        if (octs)
+            tile_oct(s, rows, vectors, row_at, panel_at, l.counter, u, next);
+        else
+            tile_step(s, rows, vectors, row_at, panel_at, l.counter, u, last, next);
+    }
     lp_for_end(b, &l, next);
     memcpy(acc, l.results, rows * vectors * sizeof *acc);
 }
@@ -540,10 +569,11 @@ static void choose_tile(matmul_state *s) {
     s->vectors = (unsigned)(s->mm->panel / s->lanes);
     /* without VNNI a step splits both operands in two, or has sums on the way */
     bool splits = s->mm->quads && !t->has_vnni;
-    unsigned work = splits && !s->mm->narrow ? 2 * s->vectors + 3
-                    : splits                 ? s->vectors + 2
-                    : s->mm->bits            ? 3 * s->vectors + 1
-                                             : s->vectors + 1;
+    unsigned work = s->mm->octs                ? 2 * s->vectors + 4
+                    : splits && !s->mm->narrow ? 2 * s->vectors + 3
+                    : splits                   ? s->vectors + 2
+                    : s->mm->bits              ? 3 * s->vectors + 1
+                                               : s->vectors + 1;
     unsigned accumulators = t->n_registers - work;
     s->max_rows = accumulators / s->vectors;
     if (s->max_rows > MAX_TILE_ROWS) s->max_rows = MAX_TILE_ROWS;

@@ -19,12 +19,15 @@
 
 #include "codegen/kernels/places.h"
 
+enum { CG_MATMUL_UNROLL = 4 }; /* steps of k */
+
 typedef struct cg_matmul {
     cg *g;
     ir_node *node;
     const ir_dim *m; /* rows */
     int64_t k, n, panel;
     bool quads;    /* u8 by i8 */
+    bool octs;     /* pairs of steps are so small that `dot8n` will do */
     bool narrow;   /* and all weights so small that `dot4n` will do */
     int64_t bits;  /* of the codes of a quantised weight; 0: it is not */
     int64_t block; /* rows that share a scale */
