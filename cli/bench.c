@@ -3,6 +3,7 @@
 #include "cli/json.h"
 #include "cli/model.h"
 #include "cli/peak.h"
+#include "cli/rows.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@ static const cli_option bench_options[] = {
     CLI_FLAG(bench_args, step, "step", "steps of a step function; others are refused"),
     CLI_INT(bench_args, after, "after", "N",
             "steps that no time is taken of, after each time the states begin anew (0)"),
-    CLI_INT(bench_args, n_streams, "streams", "N", "streams in a step (1); needs a symbolic batch"),
+    CLI_INT(bench_args, n_streams, "streams", "N", "streams in a step (1)"),
     CLI_FLAG(bench_args, json, "json", "one JSON object on standard output"),
     CLI_SOURCE(bench_args),
 };
@@ -200,15 +201,27 @@ static bool step_dims(cli *c, const bench_args *args, const tlbc_model *m, cli_l
     if (args->step && !model_is_step(m))
         return diag_error(c->diag, NULL, "%s is no step function: it has no states", m->name);
     if (!args->n_streams) return true;
-    if (!symbol)
-        return diag_error(c->diag, NULL,
-                          "--streams: the states of %s have no dimension that counts streams",
-                          m->name);
+    if (!cli_check_streams(c, args->n_streams)) return false;
+    if (!model_is_step(m)) return diag_error(c->diag, NULL, "--streams: %s has no states", m->name);
+    if (!symbol) return true;
     const char **items = TL_NEW_ARRAY(c->arena, const char *, dims->n + 1);
     if (dims->n) memcpy(items, dims->items, dims->n * sizeof *items);
     items[dims->n] = tl_arena_printf(c->arena, "%s=%lld", symbol, (long long)args->n_streams);
     *dims = (cli_list){items, dims->n + 1};
     return true;
+}
+
+/* Where the program takes one stream: each has the same inputs. */
+static void repeat_inputs(cli *c, model_tensors *t, uint32_t n) {
+    for (uint32_t i = 0; i < t->model->n_inputs; i++) {
+        tlbc_tensor row = t->in[i];
+        row_layout l;
+        if (!rows_find(t->model, &t->model->inputs[i], &row, &l)) continue;
+        t->in[i] = rows_shape(&l, &row, n);
+        t->in[i].data = tl_arena_alloc(c->arena, t->in[i].bytes ? t->in[i].bytes : 1, 64);
+        for (uint32_t k = 0; k < n; k++)
+            rows_put(&l, &t->in[i], n, k, &row);
+    }
 }
 
 static bool bench_model(cli *c, const bench_args *args, const model_handle *h) {
@@ -219,8 +232,15 @@ static bool bench_model(cli *c, const bench_args *args, const model_handle *h) {
     model_tensors_init(c, h->model, &t);
     if (!model_bind_inputs(c, &t, args->inputs)) return false;
     if (!step_dims(c, args, h->model, &dims) || !model_random_inputs(c, &t, dims, 1)) return false;
+    if (args->n_streams && !model_stream_symbol(h->model))
+        repeat_inputs(c, &t, (uint32_t)args->n_streams);
     double start = cli_seconds();
-    if (!model_session_for(c, &t, args->threads, false, &s)) return false;
+    if (args->n_streams) {
+        if (!model_session_of(c, h->model, args->threads, (uint32_t)args->n_streams, false, &s))
+            return false;
+    } else if (!model_session_for(c, &t, args->threads, false, &s)) {
+        return false;
+    }
     r.session = cli_seconds() - start;
     bool ok = bench_session(c, args, s, &t, &r);
     tlbc_session_free(s);

@@ -11,7 +11,7 @@ typedef struct compile_args {
     int simplify;
     const char *output, *emit, *cpu, *passes, *skip, *explain, *math, *weights, *name;
     cli_list dims, states, first, streams, entries;
-    bool list_cpus, quiet;
+    bool list_cpus, quiet, batch_streams;
 } compile_args;
 
 static const compile_args compile_defaults = {.emit = "so", .math = "default", .weights = "embed"};
@@ -30,6 +30,7 @@ static const cli_option compile_options[] = {
              "what a state of --state begins with: .npy or .pb (zeros)"),
     CLI_LIST(compile_args, streams, "stream", "IN:AXIS:CHUNK",
              "make a step function of CHUNK positions along an axis of an input"),
+    CLI_BATCH_STREAMS(compile_args, batch_streams),
     CLI_LIST(compile_args, entries, "entry", "NAME=FILE.onnx",
              "another entry point; states of the same names are one"),
     CLI_STRING(compile_args, math, "math", "LEVEL",
@@ -110,6 +111,7 @@ static const char *describe(cli *c, const compile_args *args) {
                       args->first.items[i]);
     for (uint32_t i = 0; i < args->streams.n; i++)
         tl_str_printf(&s, " --stream %s", args->streams.items[i]);
+    if (args->batch_streams) tl_str_printf(&s, " --batch-streams");
     for (uint32_t i = 0; i < args->entries.n; i++)
         tl_str_printf(&s, " --entry %s", args->entries.items[i]);
     if (strcmp(args->math, "default")) tl_str_printf(&s, " --math=%s", args->math);
@@ -189,6 +191,7 @@ static int compile_main(cli *c) {
                               .n_states = args->states.n,
                               .streams = args->streams.items,
                               .n_streams = args->streams.n,
+                              .batch_streams = args->batch_streams,
                               .entries = args->entries.items,
                               .n_entries = args->entries.n,
                               .n_state_values = args->first.n};

@@ -184,7 +184,8 @@ static bool optimise(driver *d) {
                       .state_values = state_values(d),
                       .n_state_values = d->options.n_state_values,
                       .streams = d->options.streams,
-                      .n_streams = d->options.n_streams};
+                      .n_streams = d->options.n_streams,
+                      .batch_streams = d->options.batch_streams};
     stage(d, "passes");
     if (!pass_options_add_environment(&o, &d->ctx)) return false;
     return pass_run(d->m, d->options.passes, &o);

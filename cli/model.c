@@ -34,7 +34,8 @@ static bool compile_in_memory(cli *c, const model_source *s, model_handle *out) 
                               .states = s->states.items,
                               .n_states = s->states.n,
                               .streams = s->streams.items,
-                              .n_streams = s->streams.n};
+                              .n_streams = s->streams.n,
+                              .batch_streams = s->batch_streams};
     tlbc_status status = tlbc_compile_memory(s->path, &o, &out->loaded, &message);
     cli_progress(NULL);
     cli_take_message(c, status, s->path, message);
@@ -86,8 +87,14 @@ bool model_is_step(const tlbc_model *m) {
     return step;
 }
 
-static bool create_session(cli *c, const tlbc_model *m, int64_t threads, uint32_t streams,
-                           bool exact, tlbc_session **out) {
+bool cli_check_streams(cli *c, int64_t n) {
+    enum { MOST = 65536 };
+    return (n >= 1 && n <= MOST) ||
+           diag_error(c->diag, NULL, "--streams: expected a number from 1 to %d", MOST);
+}
+
+bool model_session_of(cli *c, const tlbc_model *m, int64_t threads, uint32_t streams, bool exact,
+                      tlbc_session **out) {
     tlbc_session_options o = {
         .struct_size = sizeof o, .threads = (uint32_t)threads, .streams = streams};
     o.exact_threads = exact;
@@ -97,7 +104,7 @@ static bool create_session(cli *c, const tlbc_model *m, int64_t threads, uint32_
 }
 
 bool model_session(cli *c, const tlbc_model *m, int64_t threads, tlbc_session **out) {
-    return create_session(c, m, threads, 1, true, out);
+    return model_session_of(c, m, threads, 1, true, out);
 }
 
 const char *model_stream_symbol(const tlbc_model *m) {
@@ -130,7 +137,7 @@ bool model_session_for(cli *c, const model_tensors *t, int64_t threads, bool exa
     int64_t streams = count_streams(t);
     if (streams < 1 || streams > INT32_MAX)
         return diag_error(c->diag, NULL, "the inputs hold %lld streams", (long long)streams);
-    return create_session(c, t->model, threads, (uint32_t)streams, exact, out);
+    return model_session_of(c, t->model, threads, (uint32_t)streams, exact, out);
 }
 
 void model_report(cli *c, const tlbc_session *s, tlbc_status status, const char *what) {

@@ -19,12 +19,17 @@ typedef struct model_source {
     const char *passes, *skip;
     int simplify;             /* tlbc_simplify */
     cli_list states, streams; /* "h0=hn", "x:1:4"; only for .onnx */
-    const char *entry;        /* of a library with several entry points; NULL = the first */
+    bool batch_streams;
+    const char *entry; /* of a library with several entry points; NULL = the first */
 } model_source;
 
 /* An option of all commands that compile: a tlbc_simplify. */
 #define CLI_SIMPLIFY(S, member) \
     CLI_CHOICE(S, member, "simplify", "classic|none|egraph", "how rewrite rules are run (classic)")
+/* The same, a bool. */
+#define CLI_BATCH_STREAMS(S, member)     \
+    CLI_FLAG(S, member, "batch-streams", \
+             "make a step function of one stream one of many, whose rows are multiplied together")
 /* Options of commands that run one model, but for --dim, which has a meaning of its own in each: the member `source`. */
 #define CLI_SOURCE(S)                                                                           \
     CLI_STRING(S, source.cpu, "cpu", "CPU", "compile for this processor (.onnx only; native)"), \
@@ -36,7 +41,8 @@ typedef struct model_source {
         CLI_LIST(S, source.states, "state", "IN=OUT[@N][,...]",                                 \
                  "an input and an output that are one state (.onnx only)"),                     \
         CLI_LIST(S, source.streams, "stream", "IN:AXIS:CHUNK",                                  \
-                 "make a step function (.onnx only)")
+                 "make a step function (.onnx only)"),                                          \
+        CLI_BATCH_STREAMS(S, source.batch_streams)
 
 typedef struct model_handle {
     const tlbc_model *model;
@@ -76,6 +82,11 @@ bool model_session_for(cli *c, const model_tensors *t, int64_t threads, bool exa
                        tlbc_session **out);
 /* How many streams the inputs hold. */
 uint32_t model_streams(const model_tensors *t);
+/* A number of streams that a command is asked for; false after reporting. */
+bool cli_check_streams(cli *c, int64_t n);
+/* With so many streams. */
+bool model_session_of(cli *c, const tlbc_model *m, int64_t threads, uint32_t streams, bool exact,
+                      tlbc_session **out);
 /* The name of the symbol that counts streams; NULL where none does. */
 const char *model_stream_symbol(const tlbc_model *m);
 

@@ -11,7 +11,7 @@ typedef struct opt_args {
     const char *passes, *output, *constants, *math, *skip, *print_only, *explain;
     cli_list states, streams;
     int64_t bisect;
-    bool verify, locations, print, print_changed, roundtrip, eval, time, stats, list;
+    bool verify, locations, print, print_changed, roundtrip, eval, time, stats, list, batch_streams;
 } opt_args;
 
 static const opt_args opt_defaults = {.passes = "", .constants = "hash", .math = "default"};
@@ -33,6 +33,7 @@ static const cli_option opt_options[] = {
                "what this pass found and why, on standard error"),
     CLI_LIST(opt_args, streams, "stream", "IN:AXIS:CHUNK",
              "make a step function of CHUNK positions along an axis of an input"),
+    CLI_BATCH_STREAMS(opt_args, batch_streams),
     CLI_INT(opt_args, bisect, "bisect", "N", "stop after N changes"),
     CLI_FLAG(opt_args, print, "print", "the graph after every pass, on standard error"),
     CLI_FLAG(opt_args, print_changed, "print-changed",
@@ -70,6 +71,7 @@ static bool run_passes(cli *c, const opt_args *args, ir_module *m, pass_math mat
         .n_states = args->states.n,
         .streams = args->streams.items,
         .n_streams = args->streams.n,
+        .batch_streams = args->batch_streams,
         .math_plus_one = math + 1,
         .skip = args->skip,
         .simplify = (pass_simplify_engine)args->simplify,

@@ -12,7 +12,7 @@ typedef struct verify_args {
     int simplify;
     cli_list inputs, dims, states, streams;
     const char *cpu, *passes, *skip;
-    int64_t runs, threads, seed;
+    int64_t runs, threads, seed, n_streams;
     double ulp, rtol, atol;
 } verify_args;
 
@@ -38,6 +38,8 @@ static const cli_option verify_options[] = {
              "instead: a step function against the whole sequence"),
     CLI_LIST(verify_args, states, "state", "IN=OUT[,...]",
              "instead: kept states against states that go in and out"),
+    CLI_INT(verify_args, n_streams, "streams", "N",
+            "instead: N streams in one session against sessions of one each"),
 };
 
 static verify_tolerance tolerance_of(const verify_args *a) {
@@ -232,14 +234,17 @@ static bool verify_steps(cli *c, const char *path) {
                                .skip = args->skip,
                                .simplify = args->simplify,
                                .runs = args->runs,
-                               .seed = args->seed};
+                               .seed = args->seed,
+                               .n_streams = args->n_streams};
+    if (o.n_streams && !cli_check_streams(c, o.n_streams)) return false;
+    if (o.n_streams) return verify_many(&j, path, &o);
     return o.streams.n ? verify_stream(&j, path, &o) : verify_state(&j, path, &o);
 }
 
 static int verify_main(cli *c) {
     const verify_args *args = c->args;
     const char *path = c->positional.items[0];
-    bool steps = args->streams.n || args->states.n;
+    bool steps = args->streams.n || args->states.n || args->n_streams;
     if (!(steps ? verify_steps(c, path) : verify_model(c, path))) {
         cli_report(c);
         return CLI_FAILED;
@@ -267,9 +272,14 @@ const cli_command command_verify = {
         "sequences of random lengths: all bits must be equal. With --state a model that has its "
         "states\n"
         "as inputs and outputs runs beside the step function that keeps them. A .tl file will do, "
-        "too.\n\n"
+        "too.\n"
+        "With --streams beside one of these (or of a .tl file with states), streams that join and "
+        "leave at\n"
+        "random share one session, with rows multiplied together where --batch-streams can do "
+        "so.\n\n"
         "  tlbc verify model.onnx --dim batch=3 --runs 10\n"
-        "  tlbc verify model.onnx --stream tokens:1:32 --runs 20\n",
+        "  tlbc verify model.onnx --stream tokens:1:32 --runs 20\n"
+        "  tlbc verify lstm.onnx --state h0=hn,c0=cn --streams 9\n",
     .options = verify_options,
     .n_options = sizeof verify_options / sizeof verify_options[0],
     .min_args = 1,

@@ -42,12 +42,15 @@ typedef struct verify_stream_options {
     cli_list states, streams, dims;
     const char *passes, *skip;
     int simplify; /* pass_simplify_engine */
-    int64_t runs, seed;
+    int64_t runs, seed, n_streams;
+    bool batch_streams;
 } verify_stream_options;
 bool verify_stream(const verify_job *j, const char *path, const verify_stream_options *o);
 /* verify_state.c: a model with its states as inputs and outputs against the step function that --state makes, bit by bit. */
 bool verify_state(const verify_job *j, const char *path, const verify_stream_options *o);
-/* What both need: an .onnx or .tl file; it compiled with these states and streams, j->model; names and types of a model's states. */
+/* verify_many.c: streams in one session against sessions of one stream each, bit by bit. */
+bool verify_many(const verify_job *j, const char *path, const verify_stream_options *o);
+/* What all need: an .onnx or .tl file; it compiled with these states and streams, j->model; names and types of a model's states. */
 const ir_module *verify_read_module(cli *c, const char *path, cli_list dims);
 bool verify_compile(verify_job *j, const ir_module *imported, const verify_stream_options *v,
                     cli_list states, cli_list streams, const char *name);

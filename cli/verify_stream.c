@@ -25,7 +25,8 @@ bool verify_compile(verify_job *j, const ir_module *imported, const verify_strea
                       .states = states.items,
                       .n_states = states.n,
                       .streams = streams.items,
-                      .n_streams = streams.n};
+                      .n_streams = streams.n,
+                      .batch_streams = v->batch_streams};
     if (!pass_options_add_environment(&o, &c->ctx) ||
         !pass_run(m, v->passes ? v->passes : "default", &o))
         return false;

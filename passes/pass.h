@@ -69,6 +69,7 @@ typedef struct pass_options {
     uint32_t n_state_values;
     const char *const *streams; /* "x:1:4": input, axis of the sequence, positions in a step */
     uint32_t n_streams;
+    bool batch_streams; /* a step function for one stream becomes one for many */
     const pass_info
         *extra; /* passes beyond passes.def: tests, and tools with passes of their own */
     uint32_t n_extra;

@@ -26,6 +26,8 @@ const char pipeline_default[] =
     /* where that is asked for (--stream), one step of it */
     "stream,"
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads, narrow),"
+    /* where that is asked for (--batch-streams), a step of many streams at once */
+    "batch_streams,"
     /* recurrences: what does not need the carried values runs for all rounds at once */
     "recur_invariant, recur_split, schedule,"
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads, narrow),"

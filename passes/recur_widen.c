@@ -16,6 +16,7 @@ typedef struct widen_rule {
 
 void widening_init(widening *w, pass_ctx *ctx, const loop_like *l) {
     *w = (widening){.ctx = ctx, .loop = l, .trips = recur_trips(ctx->c, l->node)};
+    w->graph = l->body->graph;
     w->varies = ir_new_mark(ctx->c);
     w->reverse = l->n_sliced && recur_list_at(l->node, "input_reverse", 0) != 0;
     tl_map_init(&w->values, ctx->scratch);
@@ -24,6 +25,11 @@ void widening_init(widening *w, pass_ctx *ctx, const loop_like *l) {
 void widening_init_part(widening *w, pass_ctx *ctx, const loop_like *l, const ir_dim *rounds) {
     widening_init(w, ctx, l);
     w->trips = rounds;
+}
+
+void widening_init_graph(widening *w, pass_ctx *ctx, const ir_graph *g, const ir_dim *count) {
+    *w = (widening){.ctx = ctx, .graph = g, .trips = count, .varies = ir_new_mark(ctx->c)};
+    tl_map_init(&w->values, ctx->scratch);
 }
 
 void widening_mark(widening *w, ir_value *v) {
@@ -40,11 +46,12 @@ bool widening_is_fixed(const widening *w, const ir_value *v) {
 }
 
 static bool is_slice(const widening *w, const ir_value *v) {
-    return v->region == w->loop->body && v->index >= w->loop->first_param + w->loop->n_carried;
+    return w->loop && v->region == w->loop->body &&
+           v->index >= w->loop->first_param + w->loop->n_carried;
 }
 
 static bool is_counter(const widening *w, const ir_value *v) {
-    return v->region == w->loop->body && v->index == 0;
+    return w->loop && v->region == w->loop->body && v->index == 0;
 }
 
 bool widening_can_get(const widening *w, const ir_value *v) {
@@ -115,6 +122,13 @@ static ir_value *aligned(widening *w, ir_builder *b, ir_value *v, int32_t rank) 
     for (int32_t i = 0; i < own; i++)
         dims[n++] = v->type->dims[i];
     return build_reshape(b, stacked, dims, (uint32_t)n);
+}
+
+ir_value *widening_get_all(widening *w, ir_builder *b, ir_value *v) {
+    const ir_dim *dims[IR_MAX_RANK];
+    if (!widening_is_fixed(w, v)) return widening_get(w, b, v);
+    uint32_t rank = stacked_dims(w, v->type, dims);
+    return build_op2(b, OP_Expand, v, build_dims(b, dims, rank));
 }
 
 /* ---- what rules ask and do --------------------------------------------------------------------------------------- */
@@ -249,15 +263,9 @@ static void widen_pad(widening *w, ir_builder *b, ir_node *n) {
 }
 
 static void widen_concat(widening *w, ir_builder *b, ir_node *n) {
-    const ir_dim *dims[IR_MAX_RANK];
     ir_value **in = TL_NEW_ARRAY(w->ctx->scratch, ir_value *, n->n_in);
-    for (uint32_t i = 0; i < n->n_in; i++) {
-        ir_value *v = ir_in(n, i);
-        in[i] = widening_get(w, b, v);
-        if (!widening_is_fixed(w, v)) continue;
-        uint32_t rank = stacked_dims(w, v->type, dims);
-        in[i] = build_op2(b, OP_Expand, v, build_dims(b, dims, rank));
-    }
+    for (uint32_t i = 0; i < n->n_in; i++)
+        in[i] = widening_get_all(w, b, ir_in(n, i));
     ir_node *copy = copy_node(w, b, n, in);
     int64_t axis = from_end(ir_attr_int(n, "axis", 0), n->out[0].type->rank);
     ir_attr_set_int(w->ctx->m, copy, "axis", axis);
@@ -276,6 +284,26 @@ static void widen_expand(widening *w, ir_builder *b, ir_node *n) {
     uint32_t rank = stacked_dims(w, n->out[0].type, dims);
     ir_value *x = aligned(w, b, ir_in(n, 0), n->out[0].type->rank);
     tl_map_set_ptr(&w->values, &n->out[0], build_op2(b, OP_Expand, x, build_dims(b, dims, rank)));
+}
+
+/* The axis is a constant scalar. */
+static bool fits_running_sum(const widening *w, const ir_node *n) {
+    int64_t axis;
+    return only_first_varies(w, n) && ir_value_const_i64(ir_in(n, 1), &axis);
+}
+
+static void widen_running_sum(widening *w, ir_builder *b, ir_node *n) {
+    int64_t axis = 0;
+    ir_node *copy = copy_with_first(w, b, n);
+    ir_value_const_i64(ir_in(n, 1), &axis);
+    axis = from_end(axis, ir_in(n, 0)->type->rank);
+    ir_node_set_operand(copy, 1, build_scalar(b, DT_i64, (double)axis));
+    finish(w, n, copy);
+}
+
+/* Counts its axes from the end by itself. */
+static void widen_first(widening *w, ir_builder *b, ir_node *n) {
+    finish(w, n, copy_with_first(w, b, n));
 }
 
 static bool fits_transpose(const widening *w, const ir_node *n) {
@@ -312,16 +340,17 @@ static void widen_gather(widening *w, ir_builder *b, ir_node *n) {
     finish(w, n, copy);
 }
 
-/* Vectors have rules of their own in ONNX: a matrix of one row for all rounds would be summed in another order. */
+/* Vectors have rules of their own in ONNX: the stacked ones are a matrix already, where the other operand is one. */
 static bool fits_matmul(const widening *w, const ir_node *n) {
-    (void)w;
-    return ir_in(n, 0)->type->rank >= 2 && ir_in(n, 1)->type->rank >= 2;
+    int32_t left = ir_in(n, 0)->type->rank, right = ir_in(n, 1)->type->rank;
+    if (left == 1) return right == 2 && widening_is_fixed(w, ir_in(n, 1));
+    return left >= 2 && right >= 2;
 }
 
 static void widen_matmul(widening *w, ir_builder *b, ir_node *n) {
     int32_t rank = n->out[0].type->rank;
     ir_value *in[] = {aligned(w, b, ir_in(n, 0), rank), aligned(w, b, ir_in(n, 1), rank)};
-    finish(w, n, copy_node(w, b, n, in));
+    finish(w, n, copy_node(w, b, n, in)); /* a vector's product has its rank */
 }
 
 /* The first axis of a batch: [trips, batch, ...] as [trips * batch, ...], and back. */
@@ -423,8 +452,13 @@ static const widen_rule rules[] = {
     {OP_Expand, only_first_varies, widen_expand},
     {OP_Transpose, fits_transpose, widen_transpose},
     {OP_Gather, fits_gather, widen_gather},
+    {OP_CumSum, fits_running_sum, widen_running_sum},
+    {OP_Trilu, only_first_varies, widen_first},
     {OP_MatMul, fits_matmul, widen_matmul},
     {OP_Conv, fits_batch, widen_batch},
+    {OP_ConvTranspose, fits_batch, widen_batch},
+    {OP_MaxPool, fits_batch, widen_batch},
+    {OP_AveragePool, fits_batch, widen_batch},
     {OP_Attention, fits_attention, widen_attention},
     {OP_LocalAttention, fits_attention, widen_attention},
 };
@@ -438,20 +472,18 @@ static const widen_rule *find_rule(op_id op) {
     return NULL;
 }
 
-/* Types known, sizes computable before the Recur, and room for one more axis. */
-static bool is_shaped(const widening *w, const ir_value *v) {
-    return !v ||
-           (ir_type_is_tensor(v->type) && ir_type_is_known(v->type) &&
-            v->type->rank < IR_MAX_RANK - 1 && type_is_computable(w->loop->body->graph, v->type));
+bool widening_is_shaped(const widening *w, const ir_value *v) {
+    return !v || (ir_type_is_tensor(v->type) && ir_type_is_known(v->type) &&
+                  v->type->rank < IR_MAX_RANK - 1 && type_is_computable(w->graph, v->type));
 }
 
 bool widening_has_rule(const widening *w, const ir_node *n) {
     const widen_rule *r = find_rule(n->op);
     if (!r || n->n_regions) return false;
     for (uint32_t i = 0; i < n->n_in; i++)
-        if (!is_shaped(w, ir_in(n, i))) return false;
+        if (!widening_is_shaped(w, ir_in(n, i))) return false;
     for (uint32_t i = 0; i < n->n_out; i++)
-        if (!is_shaped(w, &n->out[i])) return false;
+        if (!widening_is_shaped(w, &n->out[i])) return false;
     return r->fits(w, n);
 }
 

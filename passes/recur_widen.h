@@ -13,7 +13,9 @@
 
 typedef struct widening {
     pass_ctx *ctx;
-    const loop_like *loop;
+    const loop_like
+        *loop; /* NULL: everything that varies is given by widening_set or made by a rule */
+    const ir_graph *graph;
     const ir_dim *trips;
     bool reverse;    /* position p along the new axis is round trips - 1 - p */
     tl_map values;   /* ir_value * of the body -> ir_value *: stacked */
@@ -23,11 +25,17 @@ typedef struct widening {
 void widening_init(widening *w, pass_ctx *ctx, const loop_like *l);
 /* For `rounds` of them only: what stands for the body's parameters is given by widening_set. */
 void widening_init_part(widening *w, pass_ctx *ctx, const loop_like *l, const ir_dim *rounds);
+/* Without a loop: of whole graphs, which are to be done for `count` sets of inputs at once (passes/batch_streams.c). */
+void widening_init_graph(widening *w, pass_ctx *ctx, const ir_graph *g, const ir_dim *count);
 void widening_set(widening *w, ir_value *v, ir_value *stacked);
 /* Marks v as different in every round, and so what nodes make of it; widening_set does it for parameters. */
 void widening_mark(widening *w, ir_value *v);
 /* v has one value for all rounds. */
 bool widening_is_fixed(const widening *w, const ir_value *v);
+/* Types of v are known, its sizes computable before the loop, and there is room for one more axis. */
+bool widening_is_shaped(const widening *w, const ir_value *v);
+/* v for all rounds, also where it is the same in all: then it is stretched. */
+ir_value *widening_get_all(widening *w, ir_builder *b, ir_value *v);
 /* There is a rule, if all operands that vary come stacked. */
 bool widening_has_rule(const widening *w, const ir_node *n);
 /* Builds the widened node at b; its results are noted in `values`. */

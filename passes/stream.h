@@ -99,4 +99,7 @@ stream_rule stream_conv;
 stream_rule stream_resize;
 stream_rule stream_attention;
 
+/* stream_lengths.c: everywhere in the graph, the symbol is this. */
+void graph_set_symbol(pass_ctx *ctx, ir_graph *g, const char *symbol, const ir_dim *value);
+
 #endif

@@ -57,6 +57,11 @@ static void rename_region(pass_ctx *ctx, renaming *r, ir_region *region) {
     }
 }
 
+void graph_set_symbol(pass_ctx *ctx, ir_graph *g, const char *symbol, const ir_dim *value) {
+    renaming r = {.c = ctx->c, .from = symbol, .to = value};
+    rename_region(ctx, &r, g->body);
+}
+
 pass_result pass_stream_lengths(pass_ctx *ctx, ir_graph *g) {
     stream_spec spec;
     bool changed = false;

@@ -74,9 +74,8 @@ static rt_text rt_text_expected(const tlbc_tensor_info *info) {
     return t;
 }
 
-/* One message for everything that is wrong with an input's type. */
-__attribute__((format(printf, 4, 5))) static tlbc_status
-rt_bad_input(tlbc_session *s, const tlbc_tensor *in, uint32_t i, const char *format, ...) {
+tlbc_status tlbc_rt_bad_input(tlbc_session *s, const tlbc_tensor *in, uint32_t i,
+                              const char *format, ...) {
     const tlbc_tensor_info *info = &s->model->inputs[i];
     rt_text what = {.len = 0}, given = rt_text_given(in[i].dtype, in[i].rank, in[i].dims),
             expected = rt_text_expected(info);
@@ -88,8 +87,7 @@ rt_bad_input(tlbc_session *s, const tlbc_tensor *in, uint32_t i, const char *for
                           info->name, what.data, given.data, expected.data);
 }
 
-/* Bytes of a dense tensor; false on overflow. */
-static bool rt_bytes(unsigned dtype, uint32_t rank, const int64_t *dims, size_t *bytes) {
+bool tlbc_rt_tensor_bytes(unsigned dtype, uint32_t rank, const int64_t *dims, size_t *bytes) {
     size_t n = 1, bits = dtype < N_DTYPES ? rt_dtypes[dtype].bits : 0;
     bool empty = false;
     for (uint32_t i = 0; i < rank; i++) {
@@ -105,8 +103,8 @@ static tlbc_status rt_check_data(tlbc_session *s, const tlbc_tensor *in, uint32_
     size_t bytes;
     const tlbc_tensor *t = &in[i];
     const char *name = s->model->inputs[i].name;
-    if (!rt_bytes(t->dtype, t->rank, t->dims, &bytes))
-        return rt_bad_input(s, in, i, "its size overflows");
+    if (!tlbc_rt_tensor_bytes(t->dtype, t->rank, t->dims, &bytes))
+        return tlbc_rt_bad_input(s, in, i, "its size overflows");
     if (bytes && !t->data)
         return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "input %u '%s': data is NULL", i, name);
     if (t->bytes >= bytes) return TLBC_OK;
@@ -123,8 +121,9 @@ static bool rt_items_fit(const tlbc_tensor *t, const tlbc_tensor_info *info) {
         bool ranked = info->rank == TLBC_ANY_RANK || info->rank == t->rank;
         for (uint32_t i = 0; i < t->rank && i < TLBC_MAX_RANK; i++)
             ranked = ranked && t->dims[i] >= 0;
-        return ranked && t->rank <= TLBC_MAX_RANK && rt_bytes(t->dtype, t->rank, t->dims, &bytes) &&
-               t->bytes >= bytes && (t->data || !bytes);
+        return ranked && t->rank <= TLBC_MAX_RANK &&
+               tlbc_rt_tensor_bytes(t->dtype, t->rank, t->dims, &bytes) && t->bytes >= bytes &&
+               (t->data || !bytes);
     }
     const tlbc_tensor *items = t->data;
     bool map = t->dtype == TLBC_MAP, fits = t->rank == 1 && t->dims[0] >= 0;
@@ -140,23 +139,24 @@ static tlbc_status rt_check_input(tlbc_session *s, const tlbc_tensor *in, uint32
     const tlbc_tensor_info *info = &s->model->inputs[i];
     const tlbc_tensor *t = &in[i];
     if (t->dtype != info->dtype)
-        return rt_bad_input(s, in, i, "element type is %s, expected %s", rt_dtype_name(t->dtype),
-                            rt_dtype_name(info->dtype));
+        return tlbc_rt_bad_input(s, in, i, "element type is %s, expected %s",
+                                 rt_dtype_name(t->dtype), rt_dtype_name(info->dtype));
     if (info->rank != TLBC_ANY_RANK && t->rank != info->rank)
-        return rt_bad_input(s, in, i, "rank is %u, expected %u", t->rank, info->rank);
+        return tlbc_rt_bad_input(s, in, i, "rank is %u, expected %u", t->rank, info->rank);
     for (uint32_t d = 0; d < t->rank; d++) {
         static const tlbc_dim open = {-1, NULL, -1, -1};
         const tlbc_dim *dim = info->dims ? &info->dims[d] : &open;
-        if (t->dims[d] < 0) return rt_bad_input(s, in, i, "dimension %u is negative", d);
+        if (t->dims[d] < 0) return tlbc_rt_bad_input(s, in, i, "dimension %u is negative", d);
         bool fits = dim->value < 0 || t->dims[d] == dim->value;
         if (!fits && info->sequence == d + 1)
-            return rt_bad_input(s, in, i,
-                                "a step takes %lld positions along axis %u, not %lld; the last "
-                                "one of a sequence, too",
-                                (long long)dim->value, d, (long long)t->dims[d]);
+            return tlbc_rt_bad_input(
+                s, in, i,
+                "a step takes %lld positions along axis %u, not %lld; the last "
+                "one of a sequence, too",
+                (long long)dim->value, d, (long long)t->dims[d]);
         if (!fits)
-            return rt_bad_input(s, in, i, "dimension %u is %lld, expected %lld", d,
-                                (long long)t->dims[d], (long long)dim->value);
+            return tlbc_rt_bad_input(s, in, i, "dimension %u is %lld, expected %lld", d,
+                                     (long long)t->dims[d], (long long)dim->value);
         if (dim->bind >= 0) s->candidate[dim->bind] = t->dims[d];
     }
     return TLBC_OK;
@@ -168,7 +168,7 @@ tlbc_status tlbc_rt_check_inputs(tlbc_session *s, const tlbc_tensor *in, bool wi
         if (!status && with_data) status = rt_check_data(s, in, i);
         if (!status && with_data && s->model->inputs[i].element &&
             !rt_items_fit(&in[i], &s->model->inputs[i]))
-            status = rt_bad_input(s, in, i, "what it holds has another type");
+            status = tlbc_rt_bad_input(s, in, i, "what it holds has another type");
         if (status) return status;
         s->inputs[i] = in[i].data;
     }
@@ -183,9 +183,9 @@ tlbc_status tlbc_rt_check_exprs(tlbc_session *s, const tlbc_tensor *in) {
             if (dim->value >= 0 || dim->bind >= 0 || dim->expr < 0) continue;
             int64_t expected = s->exprs[dim->expr];
             if (in[i].dims[d] != expected)
-                return rt_bad_input(s, in, i, "dimension %u is %lld, expected %s = %lld", d,
-                                    (long long)in[i].dims[d], dim->symbol ? dim->symbol : "?",
-                                    (long long)expected);
+                return tlbc_rt_bad_input(s, in, i, "dimension %u is %lld, expected %s = %lld", d,
+                                         (long long)in[i].dims[d], dim->symbol ? dim->symbol : "?",
+                                         (long long)expected);
         }
     }
     return TLBC_OK;
@@ -200,7 +200,7 @@ static bool rt_fill_output(const tlbc_session *s, const tlbc_tensor_info *info, 
         t->dims[d] = dim->value >= 0 ? dim->value : dim->expr >= 0 ? s->exprs[dim->expr] : -1;
         if (dim->expr >= 0 && t->dims[d] < 0) return false;
     }
-    return rt_bytes(t->dtype, t->rank, t->dims, bytes);
+    return tlbc_rt_tensor_bytes(t->dtype, t->rank, t->dims, bytes);
 }
 
 static tlbc_status rt_check_room(tlbc_session *s, const tlbc_tensor *t, uint32_t i, size_t bytes) {

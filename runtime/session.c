@@ -99,7 +99,7 @@ static tlbc_status rt_reserve(tlbc_session *s) {
 /* How long states are that grow is a symbol, which the session knows. */
 static void rt_set_length(tlbc_session *s) {
     int32_t length = s->model->program->length_symbol;
-    if (length) s->candidate[length - 1] = *s->states.length;
+    if (length) s->candidate[length - 1] = s->states.lengths[s->states.stream];
 }
 
 /* The workspace, where nothing but the number of streams and the length of their states is open: for all of them. Sizes that depend on
@@ -107,7 +107,7 @@ static void rt_set_length(tlbc_session *s) {
 static tlbc_status rt_plan_ahead(tlbc_session *s) {
     int32_t streams = s->model->program->stream_symbol, length = s->model->program->length_symbol;
     if (s->model->n_symbols > (streams ? 1u : 0u) + (length ? 1u : 0u)) return TLBC_OK;
-    if (streams) s->candidate[streams - 1] = s->states.streams;
+    if (streams) s->candidate[streams - 1] = s->states.one_by_one ? 1 : s->states.streams;
     rt_set_length(s);
     tlbc_status status = rt_plan(s);
     return status || !s->own_workspace ? status : rt_reserve(s);
@@ -175,9 +175,23 @@ static tlbc_status rt_prepare(tlbc_session *s, const tlbc_tensor *in, tlbc_tenso
     return status;
 }
 
+/* Of as many streams as the inputs hold: those of one, with room for all of them. */
+static tlbc_status rt_shapes_of_rows(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor *out) {
+    tlbc_tensor *row_in = s->states.rows, *row_out = row_in + s->model->n_inputs;
+    s->message[0] = 0;
+    if ((s->model->n_inputs && !in) || (s->model->n_outputs && !out))
+        return rt_prepare(s, in, out, false);
+    uint64_t rows = tlbc_rt_rows_given(s, in);
+    tlbc_status status = tlbc_rt_states_choose(s, NULL, 0, rows);
+    if (!status) status = tlbc_rt_row_take(s, in, (uint32_t)rows, 0, false);
+    if (!status) status = rt_prepare(s, row_in, row_out, false);
+    return status ? status : tlbc_rt_rows_shapes(s, out, (uint32_t)rows);
+}
+
 static tlbc_status rt_shapes(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor *out,
                              size_t *workspace_bytes) {
-    tlbc_status status = rt_prepare(s, in, out, false);
+    tlbc_status status = s->states.one_by_one ? rt_shapes_of_rows(s, in, out)
+                                              : rt_prepare(s, in, out, false);
     if (!status && workspace_bytes) *workspace_bytes = s->needed;
     return status;
 }
@@ -229,9 +243,42 @@ static tlbc_status rt_run(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor *o
     return status ? status : rt_execute(s, in, out);
 }
 
+static tlbc_status rt_step_row(tlbc_session *s, uint32_t n, uint32_t k, const tlbc_tensor *in,
+                               tlbc_tensor *out) {
+    tlbc_tensor *row_in = s->states.rows, *row_out = row_in + s->model->n_inputs;
+    tlbc_status status = tlbc_rt_row_take(s, in, n, k, true);
+    if (!status && k == 0) status = rt_prepare(s, row_in, row_out, false);
+    if (!status && k == 0) status = tlbc_rt_rows_room(s, out, n);
+    if (!status) status = rt_prepare(s, row_in, row_out, true);
+    if (!status) status = tlbc_rt_row_check(s, out, n);
+    if (!status) status = rt_reserve(s);
+    if (status) return status;
+    tlbc_rt_states_bind_row(s, k);
+    status = rt_execute(s, row_in, row_out);
+    if (status) return status;
+    tlbc_rt_states_ran_row(s, k);
+    tlbc_rt_row_next(s);
+    return TLBC_OK;
+}
+
+/* Row after row; no state changes before all have gone well. */
+static tlbc_status rt_step_rows(tlbc_session *s, uint32_t n, const uint32_t *chosen,
+                                const tlbc_tensor *in, tlbc_tensor *out) {
+    s->message[0] = 0;
+    if ((s->model->n_inputs && !in) || (s->model->n_outputs && !out))
+        return rt_prepare(s, in, out, true);
+    uint64_t rows = s->model->n_inputs || !chosen ? tlbc_rt_rows_given(s, in) : n;
+    tlbc_status status = tlbc_rt_states_choose(s, chosen, n, rows);
+    for (uint32_t k = 0; !status && k < rows; k++)
+        status = rt_step_row(s, (uint32_t)rows, k, in, out);
+    if (!status) tlbc_rt_states_commit(s);
+    return status;
+}
+
 /* chosen NULL: the first streams, as many as the inputs hold. */
 static tlbc_status rt_step_chosen(tlbc_session *s, uint32_t n, const uint32_t *chosen,
                                   const tlbc_tensor *in, tlbc_tensor *out) {
+    if (s->states.one_by_one) return rt_step_rows(s, n, chosen, in, out);
     tlbc_status status = rt_prepare(s, in, out, true);
     if (!status) status = rt_reserve(s);
     if (!status) status = tlbc_rt_states_bind(s, chosen, n);

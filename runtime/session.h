@@ -7,7 +7,8 @@
  *   check_outputs  dims and bytes of the outputs; room in the caller's buffers                  check.c
  *   bind states    a step: where the chosen streams' states are read and written                states.c
  *   run            on the team of threads                                                       threads.c
- *   commit states  a step that went well: what was written becomes the states                   states.c */
+ *   commit states  a step that went well: what was written becomes the states                   states.c
+ * Where the program takes one stream, a step of several goes through them once for each            many.c */
 #ifndef TLBC_RUNTIME_SESSION_H
 #define TLBC_RUNTIME_SESSION_H
 
@@ -34,8 +35,13 @@ typedef struct tlbc_rt_state {
 /* All states of a session. */
 typedef struct tlbc_rt_states {
     uint32_t n, streams;
-    bool shared;                 /* a state is one for all streams: they advance together */
-    int64_t own_length, *length; /* of states that grow; of the session that they are shared with */
+    bool shared; /* a state is one for all streams: they advance together */
+    bool
+        one_by_one; /* the program takes one stream: a step of several is a run for each (many.c) */
+    int64_t *own_lengths,
+        *lengths; /* of states that grow, by stream; of the session that they are shared with */
+    int64_t *next_lengths; /* one_by_one: by row, behind the step */
+    tlbc_tensor *rows;     /* one_by_one: inputs and outputs of one stream */
     uint64_t layout;
     size_t bytes;            /* of one stream */
     tlbc_rt_state *own;      /* NULL: all are another session's */
@@ -47,6 +53,7 @@ typedef struct tlbc_rt_states {
     /* of the step going on */
     uint32_t count, first;
     const uint32_t *chosen; /* NULL: neighbours, from `first` on */
+    uint32_t stream;        /* whose length the program is told */
 } tlbc_rt_states;
 
 struct tlbc_session {
@@ -79,6 +86,12 @@ struct tlbc_session {
 tlbc_status tlbc_rt_report(tlbc_session *s, tlbc_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* One message for everything that is wrong with an input's type. */
+tlbc_status tlbc_rt_bad_input(tlbc_session *s, const tlbc_tensor *in, uint32_t i,
+                              const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Bytes of a dense tensor; false on overflow. */
+bool tlbc_rt_tensor_bytes(unsigned dtype, uint32_t rank, const int64_t *dims, size_t *bytes);
+
 /* All return TLBC_OK or leave a message. with_data: pointers and bytes count, not the shapes alone. */
 tlbc_status tlbc_rt_check_inputs(tlbc_session *s, const tlbc_tensor *in, bool with_data);
 tlbc_status tlbc_rt_check_exprs(tlbc_session *s, const tlbc_tensor *in);
@@ -93,7 +106,27 @@ void tlbc_rt_states_free(tlbc_rt_states *t);
 tlbc_status tlbc_rt_check_length(tlbc_session *s);
 /* Before a run and, where it went well, after it. chosen NULL: as many of the first streams as the inputs hold. */
 tlbc_status tlbc_rt_states_bind(tlbc_session *s, const uint32_t *chosen, uint32_t count);
+/* The same for a run of one of several rows: first all streams are chosen, then each row is bound and its run noted. */
+tlbc_status tlbc_rt_states_choose(tlbc_session *s, const uint32_t *chosen, uint32_t count,
+                                  uint64_t batch);
+void tlbc_rt_states_bind_row(tlbc_session *s, uint32_t k);
+void tlbc_rt_states_ran_row(tlbc_session *s, uint32_t k);
 void tlbc_rt_states_commit(tlbc_session *s);
+/* The stream that row i belongs to. */
+static inline uint32_t tlbc_rt_stream(const tlbc_rt_states *t, uint32_t i) {
+    return t->chosen ? t->chosen[i] : t->first + i;
+}
+
+/* many.c. Sessions one_by_one: how many streams the inputs hold; the inputs of row k of n, in states.rows; the shapes and bytes of the
+ * caller's outputs for n of what states.rows says of one; whether there is room for them, with states.rows at the first; whether a
+ * later row's are like it; the places of the next row's outputs. */
+uint64_t tlbc_rt_rows_given(const tlbc_session *s, const tlbc_tensor *in);
+tlbc_status tlbc_rt_row_take(tlbc_session *s, const tlbc_tensor *in, uint32_t n, uint32_t k,
+                             bool with_data);
+tlbc_status tlbc_rt_rows_shapes(tlbc_session *s, tlbc_tensor *out, uint32_t n);
+tlbc_status tlbc_rt_rows_room(tlbc_session *s, tlbc_tensor *out, uint32_t n);
+tlbc_status tlbc_rt_row_check(tlbc_session *s, const tlbc_tensor *out, uint32_t n);
+void tlbc_rt_row_next(tlbc_session *s);
 tlbc_status tlbc_rt_reset(tlbc_session *s, uint32_t stream);
 tlbc_status tlbc_rt_clone(tlbc_session *to, uint32_t to_stream, const tlbc_session *from,
                           uint32_t from_stream);
@@ -102,6 +135,7 @@ tlbc_status tlbc_rt_state_load(tlbc_session *s, uint32_t stream, const void *dat
 /* place.c: state i, which has a place. What a step reads, with room behind it for what the step writes; behind a step that went well; a
  * stream as a dense tensor (NULL: zeros). `ready`: the streams of the step are read where they lie. */
 char *tlbc_rt_place_bind(const tlbc_session *s, uint32_t i, bool ready);
+char *tlbc_rt_place_bind_one(const tlbc_session *s, uint32_t i, uint32_t stream);
 void tlbc_rt_place_commit(const tlbc_session *s, uint32_t i, bool ready);
 void tlbc_rt_place_get(const tlbc_session *s, uint32_t i, uint32_t stream, char *dense);
 void tlbc_rt_place_set(const tlbc_session *s, uint32_t i, uint32_t stream, const char *dense);

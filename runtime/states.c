@@ -67,11 +67,11 @@ static void rt_describe(tlbc_rt_states *t, const tlbc_model *m, uint32_t i) {
     state->bytes = state->area = (size_t)info->bytes;
     if (rt_has_place(m, i)) state->area = (size_t)rt_place_bytes(m, i);
     state->outer = 1;
-    for (int32_t d = 0; d < info->stream_axis; d++)
+    for (int32_t d = 0; d < info->stream_axis && !t->one_by_one; d++)
         state->outer *= (size_t)info->tensor.dims[d].value;
     state->inner = state->outer ? state->area / state->outer : 0;
     t->bytes += state->bytes;
-    if (info->stream_axis < 0) t->shared = true;
+    t->shared |= info->stream_axis < 0 && !t->one_by_one;
 }
 
 /* Home, next and, where streams can be chosen, gathered. */
@@ -109,19 +109,23 @@ static bool rt_fits(const tlbc_model *m, uint32_t streams) {
     return !__builtin_mul_overflow(all, (uint64_t)3 * streams, &all) && all < SIZE_MAX / 2;
 }
 
-static tlbc_status rt_allocate_lists(tlbc_rt_states *t) {
+static tlbc_status rt_allocate_lists(tlbc_rt_states *t, const tlbc_model *m) {
     t->list = calloc(t->n, sizeof *t->list);
     t->read = calloc(2 * (size_t)t->n, sizeof *t->read);
     t->stamps = calloc(t->streams, sizeof *t->stamps);
-    if (!t->list || !t->read || !t->stamps) return TLBC_ERROR_MEMORY;
+    t->next_lengths = calloc(t->streams, sizeof *t->next_lengths);
+    t->rows = calloc((size_t)m->n_inputs + m->n_outputs + 1, sizeof *t->rows);
+    if (!t->list || !t->read || !t->stamps || !t->next_lengths || !t->rows)
+        return TLBC_ERROR_MEMORY;
     t->write = t->read + t->n;
     return TLBC_OK;
 }
 
 static tlbc_status rt_allocate_states(tlbc_rt_states *t, const tlbc_model *m) {
     t->own = calloc(t->n, sizeof *t->own);
+    t->lengths = t->own_lengths = calloc(t->streams, sizeof *t->lengths);
     if (m->program->places) t->firsts = calloc((size_t)t->n * t->streams, sizeof *t->firsts);
-    if (!t->own || (m->program->places && !t->firsts)) return TLBC_ERROR_MEMORY;
+    if (!t->own || !t->lengths || (m->program->places && !t->firsts)) return TLBC_ERROR_MEMORY;
     for (uint32_t i = 0; i < t->n; i++) {
         rt_describe(t, m, i);
         if (rt_has_place(m, i)) t->own[i].first = t->firsts + (size_t)i * t->streams;
@@ -152,7 +156,7 @@ static bool rt_share_state(tlbc_rt_states *t, const tlbc_model *m, uint32_t i,
         if (!rt_same_state(&m->states[i], &of->model->states[k])) continue;
         t->list[i] = of->states.list[k];
         t->bytes += t->list[i]->bytes;
-        t->shared |= m->states[i].stream_axis < 0;
+        t->shared |= m->states[i].stream_axis < 0 && !t->one_by_one;
         return true;
     }
     return false;
@@ -162,21 +166,27 @@ static tlbc_status rt_share_states(tlbc_session *s, const tlbc_session *of) {
     const tlbc_model *m = s->model;
     if (!m->n_entries || m->entries != of->model->entries) return TLBC_ERROR_ARGUMENT;
     if (s->states.streams != of->states.streams) return TLBC_ERROR_ARGUMENT;
+    s->states.lengths = of->states.lengths;
     for (uint32_t i = 0; i < m->n_states; i++)
         if (!rt_share_state(&s->states, m, i, of)) return TLBC_ERROR_ARGUMENT;
     return TLBC_OK;
+}
+
+/* The program takes one stream: nothing counts them, or each is as long as it is. */
+static bool rt_is_one_by_one(const tlbc_model *m, uint32_t streams) {
+    return streams > 1 && (!m->program->stream_symbol || m->program->length_symbol);
 }
 
 tlbc_status tlbc_rt_states_open(tlbc_session *s, uint32_t streams, tlbc_session *of) {
     const tlbc_model *m = s->model;
     if (!streams) streams = of ? of->states.streams : 1;
     s->states = (tlbc_rt_states){.n = m->n_states, .streams = streams};
-    s->states.length = of ? of->states.length : &s->states.own_length;
-    if (streams > 1 && (!m->program->stream_symbol || m->program->length_symbol))
-        return TLBC_ERROR_ARGUMENT;
+    s->states.one_by_one = rt_is_one_by_one(m, streams);
+    if (streams > 1 && (!m->n_states || (s->states.one_by_one && m->program->output_cells)))
+        return TLBC_ERROR_ARGUMENT; /* what a run leaves in cells would be the last row's */
     if (!m->n_states) return of ? TLBC_ERROR_ARGUMENT : TLBC_OK;
     if (!rt_fits(m, streams)) return TLBC_ERROR_MEMORY;
-    tlbc_status status = rt_allocate_lists(&s->states);
+    tlbc_status status = rt_allocate_lists(&s->states, m);
     if (!status) status = of ? rt_share_states(s, of) : rt_allocate_states(&s->states, m);
     if (status) return status;
     s->states.layout = rt_layout(m);
@@ -188,6 +198,9 @@ void tlbc_rt_states_free(tlbc_rt_states *t) {
     free(t->list);
     free(t->read);
     free(t->stamps);
+    free(t->own_lengths);
+    free(t->next_lengths);
+    free(t->rows);
     free(t->memory);
     free(t->firsts);
 }
@@ -196,7 +209,7 @@ void tlbc_rt_states_free(tlbc_rt_states *t) {
 
 static int64_t rt_next_length(const tlbc_session *s) {
     int32_t expr = s->model->program->length_expr;
-    return expr < 0 ? *s->states.length : s->exprs[expr];
+    return expr < 0 ? s->states.lengths[s->states.stream] : s->exprs[expr];
 }
 
 tlbc_status tlbc_rt_check_length(tlbc_session *s) {
@@ -217,9 +230,9 @@ static uint64_t rt_batch(const tlbc_session *s) {
     return symbol ? (uint64_t)s->symbols[symbol - 1] : 1;
 }
 
-static tlbc_status rt_check_count(tlbc_session *s, const uint32_t *chosen, uint32_t count) {
+static tlbc_status rt_check_count(tlbc_session *s, const uint32_t *chosen, uint32_t count,
+                                  uint64_t batch) {
     const tlbc_rt_states *t = &s->states;
-    uint64_t batch = rt_batch(s);
     if (chosen && count != batch)
         return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "%u streams are named, the inputs hold %llu",
                               count, (unsigned long long)batch);
@@ -260,22 +273,19 @@ static tlbc_status rt_check_chosen(tlbc_session *s, const uint32_t *chosen, uint
                           "streams must be named in order: a state is one for all of them");
 }
 
-static uint32_t rt_stream(const tlbc_rt_states *t, uint32_t i) {
-    return t->chosen ? t->chosen[i] : t->first + i;
-}
-
 /* Between a batch and the streams' homes. */
 static void rt_gather(const tlbc_rt_states *t, const tlbc_rt_state *state) {
     for (size_t o = 0; o < state->outer; o++)
         for (uint32_t i = 0; i < t->count; i++)
             memcpy(state->gathered + (o * t->count + i) * state->inner,
-                   state->home + rt_stream(t, i) * state->bytes + o * state->inner, state->inner);
+                   state->home + tlbc_rt_stream(t, i) * state->bytes + o * state->inner,
+                   state->inner);
 }
 
 static void rt_scatter(const tlbc_rt_states *t, const tlbc_rt_state *state) {
     for (size_t o = 0; o < state->outer; o++)
         for (uint32_t i = 0; i < t->count; i++)
-            memcpy(state->home + rt_stream(t, i) * state->bytes + o * state->inner,
+            memcpy(state->home + tlbc_rt_stream(t, i) * state->bytes + o * state->inner,
                    state->next + (o * t->count + i) * state->inner, state->inner);
 }
 
@@ -284,15 +294,40 @@ static bool rt_lies_ready(const tlbc_rt_states *t, const tlbc_rt_state *state) {
     return !t->chosen && (t->count == 1 || state->outer == 1);
 }
 
-tlbc_status tlbc_rt_states_bind(tlbc_session *s, const uint32_t *chosen, uint32_t count) {
+tlbc_status tlbc_rt_states_choose(tlbc_session *s, const uint32_t *chosen, uint32_t count,
+                                  uint64_t batch) {
     tlbc_rt_states *t = &s->states;
     bool neighbours;
-    tlbc_status status = rt_check_count(s, chosen, count);
+    tlbc_status status = rt_check_count(s, chosen, count, batch);
     if (!status) status = rt_check_chosen(s, chosen, count, &neighbours);
     if (status) return status;
     t->chosen = neighbours ? NULL : chosen;
     t->first = chosen && count ? chosen[0] : 0;
-    t->count = (uint32_t)rt_batch(s);
+    t->count = (uint32_t)batch;
+    return TLBC_OK;
+}
+
+void tlbc_rt_states_bind_row(tlbc_session *s, uint32_t k) {
+    tlbc_rt_states *t = &s->states;
+    for (uint32_t i = 0; i < t->n; i++) {
+        const tlbc_rt_state *state = t->list[i];
+        if (state->first) {
+            t->read[i] = t->write[i] = tlbc_rt_place_bind_one(s, i, tlbc_rt_stream(t, k));
+            continue;
+        }
+        t->read[i] = state->home + tlbc_rt_stream(t, k) * state->bytes;
+        t->write[i] = state->next + k * state->bytes;
+    }
+}
+
+void tlbc_rt_states_ran_row(tlbc_session *s, uint32_t k) {
+    s->states.next_lengths[k] = rt_next_length(s);
+}
+
+tlbc_status tlbc_rt_states_bind(tlbc_session *s, const uint32_t *chosen, uint32_t count) {
+    tlbc_rt_states *t = &s->states;
+    tlbc_status status = tlbc_rt_states_choose(s, chosen, count, rt_batch(s));
+    if (status) return status;
     for (uint32_t i = 0; i < t->n; i++) {
         tlbc_rt_state *state = t->list[i];
         bool ready = rt_lies_ready(t, state);
@@ -313,7 +348,7 @@ void tlbc_rt_states_commit(tlbc_session *s) {
         tlbc_rt_state *state = t->list[i];
         if (s->model->states[i].kept) continue;
         if (state->first)
-            tlbc_rt_place_commit(s, i, rt_lies_ready(t, state));
+            tlbc_rt_place_commit(s, i, t->one_by_one || rt_lies_ready(t, state));
         else if (rt_lies_ready(t, state) && t->count == t->streams) {
             char *home = state->home;
             state->home = state->next;
@@ -322,7 +357,10 @@ void tlbc_rt_states_commit(tlbc_session *s) {
             rt_scatter(t, state);
         }
     }
-    if (s->model->program->length_symbol) *t->length = rt_next_length(s);
+    if (!s->model->program->length_symbol) return;
+    if (!t->one_by_one) t->next_lengths[0] = rt_next_length(s);
+    for (uint32_t k = 0; k < (t->one_by_one ? t->count : 1); k++)
+        t->lengths[tlbc_rt_stream(t, k)] = t->next_lengths[k];
 }
 
 /* ---- one stream ----------------------------------------------------------------------------------------------- */
@@ -342,6 +380,7 @@ static tlbc_status rt_check_stream(tlbc_session *s, uint32_t stream, bool all) {
 }
 
 static void rt_reset_one(const tlbc_session *s, uint32_t stream) {
+    if (s->states.lengths) s->states.lengths[stream] = 0;
     for (uint32_t i = 0; i < s->states.n; i++) {
         const tlbc_rt_state *state = s->states.list[i];
         const void *initial = s->model->states[i].initial;
@@ -361,7 +400,6 @@ tlbc_status tlbc_rt_reset(tlbc_session *s, uint32_t stream) {
     tlbc_status status = rt_check_stream(s, stream, true);
     if (status) return status;
     bool all = stream == TLBC_ALL_STREAMS;
-    *s->states.length = 0;
     uint32_t end = all ? s->states.streams : stream + 1;
     for (uint32_t i = all ? 0 : stream; i < end; i++)
         rt_reset_one(s, i);
@@ -386,7 +424,7 @@ tlbc_status tlbc_rt_clone(tlbc_session *to, uint32_t to_stream, const tlbc_sessi
         else
             memmove(a->home + to_stream * a->bytes, b->home + from_stream * b->bytes, a->bytes);
     }
-    *to->states.length = *from->states.length;
+    if (to->states.n) to->states.lengths[to_stream] = from->states.lengths[from_stream];
     return TLBC_OK;
 }
 
@@ -404,8 +442,8 @@ tlbc_status tlbc_rt_state_save(tlbc_session *s, uint32_t stream, void *data, siz
     if (room < needed)
         return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "room for %zu bytes, the states need %zu",
                               room, needed);
-    tlbc_state_header h = {
-        .magic = TLBC_STATE_MAGIC, .layout = t->layout, .bytes = t->bytes, .length = *t->length};
+    tlbc_state_header h = {.magic = TLBC_STATE_MAGIC, .layout = t->layout, .bytes = t->bytes};
+    if (t->n) h.length = t->lengths[stream];
     char *at = (char *)data + sizeof h;
     for (uint32_t i = 0; i < t->n; i++) {
         if (t->list[i]->first)
@@ -447,7 +485,7 @@ tlbc_status tlbc_rt_state_load(tlbc_session *s, uint32_t stream, const void *dat
     const char *at = (const char *)data + sizeof(tlbc_state_header);
     tlbc_state_header h;
     memcpy(&h, data, sizeof h);
-    *t->length = h.length;
+    if (t->n) t->lengths[stream] = h.length;
     for (uint32_t i = 0; i < t->n; i++) {
         if (t->list[i]->first)
             tlbc_rt_place_set(s, i, stream, at);

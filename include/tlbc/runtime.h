@@ -172,8 +172,8 @@ typedef struct tlbc_session_options {
                              * session without it and with as many threads); NULL: the session allocates its own */
     size_t workspace_bytes;
     uint32_t
-        streams; /* models with states: how many independent streams the session holds; 0 = 1. More than one needs a model whose
-                     * states have a dimension that counts them: a symbolic batch. */
+        streams; /* models with states: how many independent streams the session holds; 0 = 1. Not more than one where a run
+                     * leaves its outputs in memory of the session (below). */
     /* Memory for values whose size only the data tells (results of NonZero, Reshape to a computed shape, strings, sequences): 64-byte
      * aligned pieces, asked for by one thread at a time while a run is going on, given back when a later run or the end of the session
      * no longer needs them. A model without such values never asks. NULL: aligned_alloc and free. */
@@ -297,7 +297,10 @@ static inline tlbc_status tlbc_step(tlbc_session *s, const tlbc_tensor *inputs,
 }
 /* One step of n streams, in one batch: row i of inputs and outputs belongs to streams[i]. Streams are numbered below the options'
  * `streams`; any of them may take part, in any order, none twice; the others wait. A stream joins with tlbc_reset and leaves by not being
- * named any more. Each gets the same bits as in a session of its own. */
+ * named any more. Each gets the same bits as in a session of its own.
+ * Where the model's states have a dimension that counts streams (a symbolic batch; tlbc compile --batch-streams) it is one run, in which
+ * each weight is read once for all of them; else a run for each, and inputs and outputs hold as many rows as streams: rows take the place
+ * of a first dimension that is 1 in the model (f32[1,4]: f32[n,4]), else they have a dimension of their own in front (f32[3]: f32[n,3]). */
 static inline tlbc_status tlbc_step_many(tlbc_session *s, uint32_t n, const uint32_t *streams,
                                          const tlbc_tensor *inputs, tlbc_tensor *outputs) {
     return tlbc_session_model(s)->api->step_many(s, n, streams, inputs, outputs);

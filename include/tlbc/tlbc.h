@@ -92,6 +92,8 @@ typedef struct tlbc_compile_options {
     tlbc_simplify simplify;
     const tlbc_state_value *state_values;
     uint32_t n_state_values;
+    uint32_t
+        batch_streams; /* 1: a step function for one stream takes many at once; tlbc_step_many multiplies their rows together */
 } tlbc_compile_options;
 
 /* Compiles a model file. `options` may be NULL. `message` may be NULL; else it gets NULL or text to be freed by tlbc_message_free: errors,

@@ -12,7 +12,7 @@ offers() { check "'$1' offers $2" grep -qx -e "$2" reply; }
 
 complete_words be
 offers be bench
-for option in --state --stream --explain; do
+for option in --state --stream --explain --batch-streams; do
     complete_words compile "${option:0:5}"
     offers "compile ${option:0:5}" "$option"
 done

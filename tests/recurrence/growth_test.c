@@ -87,15 +87,13 @@ static void test_refused(const tlbc_model *m) {
     uint32_t seed = 5;
     float x[B * MOST * W] = {0}, y[B * MOST * W];
     cache c = {.length = 0};
-    tlbc_session *s = session(m, 1), *many = NULL;
+    tlbc_session *s = session(m, 1);
     step_and_compare(s, &c, 5, &seed);
     CHECK_EQ(step(s, 4, 9, x, x, y), TLBC_ERROR_DATA);
     CHECK(strstr(tlbc_session_message(s), "'past' would be 9, the states have room for 8") != NULL);
     CHECK_EQ(step(s, 1, 5, x, x, y), TLBC_ERROR_ARGUMENT); /* a mask of the wrong length */
     step_and_compare(s, &c, 2, &seed);
     tlbc_session_free(s);
-    tlbc_session_options o = {.struct_size = sizeof o, .streams = 2};
-    CHECK_EQ(tlbc_session_create(m, &o, &many), TLBC_ERROR_ARGUMENT);
 }
 
 static void test_saved(const tlbc_model *m) {

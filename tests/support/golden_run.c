@@ -6,6 +6,7 @@ typedef struct run_options {
     ir_print_options print;
     const char *states[4], *streams[4];
     uint32_t n_states, n_streams;
+    bool batch_streams;
     int math; /* 1 + pass_math; 0 = default */
 } run_options;
 
@@ -19,6 +20,7 @@ static bool run_passes(ir_module *m, const char *passes, const run_options *r) {
     o.math_plus_one = (pass_math)r->math;
     o.streams = r->streams;
     o.n_streams = r->n_streams;
+    o.batch_streams = r->batch_streams;
     return pass_run(m, passes, &o);
 }
 #else
@@ -104,6 +106,8 @@ static bool read_option(tl_arena *a, tl_sv word, run_options *o) {
         o->math = PASS_MATH_STRICT + 1;
     else if (tl_sv_is(word, "--math=fast"))
         o->math = PASS_MATH_FAST + 1;
+    else if (tl_sv_is(word, "--batch-streams"))
+        o->batch_streams = true;
     else if (state && o->n_states < 4)
         o->states[o->n_states++] = state;
     else if (stream && o->n_streams < 4)
