@@ -155,18 +155,20 @@ static void mark_active(piece *p) {
             tl_map_set_ptr(&p->active, &p->order.data[i]->out[k], p);
 }
 
-static bool walk_back(piece *p, const ir_node *n) {
-    ir_value *g = tl_map_get_ptr(&p->derivatives, &n->out[0]);
-    for (uint32_t i = 1; i < n->n_out; i++)
-        if (tl_map_get_ptr(&p->derivatives, &n->out[i]))
-            return fe_error(p->f, "%s cannot be differentiated by its result %u",
-                            op_get(n->op)->name, i);
+static bool walk_back_from(piece *p, const ir_node *n, uint32_t result) {
+    ir_value *g = tl_map_get_ptr(&p->derivatives, &n->out[result]);
     for (uint32_t i = 0; g && i < n->n_in; i++) {
         ir_value *x = n->in[i].value;
         if (!is_active(p, x) || gradient_stops(n, i)) continue;
-        ir_value *d = gradient_of_operand(p->f, n, i, g);
+        ir_value *d = gradient_of_operand(p->f, n, i, result, g);
         if (!d || !add_derivative(p, x, d)) return false;
     }
+    return true;
+}
+
+static bool walk_back(piece *p, const ir_node *n) {
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (!walk_back_from(p, n, i)) return false;
     return true;
 }
 

@@ -48,14 +48,14 @@ def case(name, nodes, inputs, outputs, opset=22, constants=None):
 
 
 # ---- Gradient: what PyTorch says -----------------------------------------------------------------------------------
-def gradient_case(name, nodes, inputs, fn, xs, zs=(), at=None, constants=None):
+def gradient_case(name, nodes, inputs, fn, xs, zs=(), at=None, constants=None, opset=22):
     """nodes compute `y` from inputs; fn does the same in PyTorch. `at`: other operands for Gradient than the named values."""
     where = {k: torch.tensor(v, requires_grad=k in xs) for k, v in {**inputs, **(at or {})}.items()}
     fn(**{k: where[k] for k in inputs}).sum().backward()
     given = {k: "at_" + k if at and k in at else k for k in [*xs, *zs]}
     grad = node("Gradient", [given[k] for k in [*xs, *zs]], ["d" + k for k in xs], domain=TRAINING, xs=list(xs), y="y", **({"zs": list(zs)} if zs else {}))
     feeds = {**inputs, **{"at_" + k: v for k, v in (at or {}).items()}}
-    case("gradient_" + name, [*nodes, grad], feeds, {"d" + k: where[k].grad.numpy() for k in xs}, constants=constants)
+    case("gradient_" + name, [*nodes, grad], feeds, {"d" + k: where[k].grad.numpy() for k in xs}, opset=opset, constants=constants)
 
 
 a, b, c = rand(2, 3, lo=0.5), rand(3, lo=0.5), rand(2, 1, lo=0.5)
@@ -199,6 +199,32 @@ with np.errstate(divide="ignore"):
 case("multinomial", [node("Multinomial", ["x"], ["r"], sample_size=40000, dtype=I64), node("OneHot", ["r", "three", "zero_one"], ["hot"]), node("ReduceMean", ["hot", "axis"], ["m"], keepdims=0), node("Sub", ["m", "expected"], ["d"]), node("Abs", ["d"], ["a"]),
      node("Less", ["a", "tol"], ["y"]), node("Shape", ["r"], ["shape"])], {"x": logs}, {"y": np.ones((2, 3), dtype=bool), "shape": np.array([2, 40000])},
      constants={"three": np.array(3), "zero_one": np.array([0.0, 1.0]), "axis": np.array([1]), "expected": chances, "tol": np.array(0.01)})
+
+
+# ---- Gradient of layers -----------------------------------------------------------------------------------------------
+F = torch.nn.functional
+gradient_case("conv", [node("Conv", ["x", "w", "b"], ["1"], strides=[2, 1], pads=[1, 0, 1, 2], dilations=[1, 2]), node("Tanh", ["1"], ["2"]), node("Conv", ["2", "v"], ["3"], group=2, kernel_shape=[2, 2], strides=[1, 3]), node("Mul", ["3", "3"], ["y"])],
+              {"x": rand(2, 3, 8, 7), "w": rand(4, 3, 3, 2, lo=-0.5, hi=0.5), "b": rand(4), "v": rand(6, 2, 2, 2, lo=-0.5, hi=0.5)},
+              lambda x, w, b, v: F.conv2d(F.conv2d(F.pad(x, (0, 2, 1, 1)), w, b, stride=(2, 1), dilation=(1, 2)).tanh(), v, groups=2, stride=(1, 3)) ** 2, ["x", "w", "b", "v"])
+gradient_case("conv_line", [node("Conv", ["x", "w"], ["1"], strides=[3], pads=[1, 1]), node("Exp", ["1"], ["y"])], {"x": rand(1, 2, 9), "w": rand(3, 2, 2, lo=-0.5, hi=0.5)}, lambda x, w: F.conv1d(x, w, stride=3, padding=1).exp(), ["x", "w"])
+gradient_case("pools", [node("MaxPool", ["x"], ["1"], kernel_shape=[2, 3], strides=[2, 2], pads=[0, 1, 0, 1]), node("AveragePool", ["x"], ["2"], kernel_shape=[2, 3], strides=[2, 2], pads=[0, 1, 0, 1]),
+                        node("AveragePool", ["x"], ["3"], kernel_shape=[2, 3], strides=[2, 2], pads=[0, 1, 0, 1], count_include_pad=1), node("GlobalAveragePool", ["x"], ["4"]), node("Sum", ["1", "2", "3", "4"], ["5"]), node("Mul", ["5", "5"], ["y"])],
+              {"x": rand(2, 3, 6, 7)}, lambda x: (F.max_pool2d(x, (2, 3), 2, (0, 1)) + F.avg_pool2d(x, (2, 3), 2, (0, 1), count_include_pad=False) + F.avg_pool2d(x, (2, 3), 2, (0, 1)) + x.mean((2, 3), keepdim=True)) ** 2, ["x"])
+gradient_case("norms", [node("LayerNormalization", ["x", "s", "b"], ["1"], axis=-1, epsilon=0.01), node("InstanceNormalization", ["1", "c", "d"], ["2"]), node("Tanh", ["2"], ["3"]), node("BatchNormalization", ["3", "c", "d", "m", "v"], ["4"]), node("Mul", ["4", "4"], ["y"])],
+              {"x": rand(2, 3, 5), "s": rand(5), "b": rand(5), "c": rand(3), "d": rand(3), "m": rand(3), "v": rand(3, lo=0.5)},
+              lambda x, s, b, c, d, m, v: ((F.instance_norm(F.layer_norm(x, (5,), s, b, 0.01), weight=c, bias=d).tanh() - m[:, None]) / (v[:, None] + 1e-5).sqrt() * c[:, None] + d[:, None]) ** 2, ["x", "s", "b", "c", "d", "m", "v"])
+gradient_case("norm_rms", [node("RMSNormalization", ["x", "s"], ["1"], axis=1, epsilon=0.01), node("Exp", ["1"], ["y"])], {"x": rand(2, 3, 4), "s": rand(3, 4)}, lambda x, s: F.rms_norm(x, (3, 4), s, 0.01).exp(), ["x", "s"], opset=23)
+gradient_case("moves", [node("Slice", ["x", "from", "to", "along", "by"], ["1"]), node("Pad", ["1", "pads", "seven"], ["2"]), node("Gather", ["2", "picks"], ["3"], axis=1), node("Tile", ["3", "twice"], ["4"]), node("GatherElements", ["4", "elements"], ["5"], axis=1),
+                        node("Split", ["x"], ["6", "7"], axis=1, num_outputs=2), node("Mul", ["6", "7"], ["8"]), node("ReduceSum", ["8"], ["9"], keepdims=0), node("Mul", ["5", "5"], ["10"]), node("Mul", ["10", "9"], ["y"])],
+              {"x": rand(3, 6)}, lambda x: (F.pad(x[:, 1:6:2], (1, 0, 0, 1), value=7)[:, [3, 0, 3]].tile(2, 1).gather(1, torch.tensor([[0, 2], [1, 1]])) ** 2) * (x[:, :3] * x[:, 3:]).sum(), ["x"],
+              constants={"from": np.array([1]), "to": np.array([6]), "along": np.array([1]), "by": np.array([2]), "pads": np.array([0, 1, 1, 0]), "seven": np.float32(7), "picks": np.array([3, 0, 3]), "twice": np.array([2, 1]), "elements": np.array([[0, 2], [1, 1]])})
+gradient_case("functions_more", [node("Gelu", ["a"], ["1"]), node("Gelu", ["a"], ["2"], approximate="tanh"), node("Elu", ["a"], ["3"], alpha=0.5), node("PRelu", ["a", "p"], ["4"]), node("HardSigmoid", ["a"], ["5"]), node("Softsign", ["a"], ["6"]), node("Tan", ["h"], ["7"]), node("Sinh", ["a"], ["8"]),
+                                 node("Cosh", ["a"], ["9"]), node("Atan", ["a"], ["10"]), node("Asin", ["h"], ["11"]), node("Acos", ["h"], ["12"]), node("Sum", [str(i) for i in range(1, 13)], ["s"]), node("Mul", ["s", "s"], ["y"])],
+              {"a": rand(3, 4), "p": rand(4), "h": rand(3, 4, lo=-0.9, hi=0.9)},
+              lambda a, p, h: (F.gelu(a) + F.gelu(a, approximate="tanh") + F.elu(a, 0.5) + torch.where(a > 0, a, a * p) + (0.2 * a + 0.5).clip(0, 1) + F.softsign(a) + h.tan() + a.sinh() + a.cosh() + a.atan() + h.asin() + h.acos()) ** 2, ["a", "p", "h"])
+gradient_case("reductions", [node("ReduceMax", ["x", "one"], ["1"], keepdims=0), node("ReduceMin", ["x", "one"], ["2"], keepdims=0), node("ReduceSumSquare", ["x", "one"], ["3"], keepdims=0), node("ReduceL2", ["x", "one"], ["4"], keepdims=0), node("ReduceLogSumExp", ["x", "one"], ["5"], keepdims=0),
+                             node("CumSum", ["x", "zero"], ["6"], exclusive=1), node("ReduceMax", ["6"], ["7"]), node("Sum", [str(i) for i in range(1, 6)], ["8"]), node("Mul", ["8", "7"], ["y"])],
+              {"x": rand(3, 4)}, lambda x: (x.amax(1) + x.amin(1) + (x * x).sum(1) + x.norm(dim=1) + x.logsumexp(1)) * (x.cumsum(0) - x).amax(), ["x"], constants={"one": np.array([1]), "zero": np.array(0)})
 
 
 def write(path, message):
