@@ -242,6 +242,64 @@ static bool embed_layer_norm(fe_node *n) {
     return fe_finish(n, fe_build(n, OP_LayerNormalization, in, 3, &epsilon, 1));
 }
 
+/* ---- signals, matrices, sets ------------------------------------------------------------------ */
+
+static ir_value *transform(fe_node *n, ir_value *x, int64_t axis, bool inverse, bool half) {
+    ir_value *in[] = {x, &fe_omitted, fe_scalar(n, DT_i64, (double)axis)};
+    ir_attr a[] = {{.name = "inverse", .kind = ATTR_INT, .v.i = inverse},
+                   {.name = "onesided", .kind = ATTR_INT, .v.i = half}};
+    return x ? fe_build(n, OP_DFT, in, 3, a, 2) : NULL;
+}
+
+/* The number of axes, the last ones, that are transformed: 0 after reporting. */
+static int64_t signal_axes(fe_node *n) {
+    int64_t axes = fe_attr_int(n, "signal_ndim", 1);
+    if (!need_inputs(n, 1, 1) || !one_output(n)) return 0;
+    if (axes >= 1 && axes <= 3 && fe_attr_int(n, "onesided", 1) && !fe_attr_int(n, "normalized", 0))
+        return axes;
+    fe_error(n, "signal_ndim must be 1, 2 or 3, onesided 1, normalized 0");
+    return 0;
+}
+
+/* Real numbers to pairs: the last axis first, as half a spectrum. */
+static bool rfft(fe_node *n) {
+    int64_t axes = signal_axes(n), last = -1;
+    if (!axes) return false;
+    ir_value *y = transform(n, fe_unsqueeze(n, fe_in(n, 0), &last, 1), -2, false, true);
+    for (int64_t i = 1; i < axes; i++)
+        y = transform(n, y, -2 - i, false, false);
+    return fe_finish(n, y);
+}
+
+static bool irfft(fe_node *n) {
+    int64_t axes = signal_axes(n), last = -1;
+    if (!axes) return false;
+    ir_value *y = fe_in(n, 0);
+    for (int64_t i = axes - 1; i > 0; i--)
+        y = transform(n, y, -2 - i, true, false);
+    y = transform(n, y, -2, true, true);
+    return fe_finish(n, y ? fe_build2(n, OP_Squeeze, y, fe_i64s(n, &last, 1)) : NULL);
+}
+
+static bool inverse(fe_node *n) {
+    if (!need_inputs(n, 1, 1) || !one_output(n)) return false;
+    return fe_finish(n, fe_build1(n, OP_Inverse, fe_in(n, 0)));
+}
+
+/* (unique, where each element is among them, counts), in the order of their first places. */
+static bool unique(fe_node *n) {
+    ir_attr sorted = {.name = "sorted", .kind = ATTR_INT, .v.i = 0};
+    if (!need_inputs(n, 1, 1) || !one_output(n)) return false;
+    ir_value *x = fe_in(n, 0);
+    ir_node *u = fe_build_node(n, OP_Unique, &x, 1, 4, &sorted, 1);
+    if (!u) return false;
+    n->out[0] = &u->out[0];
+    for (uint32_t i = 1; i < n->n_out && i < 3; i++)
+        n->out[i] = &u->out[i + 1];
+    n->done = true;
+    return true;
+}
+
 /* clang-format off */
 const fe_rule fe_rules_microsoft[] = {
     {"com.microsoft", "Gelu", FE_ALWAYS, gelu, "Gelu"},
@@ -256,6 +314,10 @@ const fe_rule fe_rules_microsoft[] = {
     {"com.microsoft", "FusedMatMul", FE_ALWAYS, fused_matmul, "MatMul"},
     {"com.microsoft", "FusedGemm", FE_ALWAYS, fused_gemm, "Gemm"},
     {"com.microsoft", "FusedConv", FE_ALWAYS, fused_conv, "Conv"},
+    {"com.microsoft", "Rfft", FE_ALWAYS, rfft, "DFT"},
+    {"com.microsoft", "Irfft", FE_ALWAYS, irfft, "DFT"},
+    {"com.microsoft", "Inverse", FE_ALWAYS, inverse, "Identity"},
+    {"com.microsoft", "Unique", FE_ALWAYS, unique, "Unique"},
     {"com.microsoft", "Trilu", FE_ALWAYS, trilu, "Trilu"},
     {"com.microsoft", "ExpandDims", FE_ALWAYS, expand_dims, "Unsqueeze"},
     {"com.microsoft", "Pad", FE_ALWAYS, pad, "Pad"},

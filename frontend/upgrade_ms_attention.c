@@ -266,14 +266,15 @@ static void turn(fe_node *n, ir_value *x1, ir_value *x2, ir_value *cos, ir_value
     out[1] = fe_build2(n, OP_Add, fe_build2(n, OP_Mul, x1, sin), fe_build2(n, OP_Mul, x2, cos));
 }
 
-/* x[batch, heads, length, size]; cos, sin: [batch or 1, 1, length, half], the first 2 * half of size are turned. Pairs lie half apart, or
- * side by side (interleaved). */
+/* x[batch, heads, length, size]; cos, sin: [batch or 1, 1, length, half], the first 2 * half of size are turned; what is behind them may
+ * turn out to be nothing. Pairs lie half apart, or side by side (interleaved). */
 static ir_value *rotate(fe_node *n, ir_value *x, ir_value *cos, ir_value *sin, int64_t half,
                         bool interleaved) {
     static const int64_t last[] = {4};
-    int64_t size;
-    if (!x || fe_rank(x) != 4 || !ir_dim_is_const(x->type->dims[3], &size) || size / 2 < half)
-        return fe_error(n, "the size of a head is not known or too small"), NULL;
+    int64_t size = INT64_MAX;
+    if (!x || fe_rank(x) != 4) return NULL;
+    if (ir_dim_is_const(x->type->dims[3], &size) && size / 2 < half)
+        return fe_error(n, "the size of a head is %lld, too small", (long long)size), NULL;
     ir_value *head = size > 2 * half ? slice(n, x, 3, 0, 2 * half) : x, *parts[2], *turned;
     if (interleaved) {
         ir_attr axis = {.name = "axis", .kind = ATTR_INT, .v.i = 4};
@@ -310,12 +311,18 @@ static bool rotary_embedding(fe_node *n) {
     if (fe_rank(cos) != 2 || !ir_dim_is_const(cos->type->dims[1], &half) || half < 1)
         return fe_error(n, "input 2 needs a constant width");
     if (flat && !heads && ir_dim_is_const(x->type->dims[2], &width)) heads = width / 2 / half;
-    if (flat && heads < 1) return fe_error(n, "attribute 'num_heads' is missing");
+    if (flat && heads < 1 && fe_attr_int(n, "rotary_embedding_dim", 0))
+        return fe_error(n, "attribute 'num_heads' is missing");
     if (fe_rank(at) == 1) {
         at = fe_build2(n, OP_Add, at, count_up(n, dimension(n, x, flat ? 1 : 2)));
         at = reshape(n, at, (int64_t[]){1, -1}, 2);
     }
-    ir_value *y = flat ? split_heads(n, x, heads) : x;
+    ir_value *y = x; /* without num_heads all of a head is turned */
+    if (flat && heads)
+        y = split_heads(n, x, heads);
+    else if (flat)
+        y = fe_transpose(n, reshape(n, x, (int64_t[]){0, 0, -1, 2 * half}, 4),
+                         (int64_t[]){0, 2, 1, 3}, 4);
     y = rotate(n, y, angles(n, cos, at), angles(n, sin, at), half,
                fe_attr_int(n, "interleaved", 0));
     return fe_finish(n, flat ? merge_heads(n, y) : y);
@@ -338,15 +345,21 @@ static ir_value *causal_mask(fe_node *n, ir_value *lengths, ir_value *length, ir
 
 /* q holds k and v too: heads of all three behind each other. */
 static bool split_packed(fe_node *n, attention *a) {
-    int64_t all;
-    if (fe_rank(a->q) != 3 || !ir_dim_is_const(a->q->type->dims[2], &all) ||
-        all % (a->heads + 2 * a->kv_heads))
-        return fe_error(n, "input 0 needs a constant width");
-    int64_t size = all / (a->heads + 2 * a->kv_heads), q = a->heads * size, k = a->kv_heads * size;
+    int64_t all, heads = a->heads + 2 * a->kv_heads, axis = 2, size = 1;
+    if (fe_rank(a->q) != 3) return fe_error(n, "input 0 has no rank of 3");
     ir_value *x = a->q;
-    a->q = slice(n, x, 2, 0, q);
-    a->k = slice(n, x, 2, q, q + k);
-    a->v = slice(n, x, 2, q + k, all);
+    if (!ir_dim_is_const(x->type->dims[2], &all))
+        x = split_heads(n, x, heads), axis = 1; /* [batch, heads, length, size] */
+    else if (all % heads)
+        return fe_error(n, "input 0 has %lld columns for %lld heads", (long long)all,
+                        (long long)heads);
+    else
+        size = all / heads;
+    if (!x) return false;
+    int64_t q = a->heads * size, k = a->kv_heads * size;
+    a->q = slice(n, x, axis, 0, q);
+    a->k = slice(n, x, axis, q, q + k);
+    a->v = slice(n, x, axis, q + k, q + 2 * k);
     return true;
 }
 
@@ -369,7 +382,7 @@ static bool group_query_attention(fe_node *n) {
     a.q = fe_in(n, 0), a.k = fe_in(n, 1), a.v = fe_in(n, 2);
     if (!a.k && !split_packed(n, &a)) return false;
     a.past_key = fe_in(n, 3), a.past_value = fe_in(n, 4);
-    ir_value *length = dimension(n, a.q, 1), *total = length, *positions;
+    ir_value *length = dimension(n, a.q, fe_rank(a.q) == 4 ? 2 : 1), *total = length, *positions;
     if (a.past_key) total = fe_build2(n, OP_Add, total, dimension(n, a.past_key, 2));
     a.bias = causal_mask(n, fe_in(n, 5), length, total, &positions);
     a.q = split_heads(n, a.q, a.heads);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes tests/data/import/contrib: one small model per operator of com.microsoft that the importer knows, in the layout of ONNX's
-test data. The expected outputs are ONNX Runtime's.
+test data. The expected outputs are ONNX Runtime's, or numpy's.
 
     tools/make_contrib_models.py         # needs the onnx and onnxruntime packages and numpy
 """
@@ -63,7 +63,6 @@ def build(name, op, operands, outputs, constants, domain, attrs):
 def case(name, op, operands, outputs=("y",), constants=(), domain="com.microsoft", same_as=None, **attrs):
     """operands: pairs of name and array, None for one that is left out. Names in `constants` become initializers. same_as: other operands
     that mean the same, for forms that ONNX Runtime has on other devices only."""
-    global count
     model, inputs = build(name, op, operands, outputs, constants, domain, attrs)
     asked, asked_inputs = build(name, op, same_as, outputs, constants, domain, attrs) if same_as else (model, inputs)
     options = onnxruntime.SessionOptions()
@@ -73,10 +72,15 @@ def case(name, op, operands, outputs=("y",), constants=(), domain="com.microsoft
     del model.graph.output[:]
     for info, v in zip(session.get_outputs(), expected):
         model.graph.output.append(helper.make_tensor_value_info(info.name, helper.np_dtype_to_tensor_dtype(v.dtype), None))
+    store(name, model, [v for _, v in inputs], expected)
+
+
+def store(name, model, inputs, outputs):
+    global count
     data = os.path.join(ROOT, name, "test_data_set_0")
     os.makedirs(data)
     write(os.path.join(ROOT, name, "model.onnx"), model)
-    for kind, arrays in (("input", [v for _, v in inputs]), ("output", expected)):
+    for kind, arrays in (("input", inputs), ("output", outputs)):
         for i, array in enumerate(arrays):
             write(os.path.join(data, f"{kind}_{i}.pb"), numpy_helper.from_array(array))
     count += 1
@@ -230,9 +234,32 @@ def group_query():
          rotary_interleaved=1, scale=0.3)
 
 
+def numpy_case(name, op, x, y, **attrs):
+    """For operators that ONNX Runtime has on other devices only: what numpy says."""
+    model, _ = build(name, op, [("x", x)], ("y",), (), "com.microsoft", attrs)
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", helper.np_dtype_to_tensor_dtype(y.dtype), None))
+    store(name, model, [x], [y])
+
+
+def pairs(z):
+    return np.stack([z.real, z.imag], -1).astype(np.float32)
+
+
+def signals():
+    x = f32(2, 6, 9)
+    case("inverse", "Inverse", [("x", f32(2, 3, 5, 5) + 3 * np.eye(5, dtype=np.float32))])
+    case("inverse_one", "Inverse", [("x", np.array([[0, 2], [4, 1]], np.float32))])
+    case("unique", "Unique", [("x", np.array([2, 1, 1, 3, 4, 3, 2], np.float32))], ("y", "at", "counts"))
+    numpy_case("rfft", "Rfft", x, pairs(np.fft.rfft(x)), signal_ndim=1, onesided=1, normalized=0)
+    numpy_case("rfft_plane", "Rfft", x, pairs(np.fft.rfft2(x)), signal_ndim=2, onesided=1, normalized=0)
+    half, plane = np.fft.rfft(x[..., :8]), np.fft.rfft2(x[..., :8])
+    numpy_case("irfft", "Irfft", pairs(half), np.fft.irfft(half).astype(np.float32), signal_ndim=1, onesided=1, normalized=0)
+    numpy_case("irfft_plane", "Irfft", pairs(plane), np.fft.irfft2(plane).astype(np.float32), signal_ndim=2, onesided=1, normalized=0)
+
+
 def main():
     shutil.rmtree(ROOT, ignore_errors=True)
-    for group in (products, other_forms, quantised, attention):
+    for group in (products, other_forms, quantised, attention, signals):
         group()
     print(count, "models")
     return 0
