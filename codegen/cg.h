@@ -48,7 +48,7 @@ typedef struct cg_variant {
 } cg_variant;
 
 struct cg_cells;
-struct cg_interface; /* codegen/descriptor.h */
+struct cg_interface; /* codegen/interface.h */
 
 /* A graph of the module: an entry point of its own, with a descriptor of its own. */
 typedef struct cg_entry {

@@ -16,28 +16,12 @@ static bool is_outer(const loop_like *l, const ir_value *v) {
     return !v || v->tensor || !ir_region_is_inside(ir_value_region(v), l->body);
 }
 
-/* On what its operands hold, beyond their shapes. */
-static bool can_fail(const ir_node *n) {
-    switch (n->op) {
-    case OP_Gather:
-    case OP_GatherElements:
-    case OP_GatherND:
-    case OP_ScatterElements:
-    case OP_ScatterND:
-    case OP_Reshape:
-    case OP_Expand:
-        return !n->in[1].value->tensor;
-    default:
-        return false;
-    }
-}
-
 static bool can_leave(pass_ctx *ctx, const loop_like *l, const ir_node *n) {
     if (!op_is(n->op, OP_PURE) || n->n_regions) return false;
     for (uint32_t i = 0; i < n->n_in; i++)
         if (!is_outer(l, ir_in(n, i))) return false;
     const ir_dim *trips = recur_trips(ctx->c, l->node);
-    return !can_fail(n) || (trips && ir_dim_lower_bound(trips) >= 1);
+    return !node_can_fail(ctx->c, n) || (trips && ir_dim_lower_bound(trips) >= 1);
 }
 
 static pass_result visit(pass_ctx *ctx, ir_node *recur) {

@@ -12,6 +12,7 @@
 #include "ir/base/assert.h"
 #include "ir/cost.h"
 #include "passes/reroll.h"
+#include "passes/util.h"
 
 enum {
     MIN_ROUNDS = 3,
@@ -345,26 +346,9 @@ static bool prove_operand(reroll_plan *p, reroll_orbit *x, uint32_t i) {
     return prove_outside_operand(p, x, i, &x->in[i]);
 }
 
-/* Would computing it once more than the model does be noticed? */
-static bool may_fail(const ir_node *n) {
-    switch (n->op) {
-    case OP_Gather:
-    case OP_GatherElements:
-    case OP_GatherND:
-    case OP_ScatterElements:
-    case OP_ScatterND:
-        return true;
-    case OP_Div:
-    case OP_Mod:
-        return !ir_dtype_is_float(n->out[0].type->dtype);
-    default:
-        return false;
-    }
-}
-
 static bool prove_orbit(reroll_plan *p, reroll_orbit *x) {
     const ir_node *n = p->s->nodes[x->members[0]].node;
-    if (last_step(x) < p->last && may_fail(n))
+    if (last_step(x) < p->last && node_can_fail(p->s->ctx->c, n))
         return spoil(p, x, 0, "could fail in the last step, which lacks this node");
     x->in = TL_NEW_ARRAY(p->s->ctx->scratch, reroll_operand, n->n_in);
     for (uint32_t i = 0; i < n->n_in; i++)

@@ -94,3 +94,32 @@ bool has_quad_kernel(const ir_node *n) {
     return a->dtype == DT_u8 && t->dtype == DT_i8 && ir_type_is_known(n->out[0].type) &&
            ir_dim_is_const(a->dims[a->rank - 1], &depth) && depth > 0;
 }
+
+static bool knows_dims(ir_ctx *c, const ir_value *v) {
+    const ir_dim *dims[IR_MAX_RANK];
+    int32_t n = ir_value_known_dims(c, v, dims, IR_MAX_RANK);
+    for (int32_t i = 0; i < n; i++)
+        if (dims[i]->unknown) return false;
+    return n >= 0;
+}
+
+bool node_can_fail(ir_ctx *c, const ir_node *n) {
+    int64_t divisor;
+    switch (n->op) {
+    case OP_Gather:
+    case OP_GatherElements:
+    case OP_GatherND:
+    case OP_ScatterElements:
+    case OP_ScatterND:
+        return !n->in[1].value->tensor;
+    case OP_Reshape:
+    case OP_Expand:
+        return !knows_dims(c, n->in[1].value);
+    case OP_Div:
+    case OP_Mod:
+        return !ir_dtype_is_float(n->out[0].type->dtype) &&
+               !(ir_value_const_i64(n->in[1].value, &divisor) && divisor != 0);
+    default:
+        return false;
+    }
+}

@@ -36,6 +36,8 @@ bool fold_fits(const ir_node *n);
 bool fold_evaluate(pass_ctx *ctx, const ir_node *n, struct ir_datum *out);
 /* MatMulInteger as the kernels have it: u8 by a constant of i8 that is one matrix, no zero points, sizes known. */
 bool has_quad_kernel(const ir_node *n);
+/* Whether n can end the run for what its operands hold, beyond their shapes: then computing it where the model does not would be noticed. */
+bool node_can_fail(ir_ctx *c, const ir_node *n);
 /* Moves all regions of one node to another of the same kind, which must have none. */
 void move_regions(ir_node *from, ir_node *to);
 
