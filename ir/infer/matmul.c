@@ -51,13 +51,26 @@ bool infer_gemm(ir_ctx *c, ir_node *n) {
     return infer_set_shape(c, n, 0, infer_in(n, 0)->dtype, &s);
 }
 
-/* Of the matrices that the last two dims are. */
+/* The last two dims are square matrices. */
+static bool expect_square(ir_ctx *c, const ir_node *n, const ir_shape *s) {
+    if (s->rank < 2) return infer_error(c, n, 0, "rank is %d, expected 2 or more", s->rank);
+    return infer_expect_dim(c, n, 0, s->rank - 1, s->dims[s->rank - 2]);
+}
+
+bool infer_inverse(ir_ctx *c, ir_node *n) {
+    ir_dtype dtype = infer_in(n, 0)->dtype;
+    if (!ir_dtype_is_float(dtype))
+        return infer_error(c, n, 0, "element type is %s, expected a float", ir_dtype_name(dtype));
+    if (!infer_is_ranked(n, 0)) return infer_set_unranked(c, n, 0, dtype);
+    ir_shape s = infer_in_shape(n, 0);
+    return expect_square(c, n, &s) && infer_set_shape(c, n, 0, dtype, &s);
+}
+
 bool infer_det(ir_ctx *c, ir_node *n) {
     ir_dtype dtype = infer_in(n, 0)->dtype;
     if (!infer_is_ranked(n, 0)) return infer_set_unranked(c, n, 0, dtype);
     ir_shape s = infer_in_shape(n, 0);
-    if (s.rank < 2) return infer_error(c, n, 0, "rank is %d, expected 2 or more", s.rank);
-    if (!infer_expect_dim(c, n, 0, s.rank - 1, s.dims[s.rank - 2])) return false;
+    if (!expect_square(c, n, &s)) return false;
     s.rank -= 2;
     return infer_set_shape(c, n, 0, dtype, &s);
 }
