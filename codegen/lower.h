@@ -53,8 +53,9 @@ typedef struct cg_buffer {
     cg_buffer_kind kind;
     uint32_t number; /* of its kind: workspace buffer, input, output */
     const ir_dim *bytes;
-    bool per_thread; /* workspace: one copy per thread */
-    int64_t offset;  /* weights: in the constants section; workspace: of static buffers */
+    bool per_thread;    /* workspace: one copy per thread */
+    bool channels_last; /* see codegen/layout.h */
+    int64_t offset;     /* weights: in the constants section; workspace: of static buffers */
     const ir_tensor *tensor;
     struct cg_buffer *next;
     uint32_t first, last; /* workspace: epochs in which it is alive (plan_memory.c) */

@@ -8,7 +8,7 @@
  *
  * Axes are merged where all operands allow it. A last axis shorter than a few vectors is merged with the one before it, a longer one
  * stays apart, so that its rows are the same pieces as the rows of the products and normalisations around it (no barrier between). */
-#include "codegen/lower.h"
+#include "codegen/layout.h"
 
 #include "ir/base/assert.h"
 
@@ -290,7 +290,19 @@ cg_nest *cg_nest_result(cg *g, ir_node *n, cg_nest_fn *fn, void *data) {
     return s;
 }
 
+/* A result with channels last is made in the order in which it lies. */
+static void follow_layout(cg_nest *s) {
+    if (s->needs_index || !s->n_out || !cg_is_last(s->out[0])) return;
+    for (uint32_t i = 0; i < s->n_in; i++)
+        s->in[i] = cg_to_last(s->g, s->in[i]);
+    for (uint32_t i = 0; i < s->n_out; i++)
+        s->out[i] = cg_to_last(s->g, s->out[i]);
+    for (int32_t i = 0; i < s->rank; i++)
+        s->dims[i] = s->out[0]->dims[i];
+}
+
 void cg_nest_run(cg_nest *s) {
+    follow_layout(s);
     space *sp = TL_NEW(s->g->arena, space);
     make_space(s, sp);
     bool flat = sp->rank == 1;

@@ -158,17 +158,17 @@ static ir_value *fill_kernel(transposed *t, ir_value *w) {
     return w;
 }
 
-/* w[g*C, M, taps*turns...] -> taps backwards -> [g*M*turns..., C, taps...] */
+/* w[g*C, M, taps*turns...] -> taps backwards -> [g*turns...*M, C, taps...]: features that are neighbours in the result are neighbours */
 static ir_value *turn_kernel(transposed *t, ir_value *w) {
     ir_builder *b = t->b;
     uint32_t axes = t->axes, rank = 3 + 2 * axes;
-    int64_t split[IR_MAX_RANK] = {t->groups, t->channels, t->features}, perm[IR_MAX_RANK] = {0, 2},
+    int64_t split[IR_MAX_RANK] = {t->groups, t->channels, t->features}, perm[IR_MAX_RANK] = {0},
             joined[IR_MAX_RANK] = {t->groups * t->features * t->all_turns, t->channels},
             starts[IR_MAX_RANK], ends[IR_MAX_RANK], over[IR_MAX_RANK], steps[IR_MAX_RANK];
-    perm[2 + axes] = 1;
+    perm[1 + axes] = 2, perm[2 + axes] = 1;
     for (uint32_t i = 0; i < axes; i++) {
         split[3 + 2 * i] = t->taps[i], split[4 + 2 * i] = t->turns[i];
-        perm[2 + i] = 4 + 2 * i, perm[3 + axes + i] = 3 + 2 * i;
+        perm[1 + i] = 4 + 2 * i, perm[3 + axes + i] = 3 + 2 * i;
         joined[2 + i] = t->taps[i];
         starts[i] = -1, ends[i] = INT64_MIN + 1, over[i] = 3 + 2 * i, steps[i] = -1;
     }
@@ -183,11 +183,10 @@ static ir_value *turn_kernel(transposed *t, ir_value *w) {
 /* A value per feature, for each of its results. */
 static ir_value *repeat_bias(transposed *t, ir_value *bias) {
     ir_builder *b = t->b;
-    int64_t features = t->groups * t->features;
-    ir_value *column = reshape_to(b, bias, (int64_t[]){features, 1}, 2);
-    ir_value *all = build_op2(b, OP_Expand, column,
-                              build_i64s(b, (int64_t[]){features, t->all_turns}, 2));
-    return reshape_to(b, all, (int64_t[]){features * t->all_turns}, 1);
+    int64_t once[] = {t->groups, 1, t->features}, all[] = {t->groups, t->all_turns, t->features};
+    ir_value *row = reshape_to(b, bias, once, 3);
+    row = build_op2(b, OP_Expand, row, build_i64s(b, all, 3));
+    return reshape_to(b, row, (int64_t[]){t->groups * t->all_turns * t->features}, 1);
 }
 
 static ir_value *convolve(transposed *t, ir_value *bias) {
@@ -204,23 +203,27 @@ static ir_value *convolve(transposed *t, ir_value *bias) {
     return &build_node(b, OP_Conv, in, bias ? 3 : 2, 1, attrs, 3)->out[0];
 }
 
-/* [N, M*turns..., Q...] -> [N, M, Q, turns, ...] -> [N, M, Q*turns...] */
+/* [N, turns...*M, Q...] -> [N, M, Q, turns, ...] -> [N, M, Q*turns...], with groups before the turns where there are several */
 static ir_value *take_turns(transposed *t, ir_value *y) {
     ir_builder *b = t->b;
     ir_ctx *c = b->m->ctx;
-    uint32_t axes = t->axes;
+    uint32_t axes = t->axes, first = t->groups > 1 ? 2 : 1;
     const ir_dim *split[IR_MAX_RANK], *joined[IR_MAX_RANK];
     int64_t perm[IR_MAX_RANK] = {0, 1};
     if (t->all_turns == 1) return y;
     split[0] = joined[0] = y->type->dims[0];
-    split[1] = joined[1] = ir_dim_const(c, t->groups * t->features);
+    split[1] = ir_dim_const(c, t->groups);
+    split[first + axes] = ir_dim_const(c, t->features);
+    joined[1] = ir_dim_const(c, t->groups * t->features);
+    perm[first] = first + axes;
     for (uint32_t i = 0; i < axes; i++) {
-        split[2 + i] = ir_dim_const(c, t->turns[i]);
-        split[2 + axes + i] = y->type->dims[2 + i];
-        perm[2 + 2 * i] = 2 + axes + i, perm[3 + 2 * i] = 2 + i;
-        joined[2 + i] = ir_dim_mul(c, y->type->dims[2 + i], split[2 + i]);
+        split[first + i] = ir_dim_const(c, t->turns[i]);
+        split[first + 1 + axes + i] = y->type->dims[2 + i];
+        perm[first + 1 + 2 * i] = first + 1 + axes + i, perm[first + 2 + 2 * i] = first + i;
+        joined[2 + i] = ir_dim_mul(c, y->type->dims[2 + i], split[first + i]);
     }
-    y = build_transpose(b, build_reshape(b, y, split, 2 + 2 * axes), perm, 2 + 2 * axes);
+    uint32_t rank = first + 1 + 2 * axes;
+    y = build_transpose(b, build_reshape(b, y, split, rank), perm, rank);
     return build_reshape(b, y, joined, 2 + axes);
 }
 

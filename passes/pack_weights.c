@@ -8,15 +8,19 @@
  *
  *   before:  ConvPacked<features=10>(%x, @w)  @w f32[10,C,3,3]     after:  ConvPacked<features=10>(%x, @w.packed)  @w.packed f32[2,9*C*6]
  *
- * A row holds 6 features (fewer in the last of each group, then zeros), side by side for each tap and channel, taps outside. Kernels of
- * one channel per group, and few features of it, stay as they are.
+ * A row holds 16 features, or 6 where a group has not many (fewer in the last of each group, then zeros), side by side for each tap and
+ * channel, taps outside: what the kernels for channels last and for channels apart read. Of one channel per group, and few features of it,
+ * all features are side by side for each tap:
+ *
+ *   before:  ConvPacked<features=40, group=40>(%x, @w)  @w f32[40,1,3,3]     after:  ... (%x, @w.packed)  @w.packed f32[1,9*40]
  *
  * ConvBytes: the matrix [taps*C,M] of i8 in panels of quads that begin anew at each tap, the rows [taps,C] of i16 of one channel per group as
  * pairs of taps. */
+#include "ir/window.h"
 #include "passes/cluster.h"
 #include "passes/match.h"
 
-enum { DEFAULT_PANEL = 16, CONV_ROWS = 6 };
+enum { DEFAULT_PANEL = 16, CONV_ROWS = 6, CONV_PANEL = 16 };
 
 typedef struct packer {
     pass_ctx *ctx;
@@ -61,31 +65,40 @@ static ir_value *pack(packer *s, const ir_value *w) {
     return ir_module_const(s->ctx->m, packed, ir_name_derive(s->ctx->m, w, "packed"));
 }
 
-/* Features [first, first + count) of w[M,C,taps...], CONV_ROWS apart. */
-static void copy_features(float *to, const ir_tensor *from, int64_t first, int64_t count,
-                          int64_t channels, int64_t taps) {
+/* Features [first, first + count) of w[M,C,taps...], `row` apart. */
+static void copy_features(float *to, const ir_tensor *from, int64_t row, int64_t first,
+                          int64_t count, int64_t channels, int64_t taps) {
     for (int64_t f = 0; f < count; f++) {
         const float *w = (const float *)from->data + (first + f) * channels * taps;
         for (int64_t t = 0; t < taps; t++)
             for (int64_t c = 0; c < channels; c++)
-                to[(t * channels + c) * CONV_ROWS + f] = w[c * taps + t];
+                to[(t * channels + c) * row + f] = w[c * taps + t];
     }
 }
 
-static ir_value *pack_conv(packer *s, const ir_value *w, int64_t groups) {
+/* Features fill vectors, where there are enough of them or channels enough that the operand has them side by side; else positions do. */
+static int64_t features_in_row(const ir_node *n, const ir_type *w) {
+    enum { ENOUGH = 8 };
+    int64_t features = 0, channels = 0;
+    ir_dim_is_const(w->dims[0], &features);
+    ir_dim_is_const(w->dims[1], &channels);
+    bool many = features / ir_attr_int(n, "group", 1) >= ENOUGH || channels >= ENOUGH;
+    return many ? CONV_PANEL : CONV_ROWS;
+}
+
+static ir_value *pack_conv(packer *s, const ir_value *w, int64_t groups, int64_t row) {
     int64_t features = 0, channels = 0, elements = (int64_t)ir_tensor_elements(w->tensor);
     ir_dim_is_const(w->type->dims[0], &features);
     ir_dim_is_const(w->type->dims[1], &channels);
-    int64_t per_group = features / groups, rows = (per_group + CONV_ROWS - 1) / CONV_ROWS,
-            taps = elements / features / channels, width = taps * channels * CONV_ROWS;
+    int64_t per_group = features / groups, rows = (per_group + row - 1) / row,
+            taps = elements / features / channels, width = taps * channels * row;
     const ir_type *t = ir_type_tensor_static(s->ctx->c, DT_f32, 2,
                                              (int64_t[]){groups * rows, width});
     ir_tensor *packed = ir_tensor_alloc(s->ctx->m->arena, t);
     for (int64_t r = 0; r < groups * rows; r++) {
-        int64_t at = r % rows * CONV_ROWS, left = per_group - at;
-        copy_features((float *)ir_tensor_data(packed) + r * width, w->tensor,
-                      r / rows * per_group + at, left < CONV_ROWS ? left : CONV_ROWS, channels,
-                      taps);
+        int64_t at = r % rows * row, left = per_group - at;
+        copy_features((float *)ir_tensor_data(packed) + r * width, w->tensor, row,
+                      r / rows * per_group + at, left < row ? left : row, channels, taps);
     }
     ir_tensor_seal(packed);
     return ir_module_const(s->ctx->m, packed, ir_name_derive(s->ctx->m, w, "packed"));
@@ -137,22 +150,43 @@ static ir_value *pack_bytes(packer *s, const ir_node *n, const ir_value *w) {
     return pack_taps(s, w, channels);
 }
 
-static ir_value *find_packed(packer *s, const ir_node *n) {
-    ir_value *w = ir_in(n, 1), *packed = tl_map_get_ptr(&s->packed, w);
-    if (n->op == OP_ConvBytes && w->type->dtype == DT_i8) return pack_bytes(s, n, w);
-    if (packed) return packed;
-    packed = n->op == OP_ConvPacked  ? pack_conv(s, w, ir_attr_int(n, "group", 1))
-             : n->op == OP_ConvBytes ? pack_pairs(s, w)
-                                     : pack(s, w);
-    tl_map_set_ptr(&s->packed, w, packed);
-    return packed;
-}
-
 /* Too few features for a row of them read the same single channel: the kernel for windows over one channel does them one by one. */
 static bool is_windows(const ir_node *n, const ir_type *w) {
     int64_t features = 0;
     ir_dim_is_const(w->dims[0], &features);
     return ir_dim_is(w->dims[1], 1) && features / ir_attr_int(n, "group", 1) < CONV_ROWS;
+}
+
+/* w[M,1,taps...] as [1, taps * M]. */
+static ir_value *pack_windows(packer *s, const ir_value *w) {
+    int64_t features = 0, elements = (int64_t)ir_tensor_elements(w->tensor);
+    ir_dim_is_const(w->type->dims[0], &features);
+    int64_t taps = elements / features;
+    const ir_type *t = ir_type_tensor_static(s->ctx->c, DT_f32, 2, (int64_t[]){1, elements});
+    ir_tensor *packed = ir_tensor_alloc(s->ctx->m->arena, t);
+    float *to = ir_tensor_data(packed);
+    for (int64_t f = 0; f < features; f++)
+        for (int64_t i = 0; i < taps; i++)
+            to[i * features + f] = ((const float *)w->tensor->data)[f * taps + i];
+    ir_tensor_seal(packed);
+    return ir_module_const(s->ctx->m, packed, ir_name_derive(s->ctx->m, w, "packed"));
+}
+
+static ir_value *find_packed(packer *s, const ir_node *n) {
+    ir_value *w = ir_in(n, 1), *packed = tl_map_get_ptr(&s->packed, w);
+    if (n->op == OP_ConvBytes && w->type->dtype == DT_i8) return pack_bytes(s, n, w);
+    if (packed) return packed;
+    int64_t groups = ir_attr_int(n, "group", 1);
+    if (n->op == OP_ConvBytes)
+        packed = pack_pairs(s, w);
+    else if (n->op != OP_ConvPacked)
+        packed = pack(s, w);
+    else if (is_windows(n, w->type))
+        packed = pack_windows(s, w);
+    else
+        packed = pack_conv(s, w, groups, features_in_row(n, w->type));
+    tl_map_set_ptr(&s->packed, w, packed);
+    return packed;
 }
 
 /* The weight is there as the model has it, and a kernel wants it otherwise. */
@@ -161,7 +195,30 @@ static bool wants_packing(const ir_node *n) {
     if (n->op == OP_ConvBytes) return ir_in(n, 1)->type->dtype != DT_i32;
     if (n->op != OP_ConvPacked) return false;
     const ir_type *w = ir_in(n, 1)->type;
-    return w->rank > 2 && !is_windows(n, w);
+    return w->rank > 2 && (!is_windows(n, w) || ir_attr_int(n, "group", 1) > 1);
+}
+
+/* Whether Winograd's algorithm pays (codegen/kernels/winograd.h): a kernel of 3 x 3 with stride 1, channels and features enough that their
+ * products outweigh the transforms, and few enough that the transformed weight, four times as large, comes from the
+ * caches and is used often enough. */
+static bool suits_winograd(const packer *s, const ir_node *n, const ir_type *w) {
+    enum { LEAST = 32, VECTOR = 16, MOST_WEIGHTS = 1 << 16, TILE = 4, LEAST_TILES = 16 };
+    int64_t channels = 0, features = 0, size, tiles = 1;
+    ir_window window;
+    if (w->rank != 4 || ir_attr_int(n, "group", 1) != 1 ||
+        pass_get_math(s->ctx->options) == PASS_MATH_STRICT ||
+        ir_window_init(&window, s->ctx->c, n, 2, ir_in(n, 0)->type->dims + 2, NULL))
+        return false;
+    for (int32_t i = 0; i < 2; i++) {
+        if (!ir_dim_is(window.kernel[i], 3) || window.stride[i] != 1 || window.dilation[i] != 1 ||
+            !ir_dim_is_const(window.out[i], &size))
+            return false;
+        tiles *= (size + TILE - 1) / TILE;
+    }
+    ir_dim_is_const(w->dims[0], &features);
+    ir_dim_is_const(w->dims[1], &channels);
+    return tiles >= LEAST_TILES && channels >= LEAST && channels % VECTOR == 0 &&
+           features >= LEAST && channels * features <= MOST_WEIGHTS;
 }
 
 static bool pack_region(packer *s, ir_region *r) {
@@ -170,6 +227,8 @@ static bool pack_region(packer *s, ir_region *r) {
         for (uint32_t i = 0; i < n->n_regions && !cluster_is_node(n); i++)
             changed = pack_region(s, n->regions[i]) || changed;
         if (!wants_packing(n) || !ctx_take(s->ctx, "packed")) continue;
+        if (n->op == OP_ConvPacked && suits_winograd(s, n, ir_in(n, 1)->type))
+            ir_attr_set_int(s->ctx->m, n, "winograd", 1);
         ir_node_set_operand(n, 1, find_packed(s, n));
         changed = true;
     }

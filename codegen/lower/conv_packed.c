@@ -1,6 +1,8 @@
-/* ConvPacked: to the kernel with register tiles (codegen/kernels/conv_packed.c), or, with one channel per group, to the one for windows over
- * one channel (codegen/lower/window.c). */
+/* ConvPacked, by the form of its weight (passes/pack_weights.c): rows of 16 features to the kernel for channels last
+ * (codegen/lower/conv_last.c), rows of 6 to the one with positions in vectors (codegen/kernels/conv_packed.c); one channel per group to the
+ * kernels for windows over one channel (codegen/lower/window.c). */
 #include "codegen/kernels/conv_packed.h"
+#include "codegen/kernels/conv_last.h"
 #include "codegen/lower/conv_packed.h"
 
 #include "ir/limits.h"
@@ -27,28 +29,51 @@ static bool flatten_points(cg_conv *c, const ir_window *w) {
     return true;
 }
 
+static int64_t taps_of(const ir_window *w) {
+    int64_t all = 1, taps = 1;
+    for (int32_t i = 0; i < w->axes; i++) {
+        ir_dim_is_const(w->kernel[i], &taps);
+        all *= taps;
+    }
+    return all;
+}
+
+int64_t cg_conv_channels(const ir_node *n) {
+    int64_t channels = 0, groups = ir_attr_int(n, "group", 1);
+    return ir_dim_is_const(ir_in(n, 0)->type->dims[1], &channels) ? channels / groups : 0;
+}
+
 static void set_sizes(cg_conv *c, const ir_node *n) {
-    int64_t depth = 1;
     c->groups = ir_attr_int(n, "group", 1);
     c->features = ir_attr_int(n, "features", 0) / c->groups;
-    c->taps = 1;
-    for (int32_t i = 0; i < c->window.axes; i++) {
-        int64_t taps = 1;
-        ir_dim_is_const(c->window.kernel[i], &taps);
-        c->taps *= taps;
-    }
-    ir_dim_is_const(c->w->dims[1], &depth);
-    c->channels = depth / CG_CONV_ROWS / c->taps;
+    c->taps = taps_of(&c->window);
+    c->channels = cg_conv_channels(n);
+}
+
+/* Features side by side in a row of the packed weight. */
+static int64_t row_width(const ir_node *n, const ir_window *w) {
+    int64_t elements = 0, depth = cg_conv_channels(n) * taps_of(w);
+    ir_dim_is_const(ir_in(n, 1)->type->dims[1], &elements);
+    return depth ? elements / depth : 0;
+}
+
+/* [taps, M] of a convolution with one channel per group, few features of it. */
+static bool is_windows(const ir_node *n) {
+    const ir_type *w = ir_in(n, 1)->type;
+    if (w->rank != 2) return ir_dim_is(w->dims[1], 1);
+    return ir_dim_is(w->dims[0], 1) && ir_attr_int(n, "group", 1) > 1;
 }
 
 bool lower_conv_packed(cg *g, ir_node *n) {
     const ir_type *wt = ir_in(n, 1)->type, *t = n->out[0].type;
-    if (wt->rank != 2 && ir_dim_is(wt->dims[1], 1)) return cg_lower_depthwise(g, n);
+    if (is_windows(n)) return cg_lower_depthwise(g, n);
     if (wt->rank != 2) return cg_unsupported(g, n, "weight is not packed (pass pack_weights)");
     cg_conv *c = TL_NEW(g->arena, cg_conv);
     *c = (cg_conv){.g = g, .node = n, .x = cg_read(g, ir_in(n, 0)), .w = cg_read(g, ir_in(n, 1))};
     const char *problem = ir_window_init(&c->window, g->c, n, t->rank - 2, c->x->dims + 2, NULL);
     if (problem) return cg_unsupported(g, n, "%s", problem);
+    if (!cg_conv_channels(n)) return cg_unsupported(g, n, "number of channels is not known");
+    if (row_width(n, &c->window) == CG_CONV_PANEL) return cg_lower_conv_last(g, n);
     ir_window window = c->window;
     flatten_points(c, &window);
     set_sizes(c, n);

@@ -2,7 +2,7 @@
  *
  *   f32[2,3] %y = Fused(%a, %b) { body(f32[2,3] %x, f32[3] %s) { %t = Mul(%x, %s)  %u = Tanh(%t)  yield %u } }
  *   ->  load a, load b, mul, tanh, store y   for every element */
-#include "codegen/lower.h"
+#include "codegen/layout.h"
 
 #include "ir/base/assert.h"
 
@@ -89,6 +89,23 @@ static bool add_operands(cg_nest *s, elementwise *e) {
     return true;
 }
 
+static bool has_dims(const ir_type *v, const ir_type *t) {
+    for (int32_t i = 0; i < t->rank; i++)
+        if (v->rank != t->rank || !ir_dim_equal(v->dims[i], t->dims[i])) return false;
+    return true;
+}
+
+/* An operand of the result's dims whose layout the result is to have, or NULL. */
+static const cg_view *layout_of(const cg_nest *s, const ir_type *t) {
+    const elementwise *e = s->data;
+    for (uint32_t i = 0; i < e->node->n_in; i++) {
+        if (e->slot[i] < 0) continue;
+        const cg_view *v = s->in[e->slot[i]];
+        if (cg_is_last(v) && has_dims(ir_in(e->node, i)->type, t)) return v;
+    }
+    return NULL;
+}
+
 static bool lower_nest(cg *g, ir_node *n, cg_nest_fn *fn, const char *summary) {
     if (n->n_in > CG_MAX_NEST_VIEWS) return cg_unsupported(g, n, "has too many operands");
     cg_nest *s = TL_NEW(g->arena, cg_nest);
@@ -100,7 +117,7 @@ static bool lower_nest(cg *g, ir_node *n, cg_nest_fn *fn, const char *summary) {
         s->dims[i] = t->dims[i];
     if (!add_operands(s, e)) return false;
     for (uint32_t i = 0; i < n->n_out; i++)
-        s->out[s->n_out++] = cg_write(g, ir_out(n, i));
+        s->out[s->n_out++] = cg_write_like(g, ir_out(n, i), layout_of(s, t));
     cg_nest_run(s);
     return true;
 }

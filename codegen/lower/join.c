@@ -1,12 +1,13 @@
 /* Results put together from pieces: Concat writes each operand into its slice, unless it lies there already, as the rows of a cache do;
  * Pad and Tile read by position. */
 #include "codegen/dynamic.h"
+#include "codegen/layout.h"
 #include "codegen/place.h"
 
 #include "ir/limits.h"
 
 bool lower_concat(cg *g, ir_node *n) {
-    const cg_view *y = cg_write(g, &n->out[0]);
+    const cg_view *y = cg_write_like(g, &n->out[0], n->n_in ? cg_read(g, ir_in(n, 0)) : NULL);
     int64_t axis = ir_attr_int(n, "axis", 0);
     if (axis < 0) axis += y->rank;
     const ir_dim *start = cg_dc(g, 0);

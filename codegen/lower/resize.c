@@ -6,8 +6,9 @@
  *   f32[1,16,20,20] -> f32[1,16,40,40]    tables of 40 places and weights; a pass to [1,16,20,40], one to the result
  *
  * A table has for every tap the places (i64, brought inside; -1 in the first: extrapolated) and the weights of all elements along the
- * axis, so that neighbours lie side by side. Coordinates are f64. */
+ * axis, so that neighbours lie side by side. Coordinates are f64. Channels that lie last (codegen/layout.h) are the last axis here. */
 #include "codegen/dynamic.h"
+#include "codegen/layout.h"
 #include "codegen/lower/short.h"
 
 #include "ir/resize.h"
@@ -421,6 +422,22 @@ static bool set_geometry(resize *d) {
     return !problem || cg_unsupported(g, d->node, "%s", problem);
 }
 
+/* From here on channels are the last axis, along which vectors run. */
+static const cg_view *turn_axes(resize *d, const cg_view *y) {
+    int32_t last = d->r.rank - 1;
+    ir_resize r = d->r;
+    table channels = d->tables[1];
+    for (int32_t i = 1; i <= last; i++) {
+        int32_t from = i == last ? 1 : i + 1;
+        d->r.in[i] = r.in[from];
+        d->r.out[i] = r.out[from];
+        d->r.resized[i] = r.resized[from];
+        d->tables[i] = i == last ? channels : d->tables[from];
+    }
+    d->x = cg_to_last(d->g, d->x);
+    return cg_to_last(d->g, y);
+}
+
 bool lower_resize(cg *g, ir_node *n) {
     resize *d = TL_NEW(g->arena, resize);
     *d = (resize){.g = g,
@@ -437,11 +454,12 @@ bool lower_resize(cg *g, ir_node *n) {
         d->compute = DT_f64; /* halves are rounded to even */
     if (is(d->coordinates, "tf_crop_and_resize") && ir_in(n, 1) && !ir_in(n, 1)->tensor)
         d->roi = cg_read(g, ir_in(n, 1));
-    const cg_view *y = cg_write(g, &n->out[0]);
+    const cg_view *y = cg_write_like(g, &n->out[0], d->x);
     for (int32_t i = 0; i < d->r.rank; i++) {
         if (d->r.resized[i]) make_table(d, i);
         any = any || d->r.resized[i];
     }
+    if (cg_is_last(d->x) && cg_is_last(y)) y = turn_axes(d, y);
     if (!any)
         cg_copy(g, d->x, y);
     else if (chosen)

@@ -1,13 +1,28 @@
 /* View operators: another index map over the same memory, no data moved. A reshape that strides cannot express copies first. */
 #include "codegen/dynamic.h"
+#include "codegen/layout.h"
 
 #include "ir/limits.h"
 
+/* A copy whose channels, the same in the operand and the result, stay last; NULL where they are not. */
+static const cg_view *copied_last(cg *g, const cg_view *from, ir_value *y) {
+    bool same = from->rank >= 3 && y->type->rank >= 3 &&
+                ir_dim_equal(from->dims[1], y->type->dims[1]);
+    if (!same || !cg_is_last(from) || tl_map_get_ptr(&g->dests, y)) return NULL;
+    const cg_view *to = cg_write_last(g, y),
+                  *apart = cg_view_reshape(g, to, from->rank, from->dims);
+    if (!apart) return NULL;
+    cg_copy(g, from, apart);
+    return to;
+}
+
 /* The operand's view in the result's dimensions. */
-static const cg_view *reshaped(cg *g, ir_value *x, const ir_type *t) {
+static const cg_view *reshaped(cg *g, ir_value *x, ir_value *y) {
     const cg_view *from = cg_read(g, x);
+    const ir_type *t = y->type;
     cg_check_equal(g, ir_type_elements(g->c, x->type), ir_type_elements(g->c, t));
     const cg_view *to = cg_view_reshape(g, from, t->rank, t->dims);
+    if (!to) to = copied_last(g, from, y);
     return to ? to : cg_view_reshape(g, cg_materialise(g, from), t->rank, t->dims);
 }
 
@@ -188,7 +203,7 @@ bool lower_view(cg *g, ir_node *n) {
         split(g, n);
         return true;
     default:
-        v = reshaped(g, ir_in(n, 0), t);
+        v = reshaped(g, ir_in(n, 0), &n->out[0]);
         break;
     }
     if (!v) return false;

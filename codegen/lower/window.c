@@ -7,6 +7,8 @@
  * is tested for being inside. f32[N,C,H,W] with a 3x3 window: three vectors for each of the (up to) three rows of x. */
 #include "codegen/kernels/epilogue.h"
 #include "codegen/kernels/pool_bytes.h"
+#include "codegen/kernels/window_last.h"
+#include "codegen/layout.h"
 #include "codegen/lower/conv_packed.h"
 #include "codegen/lower/short.h"
 
@@ -325,31 +327,6 @@ static void set_places(pool *p) {
 
 /* ---- bytes with channels last ---------------------------------------------------------------------------------------- */
 
-/* [N,C,...] as [N,...,C], or back. */
-static cg_view *turn(cg *g, const cg_view *v, bool to_last) {
-    int64_t perm[IR_MAX_RANK];
-    for (int32_t i = 0; i < v->rank; i++) {
-        int32_t first = i == 0 ? 0 : i == 1 ? v->rank - 1 : i - 1;
-        perm[to_last ? first : i] = to_last ? i : first;
-    }
-    return cg_view_permute(g, v, perm);
-}
-
-/* A result with channels last in memory, where nobody has said where it must be. */
-static const cg_view *write_last(cg *g, ir_value *v) {
-    const ir_type *t = v->type;
-    const ir_dim *dims[IR_MAX_RANK];
-    if (tl_map_get_ptr(&g->dests, v)) return NULL;
-    for (int32_t i = 0; i < t->rank; i++)
-        dims[i == 0 ? 0 : i == 1 ? t->rank - 1 : i - 1] = t->dims[i];
-    const ir_type *last = ir_type_tensor(g->c, t->dtype, t->rank, dims);
-    const ir_dim *bytes = ir_dim_mul(g->c, ir_type_elements(g->c, t),
-                                     cg_dc(g, cg_elem_bytes(t->dtype)));
-    const cg_view *y = cg_view_dense(g, cg_buffer_create(g, bytes), last);
-    cg_set_view(g, v, turn(g, y, false));
-    return y;
-}
-
 static bool lower_byte_pool(pool *p) {
     cg *g = p->g;
     ir_node *n = p->node;
@@ -366,13 +343,82 @@ static bool lower_byte_pool(pool *p) {
         fits = ir_dim_is_const(p->w.kernel[i], &size) && size > 0;
         b->taps *= size;
     }
-    if (!fits || b->taps > MAX_BYTE_TAPS || !(y = write_last(g, &n->out[0]))) return false;
-    b->g = g, b->node = n, b->window = &p->w, b->x = turn(g, x, true);
+    if (!fits || b->taps > MAX_BYTE_TAPS || tl_map_get_ptr(&g->dests, &n->out[0])) return false;
+    y = cg_to_last(g, cg_write_last(g, &n->out[0]));
+    b->g = g, b->node = n, b->window = &p->w, b->x = cg_to_last(g, x);
     const ir_dim *dims[2] = {cg_dims_product(g, y->dims, y->rank - 1), y->dims[y->rank - 1]};
     b->y = cg_view_reshape(g, y, 2, dims);
     cg_max_pool_bytes(b);
     return true;
 }
+
+/* ---- weights --------------------------------------------------------------------------------------------------------- */
+
+/* A packed weight, [1, taps * M], as [1,taps...,M]. */
+static const cg_view *side_by_side(cg *g, ir_value *v, const ir_window *w) {
+    int64_t taps = 1, elements = 0, n;
+    const ir_dim *dims[IR_MAX_RANK] = {cg_dc(g, 1)};
+    for (int32_t i = 0; i < w->axes; i++) {
+        dims[1 + i] = w->kernel[i];
+        if (ir_dim_is_const(w->kernel[i], &n)) taps *= n;
+    }
+    ir_dim_is_const(v->type->dims[1], &elements);
+    dims[1 + w->axes] = cg_dc(g, elements / taps);
+    return cg_view_reshape(g, cg_read(g, v), w->axes + 2, dims);
+}
+
+/* [M,1,taps...], as the model has it or packed. */
+static const cg_view *window_weight(cg *g, ir_value *v, const ir_window *w) {
+    if (v->type->rank != 2) return cg_read(g, v);
+    int64_t perm[IR_MAX_RANK] = {1, 0};
+    for (int32_t i = 2; i < w->axes + 2; i++)
+        perm[i] = i;
+    return cg_view_permute(g, cg_from_last(g, side_by_side(g, v, w)), perm);
+}
+
+/* ---- channels last ------------------------------------------------------------------------------------------------- */
+
+/* A few taps along the last axis, which are written out. */
+static bool has_short_rows(const ir_window *w) {
+    enum { MOST = 16 };
+    int64_t taps;
+    return ir_dim_is_const(w->kernel[w->axes - 1], &taps) && taps <= MOST;
+}
+
+static bool can_do_last(const pool *p, const ir_node *n) {
+    bool mean = n->op == OP_AveragePool, plain = mean || n->op == OP_MaxPool || p->weight;
+    if (!cg_is_last(p->x) || !plain || p->indices || !has_short_rows(&p->w)) return false;
+    if (p->weight) return p->features == 1 && n->in[1].value->type->rank == 2;
+    bool counts = ir_attr_int(n, "count_include_pad", 0), ceil = ir_attr_int(n, "ceil_mode", 0);
+    return !mean || (ir_dtype_is_float(p->compute) && !(counts && ceil));
+}
+
+/* The kernel for channels last on the operand as it lies. Where the result has a place in another order, it is copied there. */
+static void run_last(pool *p) {
+    cg *g = p->g;
+    ir_node *n = p->node;
+    cg_window_last *w = TL_NEW(g->arena, cg_window_last);
+    *w = (cg_window_last){.g = g, .node = n, .window = p->w, .x = cg_to_last(g, p->x)};
+    w->kind = p->weight ? CG_WINDOW_CONV : n->op == OP_MaxPool ? CG_WINDOW_MAX : CG_WINDOW_MEAN;
+    w->counts_padding = ir_attr_int(n, "count_include_pad", 0);
+    if (p->weight) w->weight = side_by_side(g, ir_in(n, 1), &p->w);
+    w->epilogue = p->epilogue;
+    for (uint32_t i = 0; i < w->epilogue.n; i++)
+        if (w->epilogue.views[i]) w->epilogue.views[i] = cg_to_last(g, w->epilogue.views[i]);
+    const cg_view *y = cg_to_last(g, cg_write_last(g, &n->out[0])), *temporary = NULL;
+    int32_t last = y->rank - 1;
+    if (!ir_dim_is(y->strides[last], 1) && !ir_dim_is(y->dims[last], 1)) {
+        const ir_type *t = ir_type_tensor(g->c, y->dtype, y->rank, y->dims);
+        const ir_dim *bytes = ir_dim_mul(g->c, ir_type_elements(g->c, t),
+                                         cg_dc(g, cg_elem_bytes(y->dtype)));
+        temporary = cg_view_dense(g, cg_buffer_create(g, bytes), t);
+    }
+    w->y = temporary ? temporary : y;
+    cg_window_last_run(w);
+    if (temporary) cg_copy(g, cg_from_last(g, temporary), cg_read(g, &n->out[0]));
+}
+
+/* ---- the nodes ------------------------------------------------------------------------------------------------------- */
 
 bool lower_pool(cg *g, ir_node *n) {
     pool *p = TL_NEW(g->arena, pool);
@@ -381,8 +427,13 @@ bool lower_pool(cg *g, ir_node *n) {
     const char *problem = ir_window_init(&p->w, g->c, n, p->x->rank - 2, p->x->dims + 2, NULL);
     if (problem) return cg_unsupported(g, n, "%s", problem);
     if (lower_byte_pool(p)) return true;
+    bool wants_indices = n->n_out > 1 && n->out[1].uses;
+    if (!wants_indices && can_do_last(p, n)) {
+        run_last(p);
+        return true;
+    }
     p->y = cg_write(g, &n->out[0]);
-    if (n->n_out > 1 && n->out[1].uses) p->indices = cg_write(g, &n->out[1]);
+    if (wants_indices) p->indices = cg_write(g, &n->out[1]);
     set_places(p);
     emit_kernel(p);
     return true;
@@ -390,12 +441,17 @@ bool lower_pool(cg *g, ir_node *n) {
 
 bool cg_lower_depthwise(cg *g, ir_node *n) {
     pool *p = TL_NEW(g->arena, pool);
-    *p = (pool){.g = g, .node = n, .x = cg_read(g, ir_in(n, 0)), .weight = cg_read(g, ir_in(n, 1))};
+    *p = (pool){.g = g, .node = n, .x = cg_read(g, ir_in(n, 0))};
     p->compute = ir_dtype_compute(p->x->dtype);
     p->features = ir_attr_int(n, "features", 1) / ir_attr_int(n, "group", 1);
     const char *problem = ir_window_init(&p->w, g->c, n, p->x->rank - 2, p->x->dims + 2, NULL);
     if (problem) return cg_unsupported(g, n, "%s", problem);
+    p->weight = window_weight(g, ir_in(n, 1), &p->w);
     cg_epilogue_read(&p->epilogue, g, n);
+    if (can_do_last(p, n)) {
+        run_last(p);
+        return true;
+    }
     p->y = cg_write(g, &n->out[0]);
     emit_kernel(p);
     return true;

@@ -63,7 +63,7 @@ bool eval_conv(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum
 /* ---- ConvPacked ------------------------------------------------------------------------------------------------------ */
 
 /* Rows of a few features of a group side by side, [rows of all groups, taps, channels, features of a row], as w[m,c,t]. */
-static const double *unpack(ir_eval *e, const conv *k, const ir_tensor *packed) {
+static const double *unpack_rows(ir_eval *e, const conv *k, const ir_tensor *packed) {
     ev_shape s = ev_shape_of(packed);
     int64_t taps = ev_count(&k->w.kernel), rows = s.dims[0] / k->groups,
             width = s.dims[1] / (taps * k->channels), per_group = k->features / k->groups;
@@ -79,12 +79,29 @@ static const double *unpack(ir_eval *e, const conv *k, const ir_tensor *packed) 
     return w;
 }
 
+/* One channel per group: all features side by side, [1, taps, M], as w[m,0,t]. */
+static bool is_side_by_side(const conv *k, const ev_shape *packed) {
+    return packed->dims[0] == 1 && k->groups > 1;
+}
+
+static const double *unpack(ir_eval *e, const conv *k, const ir_tensor *packed) {
+    ev_shape s = ev_shape_of(packed);
+    if (!is_side_by_side(k, &s)) return unpack_rows(e, k, packed);
+    int64_t taps = ev_count(&k->w.kernel);
+    double *w = TL_NEW_ARRAY(e->arena, double, k->features *taps + 1);
+    for (int64_t m = 0; m < k->features; m++)
+        for (int64_t t = 0; t < taps; t++)
+            w[m * taps + t] = ir_tensor_get_f64(packed, (size_t)(t * k->features + m));
+    return w;
+}
+
 static bool packed_fits(const conv *k, const ev_shape *x, const ev_shape *w) {
     if (k->groups < 1 || k->features < 1 || k->features % k->groups || x->dims[1] % k->groups)
         return false;
     int64_t depth = k->channels * ev_count(&k->w.kernel), per_group = k->features / k->groups;
     if (depth < 1) return false;
-    if (w->rank != 2) return ev_count(w) == k->features * depth;
+    if (w->rank != 2 || (is_side_by_side(k, w) && k->channels == 1))
+        return ev_count(w) == k->features * depth;
     return w->dims[1] > 0 && w->dims[1] % depth == 0 && w->dims[0] % k->groups == 0 &&
            w->dims[0] / k->groups * (w->dims[1] / depth) >= per_group;
 }
