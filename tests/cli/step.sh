@@ -55,6 +55,14 @@ expect 0 "bench begins anew behind the table" "$TLBC" bench "$tiny" --stream x:1
 expect 1 "a last chunk that is shorter" "$TLBC" run "$tiny" --stream x:1:4 --input x=ragged.npy
 contains err "input 'x' has 14 positions along axis 1, which are no multiple of the 4 of a step"
 
+# Attention to all earlier positions: refused with advice, which helps.
+causal=$SOURCE/tests/data/stream_causal.onnx
+expect 1 "any number of positions" "$TLBC" compile "$causal" --stream x:1:4 -o no.so
+contains err "node 'attention/scores' (Attention)"
+contains err "fix the length of the axis (--dim), which is then the longest stream"
+expect 0 "as it is advised" "$TLBC" verify "$causal" --stream x:1:4 --dim time=24 --runs 2
+contains out "6 steps, all bits equal"
+
 # States from one run to the next: 16 positions at once, and 8 and 8.
 numbers() { # as many floats, the same ones each time
     RANDOM=$1
