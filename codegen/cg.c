@@ -41,6 +41,13 @@ static bool lower_variant(cg *g, const cg_entry *e, cg_variant *v) {
     return !g->failed;
 }
 
+static void drop_written(const cg_model *model) {
+    cg_place **places = TL_NEW_ARRAY(model->m->arena, cg_place *, model->n_entries);
+    for (uint32_t i = 0; i < model->n_entries; i++)
+        places[i] = model->entries[i].places;
+    cg_places_drop_written(places, model->m);
+}
+
 /* The programs of all graphs for one CPU, in one module. */
 static bool lower_target(cg *g, cg_model *model, uint32_t t) {
     ir_module *m = model->m;
@@ -55,6 +62,10 @@ static bool lower_target(cg *g, cg_model *model, uint32_t t) {
         v->plan_name = ir_name(m->ctx, tl_arena_printf(m->arena, "%s_plan_%u", e->name, t));
         begin_entry(g, e, model->options);
         if (!lower_variant(g, e, v)) return false;
+        if (g->cells && g->undo) { /* the program may be left before it has put things back */
+            drop_written(model);
+            return lower_target(g, model, t);
+        }
         e->cells = g->cells;
         e->failures = g->failures.data;
         e->n_failures = g->failures.len;

@@ -238,6 +238,7 @@ static tlbc_place describe_place(const ir_type *t, const cg_place *place) {
     out.rows = place->grows ? -1 : place->rows;
     out.room = place->room;
     out.advance = place->advance;
+    out.written = place->written;
     return out;
 }
 

@@ -90,6 +90,7 @@ typedef struct cg_cells cg_cells; /* codegen/dynamic.h */
 typedef struct cg_step cg_step;   /* codegen/steps.h */
 typedef struct cg_scope cg_scope;
 typedef struct cg_loop cg_loop;
+typedef struct cg_undo cg_undo;
 typedef struct cg_place cg_place; /* codegen/place.h */
 typedef struct cg cg;
 struct cg {
@@ -130,6 +131,7 @@ struct cg {
     int64_t mark_data; /* and hands this on */
     bool failed;
     double flops;
+    cg_undo *undo; /* what has been written over, the last first */
 };
 
 typedef bool cg_lower_fn(cg *g, ir_node *n);

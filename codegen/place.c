@@ -6,14 +6,16 @@
  *   a view of a value that can lie there              the view is undone on the place
  *   Concat along the rows of a part that ends with the last row, and of anything    what is behind it is new
  *   Concat of values that can each lie in their part of it
+ *   TensorScatter, ScatterElements, ScatterND into what lies there already, which nobody reads behind them
  *
- * Only Concats are told where to write; lowering one copies those operands that do not lie there already (codegen/lower/join.c). */
+ * Only Concats and these are told where to write; lowering one copies those operands that do not lie there already (codegen/lower/join.c). */
 #include "codegen/place.h"
 
 #include "codegen/program.h"
 
 #include "ir/base/assert.h"
 #include "ir/limits.h"
+#include "runtime/abi.h"
 
 typedef struct placing {
     cg *g;
@@ -21,7 +23,8 @@ typedef struct placing {
     const ir_value *state;
     cg_place *place;
     const ir_dim *row; /* stride of the rows */
-    tl_map found;      /* ir_value * of a Concat -> cg_view *: where it writes */
+    tl_map
+        found; /* ir_value * of a Concat, or of one that writes over -> cg_view *: where it writes */
 } placing;
 
 /* A part of the state as it is before the step. */
@@ -182,6 +185,50 @@ static bool can_join(placing *p, ir_node *n, const cg_view *at) {
     return true;
 }
 
+static bool is_behind(const ir_node *n, const ir_node *of) {
+    for (of = of->next; of; of = of->next)
+        if (of == n) return true;
+    return false;
+}
+
+/* Results may be views of the operand. */
+static bool makes_views(const ir_node *n) {
+    return op_is(n->op, OP_VIEW) || n->op == OP_Gather || n->op == OP_Guard;
+}
+
+/* Not the data that n writes over. */
+static bool is_other_operand(const ir_node *n, const ir_value *v) {
+    for (uint32_t i = 1; i < n->n_in; i++)
+        if (ir_in(n, i) == v) return true;
+    return false;
+}
+
+/* All that read v, or a view of it, stand before n in the graph. */
+static bool is_read_before(const placing *p, const ir_value *v, const ir_node *n) {
+    for (const ir_use *u = v->uses; u; u = u->next) {
+        const ir_node *user = u->user;
+        if (user == n && !is_other_operand(n, v)) continue;
+        if (user == n) return false;
+        if (user->parent != p->graph->body || user == p->graph->body->yield || is_behind(user, n))
+            return false;
+        for (uint32_t i = 0; makes_views(user) && i < user->n_out; i++)
+            if (!is_read_before(p, &user->out[i], n)) return false;
+    }
+    return true;
+}
+
+/* The elements that stay lie here; what writes over the others is not read as data itself. */
+static bool can_write_over(placing *p, ir_node *n, const cg_view *at) {
+    if (!p->place->written) return false;
+    old_part old = old_part_of(p, n->in[0].value);
+    if (!old.view || !cg_view_is_same(old.view, at) || !is_read_before(p, p->state, n))
+        return false;
+    for (uint32_t i = 1; i < n->n_in; i++)
+        if (ir_in(n, i) && old_part_of(p, ir_in(n, i)).view) return false;
+    tl_map_set_ptr(&p->found, n->out, at);
+    return true;
+}
+
 /* Back over a Slice: what it cuts off in front lies before this place. */
 static bool can_lie_uncut(placing *p, const ir_value *v, const cg_view *at) {
     ir_value *x = v->def->in[0].value;
@@ -226,6 +273,10 @@ static bool can_lie(placing *p, ir_value *v, const cg_view *at) {
         return can_lie_reshaped(p, v, at);
     case OP_Transpose:
         return can_lie_permuted(p, v, at);
+    case OP_TensorScatter:
+    case OP_ScatterElements:
+    case OP_ScatterND:
+        return can_write_over(p, v->def, at);
     default:
         return false;
     }
@@ -311,11 +362,27 @@ static bool find_window(cg *g, const ir_graph *graph, uint32_t i, cg_place *plac
     return false;
 }
 
+/* As large as it is, in one piece behind the axis that counts streams. */
+static bool find_written(cg *g, const ir_graph *graph, uint32_t i, cg_place *place) {
+    const ir_type *t = ir_graph_state(graph, i)->type;
+    int32_t axis = 0;
+    int64_t rows;
+    while (axis < t->rank && !is_open_in_front(t, axis - 1))
+        axis++;
+    if (axis >= t->rank || t != ir_graph_next(graph, i)->type ||
+        !ir_dim_is_const(t->dims[axis], &rows))
+        return false;
+    *place = (cg_place){.used = true, .written = true, .axis = axis, .rows = rows, .room = rows};
+    placing p = start_placing(g, graph, i, place);
+    return try_place(&p, i);
+}
+
 static bool find_place(cg *g, const ir_graph *graph, uint32_t i, cg_place *place) {
     const ir_type *t = ir_graph_state(graph, i)->type;
     if (!ir_type_is_known(t) || !ir_type_is_known(ir_graph_next(graph, i)->type)) return false;
     if (t->dtype == DT_str || cg_is_packed(t->dtype)) return false;
-    return find_growing(g, graph, i, place) || find_window(g, graph, i, place);
+    return find_growing(g, graph, i, place) || find_window(g, graph, i, place) ||
+           find_written(g, graph, i, place);
 }
 
 /* ---- the module ------------------------------------------------------------------------------------------------------ */
@@ -342,12 +409,13 @@ static bool agree(cg *g, const ir_module *m, const char *name, cg_place *common)
         cg_place place;
         if (i < 0 || cg_state_is_kept(h, (uint32_t)i)) continue;
         if (is_shared_next(h, (uint32_t)i) || !find_place(g, h, (uint32_t)i, &place)) return false;
-        if (common->used && (common->axis != place.axis || common->grows != place.grows))
+        if (common->used && (common->axis != place.axis || common->grows != place.grows ||
+                             common->written != place.written))
             return false;
         *common = place;
         if (place.advance > step) step = place.advance;
     }
-    if (!common->grows) common->room = 2 * common->rows + step;
+    if (!common->grows && !common->written) common->room = 2 * common->rows + step;
     return common->used;
 }
 
@@ -383,7 +451,7 @@ cg_place **cg_places_decide(ir_module *m, tl_arena *a) {
 
 static void set_dests(placing *p) {
     ir_for_each_node (n, p->graph->body) {
-        const cg_view *at = n->op == OP_Concat ? tl_map_get_ptr(&p->found, n->out) : NULL;
+        const cg_view *at = n->n_out ? tl_map_get_ptr(&p->found, n->out) : NULL;
         if (at) tl_map_set_ptr(&p->g->dests, n->out, at);
     }
 }
@@ -397,4 +465,48 @@ void cg_places_bind(cg *g, const ir_graph *graph) {
         cg_set_view(g, ir_graph_state(graph, i), g->places[i].now);
         set_dests(&p);
     }
+}
+
+/* ---- what is written over --------------------------------------------------------------------------------------------- */
+
+struct cg_undo {
+    ir_node *node;
+    cg_undo_fn *run;
+    void *data;
+    struct cg_undo *next;
+};
+
+void cg_place_save(cg *g, ir_node *n, cg_undo_fn *run, void *data) {
+    cg_undo *u = TL_NEW(g->arena, cg_undo);
+    *u = (cg_undo){n, run, data, g->undo};
+    run(g, n, data, false);
+    g->undo = u;
+}
+
+static lp_value *has_failed(cg *g) {
+    lp_builder *b = &g->b;
+    lp_value *zero = lp_index(b, 0);
+    lp_value *member = lp_ptr_add(b, g->frame, lp_index(b, (int64_t)offsetof(tlbc_frame, status)));
+    lp_value *status = lp_load(b, lp_scalar(LP_PTR), member, zero);
+    return lp_bin(b, LP_ne, lp_load(b, LP_I64, status, zero), zero);
+}
+
+void cg_places_end(cg *g) {
+    if (!g->undo) return;
+    cg_barrier(g); /* no thread finds anything wrong any more */
+    lp_loop l = lp_if_begin(&g->b, has_failed(g), NULL, 0);
+    cg_scope_begin(g);
+    for (cg_undo *u = g->undo; u; u = u->next) {
+        cg_barrier(g); /* all have seen it; indices that are wrong are reported once more */
+        g->node = u->node;
+        u->run(g, u->node, u->data, true);
+    }
+    cg_scope_end(g);
+    lp_if_end(&g->b, &l, NULL);
+}
+
+void cg_places_drop_written(cg_place *const *places, const ir_module *m) {
+    for (const ir_graph *h = m->graphs; h; h = h->next, places++)
+        for (uint32_t i = 0; i < h->n_states; i++)
+            if ((*places)[i].written) (*places)[i].used = false;
 }

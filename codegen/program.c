@@ -577,6 +577,7 @@ bool cg_lower_graph(cg *g, ir_graph *graph) {
         else if (is_elsewhere(from, outputs[i]))
             cg_copy(g, from, outputs[i]);
     }
+    cg_places_end(g);
     if (!hand_over_cells(g, graph, outputs)) return false;
     cg_scope_end(g);
     return !g->failed;

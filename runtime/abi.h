@@ -90,6 +90,7 @@ typedef struct tlbc_place {
     int64_t rows;       /* -1: as many as the length of states that grow */
     int64_t room;       /* in each block */
     int64_t advance;    /* rows that a step adds, and drops in front */
+    int64_t written;    /* 1: a step writes over rows, and has put them back where it failed */
 } tlbc_place;
 
 typedef struct tlbc_program {

@@ -4,6 +4,8 @@
  *   |. . . o o o o o .|      the step has gone well: the window is a row further on
  *   |o o o o o . . . .|      where the next row would not fit, the window goes back to the beginning first
  *
+ * A state that is written over fills its block; the program puts back what it has overwritten where a step fails (codegen/place.h).
+ *
  * A state that grows begins with its block, and only its length counts on. Streams may have their windows at different rows; those of a
  * batch that is read where it lies begin at the same one. */
 #include "runtime/session.h"
@@ -103,9 +105,15 @@ char *tlbc_rt_place_bind(const tlbc_session *s, uint32_t i, bool ready) {
     return state->gathered;
 }
 
-char *tlbc_rt_place_bind_one(const tlbc_session *s, uint32_t i, uint32_t stream) {
+char *tlbc_rt_place_bind_one(const tlbc_session *s, uint32_t i, uint32_t k) {
+    const tlbc_place *p = &s->model->program->places[i];
+    const tlbc_rt_state *state = s->states.list[i];
+    uint32_t stream = tlbc_rt_stream(&s->states, k);
     rt_make_room_for(s, i, stream, false);
-    return rt_begin(s, i, stream);
+    if (!p->written) return rt_begin(s, i, stream);
+    /* a later row may fail: this one's state is written over beside its home */
+    rt_copy_stream(s, i, k, rt_rows_of(s, p, stream), 0, state->first[stream], true);
+    return state->gathered + k * state->inner;
 }
 
 void tlbc_rt_place_commit(const tlbc_session *s, uint32_t i, bool ready) {
@@ -115,7 +123,10 @@ void tlbc_rt_place_commit(const tlbc_session *s, uint32_t i, bool ready) {
     for (uint32_t k = 0; k < t->count && k < rt_count_windows(s, i); k++) {
         uint32_t stream = tlbc_rt_stream(t, k);
         int64_t *first = &state->first[stream], rows = rt_rows_of(s, p, stream);
-        if (!ready) rt_copy_stream(s, i, k, p->advance, rows, *first + rows, false);
+        if (p->written && (!ready || t->one_by_one))
+            rt_copy_stream(s, i, k, rows, 0, *first, false);
+        else if (!ready)
+            rt_copy_stream(s, i, k, p->advance, rows, *first + rows, false);
         *first += p->advance;
     }
 }

@@ -135,7 +135,7 @@ tlbc_status tlbc_rt_state_load(tlbc_session *s, uint32_t stream, const void *dat
 /* place.c: state i, which has a place. What a step reads, with room behind it for what the step writes; behind a step that went well; a
  * stream as a dense tensor (NULL: zeros). `ready`: the streams of the step are read where they lie. */
 char *tlbc_rt_place_bind(const tlbc_session *s, uint32_t i, bool ready);
-char *tlbc_rt_place_bind_one(const tlbc_session *s, uint32_t i, uint32_t stream);
+char *tlbc_rt_place_bind_one(const tlbc_session *s, uint32_t i, uint32_t k); /* row k, by itself */
 void tlbc_rt_place_commit(const tlbc_session *s, uint32_t i, bool ready);
 void tlbc_rt_place_get(const tlbc_session *s, uint32_t i, uint32_t stream, char *dense);
 void tlbc_rt_place_set(const tlbc_session *s, uint32_t i, uint32_t stream, const char *dense);

@@ -312,7 +312,7 @@ void tlbc_rt_states_bind_row(tlbc_session *s, uint32_t k) {
     for (uint32_t i = 0; i < t->n; i++) {
         const tlbc_rt_state *state = t->list[i];
         if (state->first) {
-            t->read[i] = t->write[i] = tlbc_rt_place_bind_one(s, i, tlbc_rt_stream(t, k));
+            t->read[i] = t->write[i] = tlbc_rt_place_bind_one(s, i, k);
             continue;
         }
         t->read[i] = state->home + tlbc_rt_stream(t, k) * state->bytes;

@@ -1,7 +1,7 @@
 /* Reading and writing by index: Gather, GatherElements, GatherND, ScatterElements, ScatterND, TensorScatter, ReverseSequence, OneHot. Indices are checked at run time;
  * one outside its axis fails the run with the node's name and is brought inside, so that nothing is ever read out of bounds.
  * Gather by a number known at compile time, by a loop's counter, or by constants that go evenly ([[0,1,2],[2,3,4]]: windows) is a view. */
-#include "codegen/lower.h"
+#include "codegen/place.h"
 
 #include "ir/base/assert.h"
 #include "ir/limits.h"
@@ -248,33 +248,65 @@ static lp_value *combined(cg *g, lp_builder *b, const ir_node *n, lp_value *old,
     return update;
 }
 
+struct scatter;
+typedef void place_fn(cg_nest *s, const struct scatter *d, lp_value *const *at, lp_value **index);
+
 typedef struct scatter {
     gather base; /* x: the result */
-    const cg_view *updates;
+    const cg_view *updates, *saved;
+    const ir_dim *indexed; /* product of the axes that indices choose from */
+    place_fn *place;
 } scatter;
 
-/* for every element of the updates, in order, on one thread: duplicates must not race. indexed: product of the axes that indices
- * choose from; the one unit of work is [0, 1), or [0, 0) where they are empty. */
-static void run_updates(cg *g, ir_node *n, const scatter *d, const ir_dim *indexed,
-                        void (*place)(cg_nest *, const scatter *, lp_value *const *, lp_value **)) {
-    const cg_view *u = d->updates, *y = d->base.x;
+/* Results that begin as the data does: what of it stays, and what is kept of the rest where the result lies in its place. */
+typedef struct kept {
+    ir_value *data;
+    const cg_view *y;
+    const ir_type *updates;
+    const cg_view **saved;
+} kept;
+
+static void keep_rest(cg *g, ir_node *n, const kept *k, cg_undo_fn *move, void *data) {
+    const cg_view *x = cg_read(g, k->data);
+    if (k->y->buffer->kind != CG_PLACE || !cg_view_is_same(x, k->y)) {
+        cg_copy(g, x, k->y);
+        return;
+    }
+    const ir_type *t = ir_type_tensor(g->c, k->y->dtype, k->updates->rank, k->updates->dims);
+    const ir_dim *bytes = ir_dim_mul(g->c, ir_type_elements(g->c, t),
+                                     cg_dc(g, cg_elem_bytes(t->dtype)));
+    *k->saved = cg_view_dense(g, cg_buffer_create(g, bytes), t);
+    cg_place_save(g, n, move, data);
+}
+
+typedef enum move { UPDATE, SAVE, RESTORE } move;
+
+/* for every element of the updates, in order, on one thread: duplicates must not race. The one unit of work is [0, 1), or [0, 0) where
+ * the axes that indices choose from are empty. */
+static void run_updates(cg *g, ir_node *n, const scatter *d, move how) {
+    const cg_view *u = how == UPDATE ? d->updates : d->saved, *y = d->base.x;
     cg_kernel k = cg_kernel_begin(g, n, cg_dc(g, 1));
     cg_nest s = {.g = g, .node = n, .k = &k};
     lp_builder *b = &k.b;
-    lp_value *pu = cg_kernel_in(&k, u, false), *py = cg_kernel_in(&k, y, false),
-             *one = lp_index(b, 1);
-    cg_kernel_out(&k, y, false);
+    lp_value *pu = how == SAVE ? cg_kernel_out(&k, u, false) : cg_kernel_in(&k, u, false),
+             *py = cg_kernel_in(&k, y, false), *one = lp_index(b, 1);
+    if (how != SAVE) cg_kernel_out(&k, y, false);
     const ir_dim *count = cg_dims_product(g, u->dims, u->rank);
-    cg_kernel_require(&k, indexed, count, d->base.failure);
+    cg_kernel_require(&k, d->indexed, count, d->base.failure);
     lp_loop l = lp_for_begin(b, k.begin, lp_bin(b, LP_mul, k.end, cg_kernel_dim(&k, count)), one,
                              NULL, 0);
     lp_value *at[IR_MAX_RANK_NEST], *index[IR_MAX_RANK_NEST];
     cg_unravel(&k, l.counter, u->dims, u->rank, at);
-    place(&s, d, at, index);
-    lp_value *to = cg_offset(&k, y, index, y->rank);
-    lp_value *x = cg_load(b, u->dtype, 1, pu, cg_offset(&k, u, at, u->rank), one),
-             *old = cg_load(b, y->dtype, 1, py, to, one);
-    cg_store(b, y->dtype, 1, py, to, one, combined(g, b, n, old, x));
+    d->place(&s, d, at, index);
+    lp_value *to = cg_offset(&k, y, index, y->rank), *from = cg_offset(&k, u, at, u->rank);
+    lp_value *old = cg_load(b, y->dtype, 1, py, to, one);
+    if (how == SAVE) {
+        cg_store(b, u->dtype, 1, pu, from, one, old);
+    } else {
+        lp_value *x = cg_load(b, u->dtype, 1, pu, from, one);
+        if (how == UPDATE) x = combined(g, b, n, old, x);
+        cg_store(b, y->dtype, 1, py, to, one, x);
+    }
     lp_for_end(b, &l, NULL);
     cg_kernel_end(&k, "%s", op_get(n->op)->name);
 }
@@ -296,11 +328,21 @@ static void place_slice(cg_nest *s, const scatter *d, lp_value *const *at, lp_va
 static scatter *scatter_begin(cg *g, ir_node *n) {
     scatter *d = TL_NEW(g->arena, scatter);
     const cg_view *y = cg_write(g, &n->out[0]);
-    cg_copy(g, cg_read(g, ir_in(n, 0)), y);
     d->base = (gather){.x = y, .indices = cg_read(g, ir_in(n, 1))};
     d->updates = cg_read(g, ir_in(n, 2));
     d->base.failure = outside_failure(g);
     return d;
+}
+
+static void move_elements(cg *g, ir_node *n, void *data, bool restore) {
+    run_updates(g, n, data, restore ? RESTORE : SAVE);
+}
+
+static bool update(cg *g, ir_node *n, scatter *d) {
+    keep_rest(g, n, &(kept){ir_in(n, 0), d->base.x, ir_in(n, 2)->type, &d->saved}, move_elements,
+              d);
+    run_updates(g, n, d, UPDATE);
+    return true;
 }
 
 bool lower_scatter_elements(cg *g, ir_node *n) {
@@ -310,8 +352,9 @@ bool lower_scatter_elements(cg *g, ir_node *n) {
         cg_check_equal(g, d->updates->dims[i], d->base.indices->dims[i]);
         if (i != d->base.axis) cg_check_at_most(g, d->base.indices->dims[i], d->base.x->dims[i]);
     }
-    run_updates(g, n, d, d->base.x->dims[d->base.axis], place_element);
-    return true;
+    d->indexed = d->base.x->dims[d->base.axis];
+    d->place = place_element;
+    return update(g, n, d);
 }
 
 bool lower_scatter_nd(cg *g, ir_node *n) {
@@ -323,9 +366,9 @@ bool lower_scatter_nd(cg *g, ir_node *n) {
         const ir_dim *expected = behind < 0 ? indices->dims[i] : y->dims[d->base.tuple + behind];
         cg_check_equal(g, d->updates->dims[i], expected);
     }
-    const ir_dim *indexed = cg_dims_product(g, y->dims, (int32_t)d->base.tuple);
-    run_updates(g, n, d, indexed, place_slice);
-    return true;
+    d->indexed = cg_dims_product(g, y->dims, (int32_t)d->base.tuple);
+    d->place = place_slice;
+    return update(g, n, d);
 }
 
 /* ---- OneHot ---------------------------------------------------------------------------------------------------------------------- */
@@ -407,38 +450,88 @@ bool lower_reverse_sequence(cg *g, ir_node *n) {
 /* ---- TensorScatter: a copy, then the update, every element of which has a place of its own --------------------------------------- */
 
 typedef struct tensor_scatter {
-    const cg_view *y, *update, *starts;
+    const cg_view *y, *update, *starts, *saved;
     int32_t axis;
     bool circular;
     int64_t failure;
 } tensor_scatter;
 
-static lp_value *cache_place(cg_nest *s, lp_value *at, lp_value *size) {
+/* Position of an element along the axis, brought inside; *inside: that it was there (NULL: always). */
+static lp_value *cache_place(cg_nest *s, lp_value *at, lp_value *size, lp_value **inside) {
     const tensor_scatter *d = s->data;
     lp_builder *b = &s->k->b;
+    *inside = NULL;
     if (d->starts) at = lp_bin(b, LP_add, at, load_index(s, d->starts, s->index));
-    if (!d->circular) return cg_checked_index(s->k, at, size, d->failure);
+    if (!d->circular) {
+        lp_value *place = cg_checked_index(s->k, at, size, d->failure);
+        *inside = lp_bin(b, LP_or, lp_bin(b, LP_eq, place, at),
+                         lp_bin(b, LP_eq, place, lp_bin(b, LP_add, at, size)));
+        return place;
+    }
     lp_value *rest = lp_bin(b, LP_rem, at, size), *zero = lp_index(b, 0);
     return lp_select(b, lp_bin(b, LP_lt, rest, zero), lp_bin(b, LP_add, rest, size), rest);
 }
 
+/* Where in y an element of the update belongs. */
+static lp_value *cache_offset(cg_nest *s, lp_value **inside) {
+    const tensor_scatter *d = s->data;
+    lp_value *index[IR_MAX_RANK_NEST], *size = cg_kernel_dim(s->k, d->y->dims[d->axis]);
+    memcpy(index, s->index, sizeof index);
+    index[d->axis] = cache_place(s, s->index[d->axis], size, inside);
+    return cg_offset(s->k, d->y, index, d->y->rank);
+}
+
+static void tensor_gather_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value **out) {
+    (void)in;
+    const tensor_scatter *d = s->data;
+    lp_value *stride = cg_kernel_dim(s->k, d->y->strides[d->y->rank - 1]), *inside,
+             *at = cache_offset(s, &inside);
+    out[0] = cg_load(&s->k->b, d->y->dtype, lanes, cg_kernel_in(s->k, d->y, false), at, stride);
+}
+
+/* What is outside is not written: two threads might bring rows to the same place. */
 static void tensor_scatter_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value **out) {
     (void)out;
     const tensor_scatter *d = s->data;
     lp_builder *b = &s->k->b;
-    lp_value *index[IR_MAX_RANK_NEST], *size = cg_kernel_dim(s->k, d->y->dims[d->axis]);
-    memcpy(index, s->index, sizeof index);
-    index[d->axis] = cache_place(s, s->index[d->axis], size);
-    lp_value *to = cg_offset(s->k, d->y, index, d->y->rank);
-    lp_value *stride = cg_kernel_dim(s->k, d->y->strides[d->y->rank - 1]);
-    cg_store(b, d->y->dtype, lanes, cg_kernel_out(s->k, d->y, false), to, stride, in[0]);
+    lp_value *inside, *to = cache_offset(s, &inside);
+    lp_value *stride = cg_kernel_dim(s->k, d->y->strides[d->y->rank - 1]),
+             *py = cg_kernel_out(s->k, d->y, false);
+    lp_loop l;
+    if (inside) l = lp_if_begin(b, inside, NULL, 0);
+    cg_store(b, d->y->dtype, lanes, py, to, stride, in[0]);
+    if (inside) lp_if_end(b, &l, NULL);
+}
+
+static cg_nest *over_rows(cg *g, ir_node *n, tensor_scatter *d, cg_nest_fn *fn) {
+    cg_nest *s = cg_nest_over(g, n, ir_in(n, 1)->type, fn, d);
+    s->scalar = d->axis == d->y->rank - 1;
+    s->required = d->y->dims[d->axis], s->failure = d->failure;
+    return s;
+}
+
+static void write_rows(cg *g, ir_node *n, tensor_scatter *d, const cg_view *from) {
+    cg_nest *s = over_rows(g, n, d, tensor_scatter_point);
+    s->in[s->n_in++] = from;
+    cg_nest_run(s);
+}
+
+/* What the update will be written over, to `saved` or back from there. */
+static void move_rows(cg *g, ir_node *n, void *data, bool restore) {
+    tensor_scatter *d = data;
+    if (restore) {
+        write_rows(g, n, d, d->saved);
+        return;
+    }
+    cg_nest *s = over_rows(g, n, d, tensor_gather_point);
+    s->out[s->n_out++] = d->saved;
+    cg_nest_run(s);
 }
 
 bool lower_tensor_scatter(cg *g, ir_node *n) {
     tensor_scatter *d = TL_NEW(g->arena, tensor_scatter);
     *d = (tensor_scatter){.y = cg_write(g, &n->out[0]), .update = cg_read(g, ir_in(n, 1))};
     if (ir_in(n, 2)) d->starts = cg_read(g, ir_in(n, 2));
-    cg_copy(g, cg_read(g, ir_in(n, 0)), d->y);
     d->axis = (int32_t)normalised_axis(n, -2, d->y->rank);
     d->circular = strcmp(ir_attr_string(n, "mode", "linear"), "circular") == 0;
     bool counted = ir_in(n, 2) && !ir_value_is_const(ir_in(n, 2)) && is_counted(ir_in(n, 2), 0);
@@ -448,10 +541,7 @@ bool lower_tensor_scatter(cg *g, ir_node *n) {
     cg_check_at_most(g, d->update->dims[d->axis], d->y->dims[d->axis]);
     for (int32_t i = 0; i < d->y->rank; i++)
         if (i != d->axis) cg_check_equal(g, d->update->dims[i], d->y->dims[i]);
-    cg_nest *s = cg_nest_over(g, n, ir_in(n, 1)->type, tensor_scatter_point, d);
-    s->scalar = d->axis == d->y->rank - 1;
-    s->in[s->n_in++] = d->update;
-    s->required = d->y->dims[d->axis], s->failure = d->failure;
-    cg_nest_run(s);
+    keep_rest(g, n, &(kept){ir_in(n, 0), d->y, ir_in(n, 1)->type, &d->saved}, move_rows, d);
+    write_rows(g, n, d, d->update);
     return true;
 }

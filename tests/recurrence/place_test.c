@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 /* w: a window of 7 rows, 2 new ones in each step. s: two windows of 5 rows taken apart and put together, one new row. r: 4 rows, the oldest
- * dropped before the new one is added. i: a row of a table; a step with one that is not there fails. */
+ * dropped before the new one is added. c, e: rows, elements are written over by number. i: a row of a table; a step with one that is not there
+ * fails, as does one that writes beyond the end. */
 #define CONSTANTS                        \
     "const @zero f32[] {0}\n"            \
     "const @start f32[2,1,5,3] rand 3\n" \
@@ -36,6 +37,15 @@
     "  %late = Slice(%r, @1, @4, @2)\n"               \
     "  %xr = Unsqueeze(%x, @2)\n"                     \
     "  %r2 = Concat<axis=2>(%late, %xr)\n"            \
+    "  %c1 = TensorScatter<axis=1>(%c, %x, %at)\n"    \
+    "  %u = ReduceSum<keepdims=0>(%x, @2)\n"          \
+    "  %j1 = Unsqueeze(%at, @1)\n"                    \
+    "  %j2 = Unsqueeze(%i, @1)\n"                     \
+    "  %j = Concat<axis=1>(%j1, %j2)\n"               \
+    "  %esum = ReduceSum(%e, @1)\n"                   \
+    "  %e1 = ScatterElements<axis=1>(%e, %j, %u)\n"   \
+    "  %csum = ReduceSum<keepdims=0>(%c1, @1)\n"      \
+    "  %emax = ReduceMax(%e1, @1)\n"                  \
     "  %row = Gather(@table, %i)\n"                   \
     "  %wsum = ReduceSum<keepdims=0>(%w1, @1)\n"      \
     "  %asum = ReduceSum<keepdims=0>(%a1, @1)\n"      \
@@ -46,22 +56,37 @@
     "  %y2 = Mul(%y1, %asum)\n"                       \
     "  %y3 = Sub(%y2, %bmax)\n"                       \
     "  %y4 = Add(%y3, %rsum)\n"                       \
-    "  %y = Sub(%y4, %rold)\n"                        \
-    "  return %y, %w2, %s2, %r2\n"                    \
+    "  %y5 = Sub(%y4, %rold)\n"                       \
+    "  %y6 = Mul(%y5, %csum)\n"                       \
+    "  %y7 = Add(%y6, %esum)\n"                       \
+    "  %y = Sub(%y7, %emax)\n"                        \
+    "  return %y, %w2, %s2, %r2, %c1, %e1\n"          \
     "}\n"
 static const char state_text[] = CONSTANTS
-    "graph g(f32[B,2,3] %x, i64[B] %i, state f32[B,7,3] %w = @zero,\n"
-    "        state f32[2,B,5,3] %s = @start, state f32[B,2,4,3] %r = @zero)\n"
-    "    => (f32[B,3] y, state w, state s, state r) {\n" BODY;
+    "graph g(f32[B,2,3] %x, i64[B] %i, i64[B] %at, state f32[B,7,3] %w = @zero,\n"
+    "        state f32[2,B,5,3] %s = @start, state f32[B,2,4,3] %r = @zero,\n"
+    "        state f32[B,6,3] %c = @zero, state f32[B,5] %e = @zero)\n"
+    "    => (f32[B,3] y, state w, state s, state r, state c, state e) {\n" BODY;
 static const char plain_text[] = CONSTANTS
-    "graph g(f32[B,2,3] %x, i64[B] %i, f32[B,7,3] %w, f32[2,B,5,3] %s, f32[B,2,4,3] %r)\n"
-    "    => (f32[B,3] y, f32[B,7,3] w2, f32[2,B,5,3] s2, f32[B,2,4,3] r2) {\n" BODY;
+    "graph g(f32[B,2,3] %x, i64[B] %i, i64[B] %at, f32[B,7,3] %w, f32[2,B,5,3] %s,\n"
+    "        f32[B,2,4,3] %r, f32[B,6,3] %c, f32[B,5] %e)\n"
+    "    => (f32[B,3] y, f32[B,7,3] w2, f32[2,B,5,3] s2, f32[B,2,4,3] r2, f32[B,6,3] c2,\n"
+    "        f32[B,5] e2) {\n" BODY;
 
-enum { STREAMS = 4, X = 2 * 3, W = 7 * 3, S = 2 * 5 * 3, R = 2 * 4 * 3, HEADER = 64 };
+enum {
+    STREAMS = 4,
+    X = 2 * 3,
+    W = 7 * 3,
+    S = 2 * 5 * 3,
+    R = 2 * 4 * 3,
+    C = 6 * 3,
+    E = 5,
+    HEADER = 64
+};
 
 /* A stream's states, as they are saved behind the header. */
 typedef struct stream {
-    float w[W], s[S], r[R];
+    float w[W], s[S], r[R], c[C], e[E];
 } stream;
 
 static uint32_t next_random(uint32_t *seed, uint32_t n) {
@@ -73,14 +98,25 @@ static tlbc_tensor tensor(float *data, int32_t rank, int64_t a, int64_t b, int64
     return tlbc_tensor_f32(data, (uint32_t)rank, (int64_t[]){a, b, c, d});
 }
 
+static tlbc_tensor numbers(int64_t *data, int64_t n) {
+    return tlbc_tensor_of(data, TLBC_I64, sizeof *data, 1, (int64_t[]){n});
+}
+
 /* One stream by the plain model. */
-static void step_by_hand(tlbc_session *plain, stream *st, float *x, int64_t row, float *y) {
+static void step_by_hand(tlbc_session *plain, stream *st, float *x, int64_t row, int64_t at,
+                         float *y) {
     stream after;
-    tlbc_tensor in[5] = {
-        tensor(x, 3, 1, 2, 3, 0), tlbc_tensor_of(&row, TLBC_I64, 8, 1, (int64_t[]){1}),
-        tensor(st->w, 3, 1, 7, 3, 0), tensor(st->s, 4, 2, 1, 5, 3), tensor(st->r, 4, 1, 2, 4, 3)};
-    tlbc_tensor out[4] = {tensor(y, 2, 1, 3, 0, 0), tensor(after.w, 3, 1, 7, 3, 0),
-                          tensor(after.s, 4, 2, 1, 5, 3), tensor(after.r, 4, 1, 2, 4, 3)};
+    tlbc_tensor in[8] = {tensor(x, 3, 1, 2, 3, 0),
+                         numbers(&row, 1),
+                         numbers(&at, 1),
+                         tensor(st->w, 3, 1, 7, 3, 0),
+                         tensor(st->s, 4, 2, 1, 5, 3),
+                         tensor(st->r, 4, 1, 2, 4, 3),
+                         tensor(st->c, 3, 1, 6, 3, 0),
+                         tensor(st->e, 2, 1, 5, 0, 0)};
+    tlbc_tensor out[6] = {tensor(y, 2, 1, 3, 0, 0),       tensor(after.w, 3, 1, 7, 3, 0),
+                          tensor(after.s, 4, 2, 1, 5, 3), tensor(after.r, 4, 1, 2, 4, 3),
+                          tensor(after.c, 3, 1, 6, 3, 0), tensor(after.e, 2, 1, 5, 0, 0)};
     CHECK_EQ(tlbc_run(plain, in, out), TLBC_OK);
     *st = after;
 }
@@ -117,20 +153,22 @@ static void step(world *w) {
     uint32_t chosen[STREAMS], n = choose(w, chosen);
     bool bad = next_random(&w->seed, 4) == 0;
     float x[STREAMS * X], y[STREAMS * 3], want[3];
-    int64_t rows[STREAMS];
+    int64_t rows[STREAMS], at[STREAMS];
     for (uint32_t i = 0; i < n * X; i++)
         x[i] = (float)next_random(&w->seed, 1000) / 64 - 7;
     for (uint32_t i = 0; i < n; i++)
-        rows[i] = next_random(&w->seed, 2);
-    if (bad) rows[next_random(&w->seed, n)] = 5;
-    tlbc_tensor in[2] = {tensor(x, 3, n, 2, 3, 0),
-                         tlbc_tensor_of(rows, TLBC_I64, 8, 1, (int64_t[]){n})},
+        rows[i] = next_random(&w->seed, 2), at[i] = next_random(&w->seed, 5);
+    if (bad && next_random(&w->seed, 2))
+        rows[next_random(&w->seed, n)] = 5;
+    else if (bad)
+        at[next_random(&w->seed, n)] = 5;
+    tlbc_tensor in[3] = {tensor(x, 3, n, 2, 3, 0), numbers(rows, n), numbers(at, n)},
                 out = tensor(y, 2, n, 3, 0, 0);
     tlbc_status status = tlbc_step_many(w->session, n, chosen, in, &out);
     if (!CHECK_EQ(status, bad ? TLBC_ERROR_DATA : TLBC_OK))
         fprintf(stderr, "%s\n", tlbc_session_message(w->session));
     for (uint32_t i = 0; i < n && !bad; i++) {
-        step_by_hand(w->plain, &w->all[chosen[i]], x + i * X, rows[i], want);
+        step_by_hand(w->plain, &w->all[chosen[i]], x + i * X, rows[i], at[i], want);
         CHECK(memcmp(want, y + i * 3, sizeof want) == 0);
     }
 }
@@ -191,14 +229,13 @@ static void test_step(const tlbc_model *plain, const tlbc_model *placed) {
     memcpy(st.s, placed->states[1].initial, sizeof st.s);
     for (int round = 0; round < 2000 && !check_failed; round++) {
         float x[X], y[3], want[3];
-        int64_t row = next_random(&seed, 2);
+        int64_t row = next_random(&seed, 2), at = next_random(&seed, 5);
         for (int i = 0; i < X; i++)
             x[i] = (float)next_random(&seed, 1000) / 64;
-        tlbc_tensor in[2] = {tensor(x, 3, 1, 2, 3, 0),
-                             tlbc_tensor_of(&row, TLBC_I64, 8, 1, (int64_t[]){1})},
+        tlbc_tensor in[3] = {tensor(x, 3, 1, 2, 3, 0), numbers(&row, 1), numbers(&at, 1)},
                     out = tensor(y, 2, 1, 3, 0, 0);
         CHECK_EQ(tlbc_step(s, in, &out), TLBC_OK);
-        step_by_hand(p, &st, x, row, want);
+        step_by_hand(p, &st, x, row, at, want);
         CHECK(memcmp(y, want, sizeof y) == 0);
     }
     tlbc_session_free(s);
@@ -212,12 +249,46 @@ static const tlbc_model *load(test_module *t, const char *text) {
     return model;
 }
 
+/* A model that takes one stream: rows are steps one by one, and one that fails leaves those before it unchanged, too. */
+static const char single_text[] =
+    "const @zero f32[] {0}\n"
+    "const @1 i64[1] {1}\n"
+    "graph g(f32[1,2,3] %x, i64[1] %at, state f32[1,6,3] %c = @zero) => (f32[1,3] y, state c) {\n"
+    "  %c1 = TensorScatter<axis=1>(%c, %x, %at)\n"
+    "  %y = ReduceSum<keepdims=0>(%c1, @1)\n"
+    "  return %y, %c1\n"
+    "}\n";
+
+static void test_rows(const tlbc_model *m) {
+    float x[2 * X], y[2 * 3], before[C], saved[HEADER / 4 + C];
+    int64_t at[2] = {1, 3};
+    uint32_t both[] = {1, 0};
+    size_t bytes = sizeof saved;
+    tlbc_session *s = session(m, 2, 1);
+    for (int i = 0; i < 2 * X; i++)
+        x[i] = (float)i;
+    tlbc_tensor in[2] = {tensor(x, 3, 2, 2, 3, 0), numbers(at, 2)}, out = tensor(y, 2, 2, 3, 0, 0);
+    CHECK_EQ(m->states[0].in_place, 1);
+    CHECK_EQ(tlbc_step_many(s, 2, both, in, &out), TLBC_OK);
+    CHECK(y[0] == 0 + 3 && y[1] == 1 + 4 && y[3] == 6 + 9 && y[5] == 8 + 11);
+    CHECK_EQ(tlbc_state_save(s, 1, saved, &bytes), TLBC_OK);
+    memcpy(before, saved + HEADER / 4, sizeof before);
+    CHECK(before[3] == 0 && before[4] == 1 && before[6] == 3 && before[0] == 0);
+    x[0] = 7, at[1] = 5;
+    CHECK_EQ(tlbc_step_many(s, 2, both, in, &out), TLBC_ERROR_DATA);
+    CHECK_EQ(tlbc_state_save(s, 1, saved, &bytes), TLBC_OK);
+    CHECK(memcmp(before, saved + HEADER / 4, sizeof before) == 0);
+    tlbc_session_free(s);
+}
+
 int main(void) {
     test_module t;
     test_module_init(&t);
-    const tlbc_model *plain = load(&t, plain_text), *placed = load(&t, state_text);
+    const tlbc_model *plain = load(&t, plain_text), *placed = load(&t, state_text),
+                     *single = load(&t, single_text);
+    if (single) test_rows(single);
     if (plain && placed) {
-        for (uint32_t i = 0; i < 3; i++)
+        for (uint32_t i = 0; i < placed->n_states; i++)
             CHECK_EQ(placed->states[i].in_place, 1);
         test_step(plain, placed);
         for (uint32_t threads = 1; threads <= 3; threads++)
