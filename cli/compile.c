@@ -118,7 +118,7 @@ static const char *describe(cli *c, const compile_args *args) {
     if (strcmp(args->weights, "embed")) tl_str_printf(&s, " --weights=%s", args->weights);
     if (args->simplify)
         tl_str_printf(&s, " --simplify=%s",
-                      args->simplify == TLBC_SIMPLIFY_NONE ? "none" : "egraph");
+                      args->simplify == TLBC_SIMPLIFY_NONE ? "none" : "classic");
     if (args->passes) tl_str_printf(&s, " --passes=%s", args->passes);
     if (args->skip) tl_str_printf(&s, " --skip=%s", args->skip);
     return s.data;

@@ -228,7 +228,7 @@ static bool lower(driver *d) {
 
 static bool compile(driver *d) {
     if (d->options.math > TLBC_MATH_FAST || d->options.weights > TLBC_WEIGHTS_FILE ||
-        d->options.simplify > TLBC_SIMPLIFY_EGRAPH) {
+        d->options.simplify > TLBC_SIMPLIFY_CLASSIC) {
         diag_error(&d->ctx.diag, NULL, "unknown value of an option");
         return fail_with(d, TLBC_ERROR_ARGUMENT);
     }

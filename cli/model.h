@@ -25,7 +25,7 @@ typedef struct model_source {
 
 /* An option of all commands that compile: a tlbc_simplify. */
 #define CLI_SIMPLIFY(S, member) \
-    CLI_CHOICE(S, member, "simplify", "classic|none|egraph", "how rewrite rules are run (classic)")
+    CLI_CHOICE(S, member, "simplify", "egraph|none|classic", "how rewrite rules are run (egraph)")
 /* The same, a bool. */
 #define CLI_BATCH_STREAMS(S, member)     \
     CLI_FLAG(S, member, "batch-streams", \

@@ -1,4 +1,4 @@
-/* egraph: the cheapest of all forms that the rules can reach. With --simplify=egraph, between two runs of the classical engine.
+/* egraph: the cheapest of all forms that the rules can reach. Between two runs of the classical engine, unless --simplify=classic or none.
  *
  *   before:  %p = MatMul(%z, @D)                     after:  %a = MatMul(@Dt, @D)            // constants: folded later
  *            %q = MatMul(%z, @Dt)                            %b = Sub(@D, %a)

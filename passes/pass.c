@@ -4,7 +4,7 @@
  *   list  = item { "," item }
  *   item  = NAME | "fix(" list ")" | "with_egraph(" list ")" | "default"
  *
- * fix(a,b) repeats a, b until a whole round changes nothing; with_egraph(a,b) is there only with --simplify=egraph. */
+ * fix(a,b) repeats a, b until a whole round changes nothing; with_egraph(a,b) is left out with --simplify=classic and none. */
 #include "passes/manager.h"
 
 #include "ir/base/assert.h"

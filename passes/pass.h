@@ -22,9 +22,9 @@ typedef enum pass_math {
 } pass_math;
 
 typedef enum pass_simplify_engine {
-    PASS_SIMPLIFY_CLASSIC, /* rewrites as they come */
+    PASS_SIMPLIFY_EGRAPH, /* rewrites as they come, and the with_egraph(...) part of a pipeline */
     PASS_SIMPLIFY_NONE,
-    PASS_SIMPLIFY_EGRAPH /* the same, and the with_egraph(...) part of a pipeline */
+    PASS_SIMPLIFY_CLASSIC /* rewrites as they come, no more */
 } pass_simplify_engine;
 
 typedef struct pass_ctx pass_ctx;

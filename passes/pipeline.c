@@ -9,6 +9,8 @@ const char pipeline_default[] =
     "fold_shapes, dce, cse, reroll,"
     /* quantised products in integers, before their constants are folded to floats */
     "move_quantized, fuse_quantized,"
+    /* patches of patches, while they are convolutions */
+    "compose_conv,"
     /* fewer operators to know: Gemm, batch normalisation, variadic sums... in simpler terms */
     "decompose,"
     /* constants computed, shape arithmetic reduced to expressions over the model's dimensions, noise gone */
@@ -31,7 +33,7 @@ const char pipeline_default[] =
     /* recurrences: what does not need the carried values runs for all rounds at once */
     "recur_invariant, recur_split, schedule,"
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads, narrow),"
-    /* where that is asked for (--simplify=egraph), the cheapest forms that the rewrite rules reach, for which constants are computed */
+    /* unless another engine is asked for (--simplify=classic), the cheapest forms that the rewrite rules reach, for which constants are computed */
     "with_egraph(egraph, fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, "
     "merge_heads, narrow)),"
     /* products in the form of their kernels, with what happens before and after them; one nest for what is elementwise */

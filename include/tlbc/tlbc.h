@@ -49,10 +49,10 @@ typedef enum tlbc_weights {
 
 /* How the rewrite rules are run. */
 typedef enum tlbc_simplify {
-    TLBC_SIMPLIFY_CLASSIC = 0, /* each as soon as it applies */
-    TLBC_SIMPLIFY_NONE = 1,
     TLBC_SIMPLIFY_EGRAPH =
-        2 /* and then all at once, by equality saturation: the cheapest form that they reach */
+        0, /* each as soon as it applies, then all at once, by equality saturation: the cheapest form that they reach */
+    TLBC_SIMPLIFY_NONE = 1,
+    TLBC_SIMPLIFY_CLASSIC = 2 /* each as soon as it applies, no more */
 } tlbc_simplify;
 
 /* Zero means the default everywhere. Strings are borrowed during the call. */

@@ -30,18 +30,37 @@ static const void *read_all(ir_eval *e, const ir_tensor *t) {
     return ir_dtype_is_float(t->type->dtype) ? (const void *)ev_f64s(e, t) : ev_i64s(e, t, &count);
 }
 
+/* sums += x[0] y[0] + x[1] y[1] + ..., in this order, for rows of y that lie side by side: four at a time, so that a sum is loaded and
+ * stored once for them. */
+static void add_rows(const double *x, int64_t x_step, const double *y, int64_t y_step, int64_t n,
+                     int64_t k, double *restrict sums) {
+    int64_t l = 0;
+    for (; l + 4 <= k; l += 4, x += 4 * x_step, y += 4 * y_step) {
+        const double f0 = x[0], f1 = x[x_step], f2 = x[2 * x_step], f3 = x[3 * x_step];
+        for (int64_t j = 0; j < n; j++)
+            sums[j] = sums[j] + f0 * y[j] + f1 * y[j + y_step] + f2 * y[j + 2 * y_step] +
+                      f3 * y[j + 3 * y_step];
+    }
+    for (; l < k; l++, x += x_step, y += y_step)
+        for (int64_t j = 0; j < n; j++)
+            sums[j] += *x * y[j];
+}
+
 /* Row i of a product. The sums of all columns grow together, each in the order of l, so that b is read as it lies: constant folding
  * comes by with large matrices. */
 static void row_f64(const matrix *a, const matrix *b, int64_t i, int64_t n, int64_t k,
                     double *sums) {
-    const double *x = (const double *)a->values + a->at + i * a->row;
+    const double *x = (const double *)a->values + a->at + i * a->row,
+                 *y = (const double *)b->values + b->at;
     for (int64_t j = 0; j < n; j++)
         sums[j] = 0;
-    for (int64_t l = 0; l < k; l++) {
-        const double factor = x[l * a->column], *y = (const double *)b->values + b->at + l * b->row;
-        for (int64_t j = 0; j < n; j++)
-            sums[j] += factor * y[j * b->column];
+    if (b->column == 1) {
+        add_rows(x, a->column, y, b->row, n, k, sums);
+        return;
     }
+    for (int64_t l = 0; l < k; l++)
+        for (int64_t j = 0; j < n; j++)
+            sums[j] += x[l * a->column] * y[l * b->row + j * b->column];
 }
 
 /* sums: room for a row. */
