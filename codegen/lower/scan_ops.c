@@ -1,26 +1,111 @@
-/* Operators that walk an axis in order: ArgMax, ArgMin, CumSum, CumProd. */
+/* Operators that walk an axis in order: ArgMax, ArgMin, CumSum, CumProd.
+ *
+ *   %i = ArgMin<axis=-1>(f32[1536,8192] %d)     4 x 8 candidates go along each row
+ *   %s = CumSum(f32[4,100] %x, @1)              one sum goes along each row */
 #include "codegen/rows.h"
 
 #include <math.h>
 
-/* carry: best value, its position. NaN wins over numbers, as in numpy; ties keep the first (or the last). */
+/* ---- ArgMax, ArgMin ------------------------------------------------------------------------------------------------ */
+
+/* Where the axis is contiguous, CHAINS vectors of candidates go along it, each lane with the best element it has seen and where that was.
+ * Then chains and lanes are compared with each other, positions deciding between equals, and the last elements follow one by one. */
+enum { CHAINS = 4, CANDIDATE = 2 /* value, position */ };
+
+typedef struct arg_search {
+    cg_rows *r;
+    const ir_node *n;
+    uint32_t x;
+    ir_dtype position; /* i32 where the length allows it: the lanes of f32 */
+    bool last;         /* of equals */
+} arg_search;
+
+static lp_value *is_nan(lp_builder *b, lp_value *v) {
+    return lp_bin(b, LP_ne, v, v);
+}
+
+/* NaN wins over numbers and is equal to NaN, as in numpy. `or_equal` is for candidates that come later, where the last of equals is wanted. */
+static lp_value *is_better(const arg_search *s, lp_value *v, lp_value *best, bool or_equal) {
+    lp_builder *b = &s->r->k.b;
+    lp_op op = s->n->op == OP_ArgMax ? (or_equal ? LP_ge : LP_gt) : (or_equal ? LP_le : LP_lt);
+    lp_value *better = lp_bin(b, op, v, best);
+    if (!ir_dtype_is_float((ir_dtype)v->type.elem)) return better;
+    lp_value *nan = is_nan(b, v);
+    if (!or_equal) nan = lp_bin(b, LP_and, nan, lp_bin(b, LP_eq, best, best));
+    return lp_bin(b, LP_or, better, nan);
+}
+
+/* Whether candidate v goes before `best`, in whatever order they were found. */
+static lp_value *goes_before(const arg_search *s, lp_value *const *v, lp_value *const *best) {
+    lp_builder *b = &s->r->k.b;
+    lp_value *wanted = lp_bin(b, s->last ? LP_gt : LP_lt, v[1], best[1]),
+             *equal = lp_bin(b, LP_eq, v[0], best[0]);
+    if (ir_dtype_is_float((ir_dtype)v[0]->type.elem))
+        equal = lp_bin(b, LP_or, equal, lp_bin(b, LP_and, is_nan(b, v[0]), is_nan(b, best[0])));
+    return lp_bin(b, LP_or, is_better(s, v[0], best[0], false), lp_bin(b, LP_and, equal, wanted));
+}
+
+static void choose(lp_builder *b, lp_value *better, lp_value *const *v, lp_value **best) {
+    for (int32_t i = 0; i < CANDIDATE; i++)
+        best[i] = lp_select(b, better, v[i], best[i]);
+}
+
+/* Elements [lo, hi), `chains` vectors at a time; candidates[chain * CANDIDATE ...]. */
+static void arg_loop(const arg_search *s, unsigned lanes, unsigned chains, lp_value *lo,
+                     lp_value *hi, lp_value **candidates) {
+    lp_builder *b = &s->r->k.b;
+    uint32_t n = chains * CANDIDATE;
+    lp_loop l = lp_for_begin(b, lo, hi, lp_index(b, (int64_t)lanes * chains), candidates, n);
+    for (uint32_t i = 0; i < n; i++)
+        candidates[i] = l.carried[i];
+    for (unsigned c = 0; c < chains; c++) {
+        lp_value *at = lp_bin(b, LP_add, l.counter, lp_index(b, (int64_t)c * lanes)),
+                 **best = candidates + c * CANDIDATE,
+                 *first = lp_broadcast(b, lp_cast(b, at, s->position), lanes);
+        lp_value *v[CANDIDATE] = {cg_row_load(s->r, s->x, lanes, at), first};
+        if (lanes > 1) v[1] = lp_bin(b, LP_add, first, lp_iota(b, lp_vec(s->position, lanes)));
+        choose(b, is_better(s, v[0], best[0], s->last), v, best);
+    }
+    lp_for_end(b, &l, candidates);
+    for (uint32_t i = 0; i < n; i++)
+        candidates[i] = l.results[i];
+}
+
+/* best: the first element and its position; then the best of all whole vectors. Gives the place behind them. */
+static lp_value *arg_vectors(const arg_search *s, unsigned lanes, lp_value **best) {
+    lp_builder *b = &s->r->k.b;
+    lp_value *wide[CHAINS * CANDIDATE], *ends[2];
+    for (unsigned i = 0; i < 2; i++) {
+        lp_value *step = lp_index(b, i ? lanes : lanes * CHAINS);
+        ends[i] = lp_bin(b, LP_mul, lp_bin(b, LP_div, s->r->length, step), step);
+    }
+    for (uint32_t i = 0; i < CHAINS * CANDIDATE; i++)
+        wide[i] = lp_broadcast(b, best[i % CANDIDATE], lanes);
+    arg_loop(s, lanes, CHAINS, lp_index(b, 0), ends[0], wide);
+    arg_loop(s, lanes, 1, ends[0], ends[1], wide);
+    for (uint32_t c = 1; c < CHAINS; c++)
+        choose(b, goes_before(s, wide + c * CANDIDATE, wide), wide + c * CANDIDATE, wide);
+    for (unsigned lane = 0; lane < lanes; lane++) {
+        lp_value *v[CANDIDATE] = {lp_extract(b, wide[0], lane), lp_extract(b, wide[1], lane)};
+        choose(b, goes_before(s, v, best), v, best);
+    }
+    return ends[1];
+}
+
 static void arg_row(cg_rows *r, const ir_node *n, uint32_t x, uint32_t y) {
     lp_builder *b = &r->k.b;
-    bool last = ir_attr_int(n, "select_last_index", 0);
-    lp_op better_op = n->op == OP_ArgMax ? (last ? LP_ge : LP_gt) : (last ? LP_le : LP_lt);
-    lp_value *zero = lp_index(b, 0), *init[2] = {cg_row_load(r, x, 1, zero), zero};
-    lp_loop l = lp_for_begin(b, lp_index(b, 1), r->length, lp_index(b, 1), init, 2);
-    lp_value *v = cg_row_load(r, x, 1, l.counter), *best = l.carried[0];
-    lp_value *better = lp_bin(b, better_op, v, best);
-    if (ir_dtype_is_float((ir_dtype)v->type.elem)) {
-        lp_value *first_nan = lp_bin(b, LP_and, lp_bin(b, LP_ne, v, v),
-                                     lp_bin(b, LP_eq, best, best));
-        better = lp_bin(b, LP_or, better, first_nan);
+    arg_search s = {r, n, x, DT_i64, ir_attr_int(n, "select_last_index", 0)};
+    unsigned lanes = ir_dim_is(r->views[x].view->strides[r->axis], 1) ? r->g->target->lanes_f32 : 1;
+    int64_t length;
+    if (ir_dim_is_const(r->length_dim, &length)) {
+        if (length <= INT32_MAX) s.position = DT_i32;
+        if (length < 2 * (int64_t)lanes) lanes = 1;
     }
-    lp_for_end(b, &l,
-               (lp_value *[]){lp_select(b, better, v, best),
-                              lp_select(b, better, l.counter, l.carried[1])});
-    cg_row_store(r, y, 1, zero, l.results[1]);
+    lp_value *zero = lp_index(b, 0), *rest = zero,
+             *best[CANDIDATE] = {cg_row_load(r, x, 1, zero), lp_cast(b, zero, s.position)};
+    if (lanes > 1) rest = arg_vectors(&s, lanes, best);
+    arg_loop(&s, 1, 1, rest, r->length, best);
+    cg_row_store(r, y, 1, zero, lp_cast(b, best[1], DT_i64));
 }
 
 /* The result with its reduced axis kept as 1, whatever keepdims says. */
@@ -47,6 +132,8 @@ bool lower_arg_reduce(cg *g, ir_node *n) {
     cg_rows_end(&r, op_get(n->op)->name);
     return true;
 }
+
+/* ---- CumSum, CumProd ------------------------------------------------------------------------------------------------- */
 
 static void running_row(cg_rows *r, const ir_node *n, uint32_t x, uint32_t y) {
     lp_builder *b = &r->k.b;
