@@ -32,6 +32,17 @@ def set_up(cpus):
         os.sched_setaffinity(0, cpus)
 
 
+def busy_seconds(cpus):
+    """What these processors have worked so far, or their host has taken away from them."""
+    ticks, names = 0, {f"cpu{cpu}" for cpu in cpus}
+    with open("/proc/stat", encoding="utf-8") as f:
+        for name, *counts in (line.split() for line in f):
+            if name in names:
+                user, nice, system, _, _, irq, soft, steal = (int(count) for count in counts[:8])
+                ticks += user + nice + system + irq + soft + steal
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def environment(threads):
     """Every library that counts its own threads is told how many."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TVM_NUM_THREADS", "RAYON_NUM_THREADS")
@@ -42,6 +53,7 @@ class Worker:
     def __init__(self, command, cpus=None, threads=1):
         self.errors = tempfile.TemporaryFile()
         self.rest = b""
+        self.cpus = cpus or os.sched_getaffinity(0)
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
                                         start_new_session=True, preexec_fn=lambda: set_up(cpus), env=environment(threads))
 
@@ -92,6 +104,20 @@ class Worker:
             raise Failed(self.last_words()) from None
         finally:
             self.signal(signal.SIGSTOP)
+
+    def own_seconds(self):
+        """Processor time of the process so far."""
+        with open(f"/proc/{self.process.pid}/stat", encoding="utf-8") as f:
+            user, system = f.read().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def ask_and_watch(self, command, seconds):
+        """The answer, and in `others` the share of the worker's processors that went to anybody else meanwhile."""
+        began, busy, own = time.monotonic(), busy_seconds(self.cpus), self.own_seconds()
+        answer = self.ask(command, seconds)
+        others = busy_seconds(self.cpus) - busy - (self.own_seconds() - own)
+        answer["others"] = max(0.0, others / (time.monotonic() - began) / len(self.cpus))
+        return answer
 
     def close(self):
         self.signal(signal.SIGKILL)
