@@ -270,7 +270,8 @@ const cli_command command_bench = {
     .usage = "MODEL.so|MODEL.onnx [--threads N] [--runs N] [--json]",
     .text =
         "The peak is that of fp32 multiply-adds on one core, measured before and after the runs.\n"
-        "GFLOP/s count the model's arithmetic as written, at the fastest run; 0 where the amount\n"
+        "GFLOP/s count the arithmetic of the compiled model, at the fastest run; 0 where the "
+        "amount\n"
         "depends on symbolic dimensions (pin them when compiling). For .onnx the time to open is\n"
         "that of compiling. "
         "A step function is timed step by step; with --streams N as many streams advance in "

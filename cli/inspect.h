@@ -50,6 +50,7 @@ typedef struct inspect_facts {
     double flops_number;
     const char *serial;  /* of them inside of recurrences, one round after the other; NULL: none */
     double serial_share; /* below 0: depends on sizes */
+    double flops_after;  /* of what is compiled; 0: depends on sizes, or not known */
     int64_t static_bytes, unshared_bytes,
         n_buffers; /* memory plan: the block, and the sum of what is in it */
     inspect_slot *slots;

@@ -62,10 +62,11 @@ static void gather_costs(cli *c, const ir_module *m, inspect_facts *f) {
     f->flops_number = ir_graph_flops_const(&c->ctx, m->graphs);
 }
 
-/* After the passes: how much of the products still waits for a carried value. */
+/* After the passes: how many products are left, and how much of them still waits for a carried value. */
 static void gather_serial(cli *c, const ir_graph *g, inspect_facts *f) {
     const ir_dim *serial = ir_graph_serial_flops(&c->ctx, g), *all = ir_graph_flops(&c->ctx, g);
     int64_t s, a;
+    f->flops_after = ir_graph_flops_const(&c->ctx, g);
     if (ir_dim_is(serial, 0) || ir_dim_is_unknown(serial)) return;
     f->serial = dim_text(c->arena, serial);
     bool fixed = ir_dim_is_const(serial, &s) && ir_dim_is_const(all, &a) && a > 0;

@@ -31,6 +31,8 @@ static void print_flops(const inspect_facts *f) {
         printf("  products    %.6g MFLOP\n", f->flops_number * 1e-6);
     else if (!f->compiled)
         printf("  products    %s FLOP\n", f->flops ? f->flops : "unknown");
+    if (f->flops_after > 0 && f->flops_after != f->flops_number)
+        printf("  compiled    %.6g MFLOP after all passes\n", f->flops_after * 1e-6);
     if (f->serial && f->serial_share >= 0)
         printf("  serial      %.1f %% of them, one round after the other\n", 100 * f->serial_share);
     else if (f->serial)
@@ -154,6 +156,7 @@ static void put_costs(json_writer *w, const inspect_facts *f) {
         json_number(w, "flops", f->flops_number);
     else
         put_string(w, "flops", f->flops);
+    if (f->flops_after > 0) json_number(w, "flops_after", f->flops_after);
     put_string(w, "serial_flops", f->serial);
     put_number(w, "kernels", f->n_kernels);
     put_number(w, "code_bytes", f->code_bytes);

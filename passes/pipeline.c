@@ -28,6 +28,9 @@ const char pipeline_default[] =
     /* where that is asked for (--stream), one step of it */
     "stream,"
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads, narrow),"
+    /* fewer products in front of and behind attention, fewer normalisations of one value */
+    "attention_small, fix(fold_constants, simplify, cse, dce), merge_norms, fix(fold_constants, "
+    "simplify, cse, dce),"
     /* where that is asked for (--batch-streams), a step of many streams at once */
     "batch_streams,"
     /* recurrences: what does not need the carried values runs for all rounds at once */
