@@ -20,6 +20,14 @@ lp_value *vm_horner(const vm *v, lp_value *x, const vm_table *t) {
     return y;
 }
 
+lp_value *vm_halves(const vm *v, lp_value *x, const vm_table *table) {
+    const vm_table *t = &table[v->wide];
+    lp_value *square = vm_mul(v, x, x), *y[2];
+    for (int i = t->n - 1; i >= 0; i--)
+        y[i & 1] = i >= t->n - 2 ? vm_c(v, t->c[i]) : vm_fma(v, y[i & 1], square, vm_c(v, t->c[i]));
+    return vm_fma(v, y[1], x, y[0]);
+}
+
 lp_value *vm_with_sign(const vm *v, lp_value *x, lp_value *y) {
     return lp_bin(v->b, LP_or, vm_abs(v, x), lp_bin(v->b, LP_and, y, vm_c(v, -0.0)));
 }

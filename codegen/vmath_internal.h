@@ -100,6 +100,8 @@ lp_value *vm_horner(const vm *v, lp_value *x, const vm_table *table);
 static inline lp_value *vm_poly(const vm *v, lp_value *x, const vm_table *table) {
     return vm_horner(v, x, &table[v->wide]);
 }
+/* The same with the odd powers beside the even ones: half as many operations wait for each other, where nothing else is to be done meanwhile. */
+lp_value *vm_halves(const vm *v, lp_value *x, const vm_table *table);
 /* |x| with the sign of y */
 lp_value *vm_with_sign(const vm *v, lp_value *x, lp_value *y);
 
