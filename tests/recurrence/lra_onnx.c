@@ -17,7 +17,7 @@ typedef struct row {
     const char *fast;
 } row;
 
-static const row rows[] = {
+static const row all_rows[] = {
     {"listops", 512, 512, 8, 1024, 100, 100, 20, "SSC"},
     {"text", 256, 256, 4, 1024, 10, 10, 400, "SSC"},
     {"retrieval", 128, 128, 4, 512, 10, 10, 400, "SSC"},
@@ -290,8 +290,8 @@ static bool write_model(writer *w, const char *path) {
 
 int main(int argc, char **argv) {
     writer w = {.seed = 1};
-    for (size_t i = 0; argc == 4 && i < sizeof rows / sizeof *rows; i++)
-        if (strcmp(argv[1], rows[i].name) == 0) w.r = &rows[i];
+    for (size_t i = 0; argc == 4 && i < sizeof all_rows / sizeof *all_rows; i++)
+        if (strcmp(argv[1], all_rows[i].name) == 0) w.r = &all_rows[i];
     if (!w.r) {
         fprintf(stderr, "usage: lra_onnx ROW CHUNKS FILE\n");
         return 2;
