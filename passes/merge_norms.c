@@ -20,10 +20,23 @@ static bool norms_are_alike(const norm_affine *a, const norm_affine *b) {
            ir_attr_float(a->node, "epsilon", 1e-5f) == ir_attr_float(b->node, "epsilon", 1e-5f);
 }
 
+/* n reads constants only, also by way of a node that does: what folding one copy of a body has left. */
+static bool is_constant_node(const ir_node *n) {
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        const ir_value *v = ir_in(n, i);
+        const ir_node *def = v && !ir_value_is_const(v) ? v->def : NULL;
+        if (v && !ir_value_is_const(v) &&
+            (!def || def->op != OP_Unsqueeze || !is_constant_node(def)))
+            return false;
+    }
+    return true;
+}
+
 /* All readers of w multiply by it what was scaled and shifted in the same way. */
 static bool is_own_weight(const ir_value *w, const norm_affine *n) {
     norm_affine other;
     ir_for_each_use (u, w) {
+        if (is_constant_node(u->user)) continue;
         if (!linear_is_product(u->user) || u != &u->user->in[1]) return false;
         ir_node *def = ir_in(u->user, 0)->def;
         if (!def || !norm_read(def, &other) || other.g != n->g || other.c != n->c) return false;
