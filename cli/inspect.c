@@ -59,7 +59,7 @@ int64_t inspect_code_bytes(tl_sv elf) {
 static inspect_value *values_of(cli *c, const tlbc_tensor_info *t, uint32_t n) {
     inspect_value *v = TL_NEW_ARRAY(c->arena, inspect_value, n + 1);
     for (uint32_t i = 0; i < n; i++)
-        v[i] = (inspect_value){t[i].name, model_type_text(c->arena, &t[i])};
+        v[i] = (inspect_value){t[i].name, model_type_text(c->arena, &t[i]), t[i].delay};
     return v;
 }
 
@@ -69,13 +69,16 @@ static void gather_states(cli *c, const tlbc_model *m, inspect_facts *f) {
     f->n_states = m->n_states;
     if (m->n_states) f->state_bytes = 0;
     if (m->chunk) f->chunk = m->chunk, f->delay = m->delay;
+    if (m->tail) f->last_step = "may have fewer positions";
+    if (m->no_tail) f->last_step = tl_arena_printf(c->arena, "a whole one: %s", m->no_tail);
     for (uint32_t i = 0; i < m->n_states; i++) {
         const tlbc_state_info *info = &m->states[i];
         const char *type = model_type_text(c->arena, &info->tensor);
         f->states[i] = (inspect_value){
             info->tensor.name,
             tl_arena_printf(c->arena, "%s, %s at first%s", type, info->initial ? "given" : "zero",
-                            info->in_place ? ", new rows written in place" : "")};
+                            info->in_place ? ", new rows written in place" : ""),
+            0};
         f->state_bytes += (int64_t)info->bytes;
     }
 }

@@ -16,6 +16,7 @@ typedef struct inspect_args {
 
 typedef struct inspect_value {
     const char *name, *type;
+    int64_t delay; /* of an output that is a part of a sequence; 0 for all others */
 } inspect_value;
 
 typedef struct inspect_op {
@@ -40,9 +41,10 @@ typedef struct inspect_facts {
     uint32_t n_entries;
     inspect_value *inputs, *outputs, *states;
     uint32_t n_inputs, n_outputs, n_states;
-    int64_t state_bytes;  /* of one stream */
-    int64_t chunk, delay; /* positions of a step; by which an output can be behind */
-    inspect_op *ops;      /* most frequent first */
+    int64_t state_bytes;   /* of one stream */
+    const char *last_step; /* of a sequence: whether it may have fewer positions */
+    int64_t chunk, delay;  /* positions of a step; by which an output is behind */
+    inspect_op *ops;       /* most frequent first */
     uint32_t n_ops, n_nodes,
         n_nodes_after; /* after: in the graph that is lowered, nested ones included */
     int64_t parameters, parameter_bytes, weight_bytes;

@@ -45,11 +45,11 @@ static void gather_values(cli *c, const ir_graph *g, inspect_facts *f) {
     f->outputs = TL_NEW_ARRAY(c->arena, inspect_value, f->n_outputs + 1);
     for (uint32_t i = 0; i < f->n_inputs; i++) {
         const ir_value *v = g->body->params[i];
-        f->inputs[i] = (inspect_value){v->name, type_text(c->arena, v->type)};
+        f->inputs[i] = (inspect_value){v->name, type_text(c->arena, v->type), 0};
     }
     for (uint32_t i = 0; i < f->n_outputs; i++)
         f->outputs[i] = (inspect_value){g->outputs[i],
-                                        type_text(c->arena, ir_region_result(g->body, i)->type)};
+                                        type_text(c->arena, ir_region_result(g->body, i)->type), 0};
 }
 
 static void gather_costs(cli *c, const ir_module *m, inspect_facts *f) {

@@ -22,8 +22,11 @@ static void print_number(const char *name, int64_t value, const char *unit) {
 }
 
 static void print_values(const char *what, const inspect_value *v, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++)
-        printf("  %-6s %-4u %s %s\n", what, i, v[i].name, v[i].type);
+    for (uint32_t i = 0; i < n; i++) {
+        printf("  %-6s %-4u %s %s", what, i, v[i].name, v[i].type);
+        if (v[i].delay) printf(", %lld positions late", (long long)v[i].delay);
+        putchar('\n');
+    }
 }
 
 static void print_flops(const inspect_facts *f) {
@@ -83,6 +86,7 @@ void inspect_print_text(const inspect_facts *f) {
     print_values("state", f->states, f->n_states);
     print_number("states", f->state_bytes, "bytes for each stream");
     print_number("step", f->chunk, "positions of the sequence");
+    print_line("last step", f->last_step);
     print_number("delay", f->delay, "positions at most between an input and its output");
     if (f->parameters >= 0)
         printf("  parameters  %lld in %lld bytes\n", (long long)f->parameters,
@@ -110,6 +114,7 @@ static void put_values(json_writer *w, const char *name, const inspect_value *v,
         json_open(w, NULL, '{');
         json_string(w, "name", v[i].name);
         json_string(w, "type", v[i].type);
+        if (v[i].delay) json_number(w, "delay", (double)v[i].delay);
         json_close(w, '}');
     }
     json_close(w, ']');
@@ -180,6 +185,7 @@ void inspect_print_json(cli *c, const inspect_facts *f) {
     put_values(&w, "states", f->states, f->n_states);
     put_number(&w, "state_bytes", f->state_bytes);
     put_number(&w, "chunk", f->chunk);
+    put_string(&w, "last_step", f->last_step);
     put_number(&w, "delay", f->delay);
     put_costs(&w, f);
     put_plan(&w, f);

@@ -3,7 +3,7 @@
  *   step_plan p;
  *   ok = steps_plan(c, &whole, &p) && steps_run(c, session, &p, &whole);        whole: inputs of p.steps steps
  *
- * An input that the model calls part of a sequence is cut along its axis; another one is the same in every step, or has one more axis in
+ * An input that the model calls part of a sequence is cut along its axis, the last step gets what is left; another one is the same in every step, or has one more axis in
  * front that counts steps. Outputs are joined likewise: along their axis, else the last step's alone, or one behind the other in front where
  * an input was given so. */
 #ifndef TLBC_CLI_STEPS_H
@@ -18,10 +18,10 @@ typedef struct step_cut {
 } step_cut;
 
 typedef struct step_plan {
-    int64_t steps;
-    bool stacked; /* an input has an axis that counts steps */
+    int64_t steps, rest; /* positions in the last one, 0 where it is a whole one */
+    bool stacked;        /* an input has an axis that counts steps */
     step_cut *in;
-    model_tensors part; /* of one step */
+    model_tensors part, last; /* of one step, of one that has fewer positions */
 } step_plan;
 
 /* From the shapes of the inputs; false after reporting. */

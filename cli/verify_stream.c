@@ -45,29 +45,33 @@ const char *verify_list_states(cli *c, const tlbc_model *m) {
 
 /* ---- one sequence --------------------------------------------------------------------------------------------- */
 
-/* How many steps fit the whole model: as many as it says, or a random number. */
-static int64_t choose_steps(const stream_job *s, uint64_t seed, int32_t *symbol) {
+/* How many positions: as many as the whole model says, or a random number; of whole steps, where the last one cannot have fewer. */
+static int64_t choose_length(const stream_job *s, uint64_t seed, int32_t *symbol) {
+    int64_t chunk = s->step.model->chunk;
+    uint64_t random = seed * 2654435761u;
     *symbol = -1;
     for (uint32_t i = 0; i < s->step.model->n_inputs; i++) {
         const tlbc_tensor_info *part = &s->step.model->inputs[i];
         if (!part->sequence) continue;
         const tlbc_dim *whole = &s->whole.model->inputs[i].dims[part->sequence - 1];
-        if (whole->value >= 0) return whole->value / part->dims[part->sequence - 1].value;
+        if (whole->value >= 0) return whole->value;
         *symbol = whole->bind;
-        return 1 + (int64_t)(seed * 2654435761u >> 7) % s->most;
+        int64_t steps = 1 + (int64_t)(random >> 7) % s->most,
+                rest = (int64_t)(random >> 19) % chunk;
+        return steps * chunk - (s->step.model->tail ? rest : 0);
     }
-    return 1;
+    return chunk;
 }
 
 /* The length of the sequence beside the sizes that --dim gives. */
-static cli_list add_length(cli *c, const stream_job *s, int32_t symbol, int64_t steps) {
+static cli_list add_length(cli *c, const stream_job *s, int32_t symbol, int64_t length) {
     const char **items = TL_NEW_ARRAY(c->arena, const char *, s->dims.n + 1);
     cli_list list = {items, 0};
     for (uint32_t i = 0; i < s->dims.n; i++)
         items[list.n++] = s->dims.items[i];
     if (symbol >= 0)
         items[list.n++] = tl_arena_printf(c->arena, "%s=%lld", s->whole.model->symbols[symbol],
-                                          (long long)(steps * s->step.model->chunk));
+                                          (long long)length);
     return list;
 }
 
@@ -91,19 +95,26 @@ static bool run_whole(stream_job *s, model_tensors *t, tlbc_status *status) {
     return true;
 }
 
-/* The same with as many steps as the model takes, at most *steps. */
+/* One step less, the last one whole. */
+static int64_t shorten(stream_job *s, int64_t length) {
+    int64_t chunk = s->step.model->chunk;
+    s->most = (length - 1) / chunk;
+    return s->most * chunk;
+}
+
+/* The same with as many positions as the model takes, at most `length`. */
 static bool run_longest(stream_job *s, model_tensors *t, uint64_t seed, int32_t symbol,
-                        int64_t *steps) {
+                        int64_t length) {
     verify_job *j = &s->whole;
     tlbc_status status;
-    for (;; s->most = --*steps) {
+    for (;; length = shorten(s, length)) {
         model_tensors_init(j->c, j->model, t);
-        if (!model_random_inputs(j->c, t, add_length(j->c, s, symbol, *steps), seed) ||
+        if (!model_random_inputs(j->c, t, add_length(j->c, s, symbol, length), seed) ||
             !run_whole(s, t, &status))
             return false;
         bool refused = status == TLBC_ERROR_ARGUMENT || status == TLBC_ERROR_DATA;
-        if (!refused || symbol < 0 || *steps == 1) break;
-        printf("the whole model does not take %lld steps: %s\n", (long long)*steps,
+        if (!refused || symbol < 0 || length <= s->step.model->chunk) break;
+        printf("the whole model does not take %lld positions: %s\n", (long long)length,
                tlbc_session_message(j->session));
         tlbc_session_free(j->session);
         j->session = NULL;
@@ -112,14 +123,10 @@ static bool run_longest(stream_job *s, model_tensors *t, uint64_t seed, int32_t 
     return status == TLBC_OK;
 }
 
-static bool run_steps(stream_job *s, model_tensors *t, int64_t *steps) {
+static bool run_steps(stream_job *s, model_tensors *t, step_plan *plan) {
     verify_job *j = &s->step;
-    step_plan plan;
-    bool ok = steps_plan(j->c, t, &plan) &&
-              model_session_for(j->c, t, j->threads, true, &j->session) &&
-              steps_run(j->c, j->session, &plan, t);
-    *steps = plan.steps;
-    return ok;
+    return steps_plan(j->c, t, plan) && model_session_for(j->c, t, j->threads, true, &j->session) &&
+           steps_run(j->c, j->session, plan, t);
 }
 
 static void free_sessions(stream_job *s) {
@@ -131,16 +138,18 @@ static void free_sessions(stream_job *s) {
 static bool verify_sequence(stream_job *s, int64_t run, uint64_t seed) {
     cli *c = s->whole.c;
     int32_t symbol;
-    int64_t steps = choose_steps(s, seed, &symbol);
+    int64_t length = choose_length(s, seed, &symbol);
     model_tensors whole, streamed;
-    bool same = run_longest(s, &whole, seed, symbol, &steps);
+    step_plan plan = {0};
+    bool same = run_longest(s, &whole, seed, symbol, length);
     model_tensors_init(c, s->step.model, &streamed);
     streamed.in = whole.in;
-    same = same && run_steps(s, &streamed, &steps);
+    same = same && run_steps(s, &streamed, &plan);
     for (uint32_t i = 0; same && i < whole.model->n_outputs; i++)
         same = compare(s, run, i, &streamed.out[i], &whole.out[i]);
-    printf("run %lld: %lld steps%s\n", (long long)run, (long long)steps,
-           same ? ", all bits equal" : "");
+    printf("run %lld: %lld steps", (long long)run, (long long)plan.steps);
+    if (plan.rest) printf(", of %lld positions in the last", (long long)plan.rest);
+    puts(same ? ", all bits equal" : "");
     free_sessions(s);
     return same;
 }
@@ -164,6 +173,8 @@ bool verify_stream(const verify_job *j, const char *path, const verify_stream_op
     bool ok = imported && verify_compile(&s.whole, imported, o, none, none, "whole") &&
               verify_compile(&s.step, imported, o, none, o->streams, "step");
     if (ok) printf("states: %s\n", verify_list_states(j->c, s.step.model));
+    if (ok && s.step.model->no_tail)
+        printf("the last step is a whole one: %s\n", s.step.model->no_tail);
     for (int64_t run = 0; ok && run < o->runs; run++)
         ok = verify_sequence(&s, run, (uint64_t)(o->seed + run));
     return ok;

@@ -127,6 +127,7 @@ static bool collect_entries(cg_model *model) {
     for (ir_graph *g = m->graphs; g; g = g->next, e++, places++) {
         cg_interface *io = TL_NEW(m->arena, cg_interface);
         if (!cg_interface_collect(m, g, m->arena, io)) return false;
+        if (g->tail && !io->stream) io->stream = model->entries[0].io->stream;
         *e = (cg_entry){.graph = g, .io = io, .name = entry_name(model, g), .places = *places};
         e->symbol = tl_arena_printf(m->arena, "%s_model", e->name);
         e->variants = TL_NEW_ARRAY(m->arena, cg_variant, model->n_variants);

@@ -150,6 +150,11 @@ static void put_tensor(block *b, size_t at, const char *name, const ir_type *t, 
     if (!tensor) put_list(b, at, t, bind);
 }
 
+static void put_delay(block *b, size_t at, const int64_t *delay) {
+    uint32_t positions = delay ? (uint32_t)*delay : 0;
+    memcpy(b->data + at + offsetof(tlbc_tensor_info, delay), &positions, sizeof positions);
+}
+
 /* A state's shape for one stream. */
 typedef struct state_shape {
     int32_t stream_axis;
@@ -197,8 +202,9 @@ static bool is_zero(const ir_tensor *t) {
     return true;
 }
 
-static void put_state(block *b, size_t at, const ir_graph *g, uint32_t i, const cg_place *place,
-                      binding *bind) {
+static void put_state(block *b, size_t at, const cg_entry *e, uint32_t i, binding *bind) {
+    const ir_graph *g = e->graph;
+    const cg_place *place = &e->places[i];
     const ir_value *v = ir_graph_state(g, i);
     const ir_tensor *initial = ir_graph_initial(g, i)->tensor;
     state_shape s = shape_of_state(v->type);
@@ -224,7 +230,7 @@ static void put_states(block *b, const cg_entry *e, binding *bind) {
     size_t list = reserve(b, g->n_states * sizeof(tlbc_state_info));
     point_inside(b, offsetof(tlbc_model, states), list);
     for (uint32_t i = 0; i < g->n_states; i++)
-        put_state(b, list + i * sizeof(tlbc_state_info), g, i, &e->places[i], bind);
+        put_state(b, list + i * sizeof(tlbc_state_info), e, i, bind);
 }
 
 /* How a state lies that has a place: one stream of it. */
@@ -273,10 +279,12 @@ static void put_interface(block *b, const cg_entry *e) {
                    ir_graph_along(g, v->name, false), &bind);
     }
     bind.inputs = false;
-    for (uint32_t i = 0; i < n_out; i++)
-        put_tensor(b, out + i * sizeof(tlbc_tensor_info), g->outputs[i],
-                   ir_region_result(g->body, i)->type, ir_graph_along(g, g->outputs[i], true),
-                   &bind);
+    for (uint32_t i = 0; i < n_out; i++) {
+        size_t at = out + i * sizeof(tlbc_tensor_info);
+        put_tensor(b, at, g->outputs[i], ir_region_result(g->body, i)->type,
+                   ir_graph_along(g, g->outputs[i], true), &bind);
+        put_delay(b, at, ir_graph_delay(g, g->outputs[i]));
+    }
     put_states(b, e, &bind);
 }
 
@@ -438,7 +446,10 @@ static void put_program(block *b, const cg_model *model, const cg_entry *e) {
 /* The table of all entries follows the first one's struct; the others point there. */
 static void put_entries(block *b, const cg_model *model, const cg_entry *e) {
     const cg_entry *first = &model->entries[0];
-    uint32_t n = model->n_entries > 1 ? model->n_entries : 0;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < model->n_entries; i++)
+        n += !model->entries[i].graph->tail;
+    if (n == 1 || e->graph->tail) n = 0;
     size_t table = (sizeof(tlbc_model) + 7) & ~(size_t)7;
     memcpy(b->data + offsetof(tlbc_model, n_entries), &n, sizeof n);
     if (!n) return;
@@ -446,8 +457,9 @@ static void put_entries(block *b, const cg_model *model, const cg_entry *e) {
     if (e != first) return;
     size_t at = reserve(b, n * sizeof(tlbc_entry_info));
     TL_ASSERT(at == table);
-    for (uint32_t i = 0; i < n; i++) {
-        size_t to = at + i * sizeof(tlbc_entry_info);
+    for (uint32_t i = 0, k = 0; i < model->n_entries; i++) {
+        if (model->entries[i].graph->tail) continue;
+        size_t to = at + k++ * sizeof(tlbc_entry_info);
         put_string(b, to + offsetof(tlbc_entry_info, name), model->entries[i].graph->name);
         point_to(b, to + offsetof(tlbc_entry_info, model), model->entries[i].symbol, 0);
     }
@@ -479,6 +491,22 @@ static uint32_t chunk_of(const ir_graph *g) {
     return 0;
 }
 
+static uint32_t largest_delay(const ir_graph *g) {
+    int64_t most = 0;
+    for (uint32_t i = 0; i < g->n_along; i++)
+        if (g->along[i].delay > most) most = g->along[i].delay;
+    return (uint32_t)most;
+}
+
+/* Where its sequence may end within a step. */
+static void put_tail(block *b, const cg_model *model, const cg_entry *e) {
+    const ir_graph *tail = ir_graph_tail(e->graph);
+    for (uint32_t i = 0; tail && i < model->n_entries; i++)
+        if (model->entries[i].graph == tail)
+            point_to(b, offsetof(tlbc_model, tail), model->entries[i].symbol, 0);
+    if (e->graph->no_tail) put_string(b, offsetof(tlbc_model, no_tail), e->graph->no_tail);
+}
+
 static tlbc_model numbers_of(const cg_model *model, const cg_entry *e) {
     const ir_graph *g = e->graph;
     tlbc_model d = {
@@ -486,7 +514,7 @@ static tlbc_model numbers_of(const cg_model *model, const cg_entry *e) {
     d.n_outputs = ir_graph_n_outputs(g);
     d.n_states = g->n_states;
     d.chunk = chunk_of(g);
-    d.delay = d.chunk ? d.chunk - 1 : 0;
+    d.delay = largest_delay(g);
     d.n_symbols = e->io->symbols.len;
     d.flops = e->flops;
     d.weight_bytes = (uint64_t)model->weight_bytes;
@@ -512,6 +540,7 @@ void cg_descriptor_build(const cg_model *model, uint32_t i) {
     point_to(&b, offsetof(tlbc_model, api), "tlbc_rt_api", 0);
     put_interface(&b, e);
     put_program(&b, model, e);
+    put_tail(&b, model, e);
     qsort(b.relocs.data, b.relocs.len, sizeof *b.relocs.data, by_offset);
     e->descriptor = b.data;
     e->descriptor_bytes = b.len;

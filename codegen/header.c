@@ -336,6 +336,7 @@ static header begin_header(const ir_module *m, const ir_graph *g, const char *na
 
 void cg_header_print(const ir_module *m, const char *name, tl_str *out) {
     for (const ir_graph *g = m->graphs; g; g = g->next) {
+        if (g->tail) continue;
         header h = begin_header(m, g, name, out);
         if (g == m->graphs) print_top(&h, m);
         print_model(&h, g == m->graphs ? NULL : g->name);

@@ -206,8 +206,8 @@ void ir_region_inline(ir_module *m, const ir_region *from, ir_value *const *args
 
 /* ---- modules ------------------------------------------------------------------------------------------------ */
 
-static void copy_graph(cloner *c, const ir_graph *g) {
-    ir_graph *copy = ir_graph_create(c->m, g->name);
+static ir_graph *copy_graph(cloner *c, const ir_graph *g, const char *name) {
+    ir_graph *copy = ir_graph_create(c->m, name);
     uint32_t n = ir_region_n_results(g->body);
     copy->outputs = TL_NEW_ARRAY(c->m->arena, const char *, n);
     for (uint32_t i = 0; i < n; i++)
@@ -215,9 +215,24 @@ static void copy_graph(cloner *c, const ir_graph *g) {
     fill_region(c, copy->body, g->body, copy);
     copy->n_states = g->n_states;
     copy->steps = g->steps;
+    copy->tail = g->tail;
+    copy->no_tail = g->no_tail;
     for (uint32_t i = 0; i < g->n_along; i++)
         ir_graph_set_along(copy, g->along[i].name, g->along[i].output, g->along[i].axis);
+    for (uint32_t i = 0; i < g->n_along; i++)
+        copy->along[i].delay = g->along[i].delay;
     if (g->initial) copy->initial = copy_yield(c, copy->body, g->initial);
+    return copy;
+}
+
+ir_graph *ir_graph_clone(ir_graph *g, const char *name) {
+    cloner c;
+    ir_graph *behind = g->next;
+    g->next = NULL; /* so that the copy is created behind g */
+    cloner_init(&c, g->module, g->module);
+    ir_graph *copy = copy_graph(&c, g, name);
+    copy->next = behind;
+    return copy;
 }
 
 ir_module *ir_module_clone(const ir_module *m, tl_arena *a) {
@@ -230,6 +245,6 @@ ir_module *ir_module_clone(const ir_module *m, tl_arena *a) {
     for (const ir_const *k = m->consts; k; k = k->next)
         if (k->value.uses) map_value(&c, (ir_value *)&k->value); /* keeps their order */
     for (const ir_graph *g = m->graphs; g; g = g->next)
-        copy_graph(&c, g);
+        copy_graph(&c, g, g->name);
     return copy;
 }

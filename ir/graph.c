@@ -88,6 +88,24 @@ void ir_graph_remove_state(ir_graph *g, uint32_t i) {
     ir_region_remove_param(g->body, param);
 }
 
+int64_t *ir_graph_delay(const ir_graph *g, const char *name) {
+    for (uint32_t i = 0; i < g->n_along; i++)
+        if (g->along[i].output && !strcmp(g->along[i].name, name)) return &g->along[i].delay;
+    return NULL;
+}
+
+void ir_graph_remove(ir_graph *g) {
+    ir_graph **at = &g->module->graphs;
+    TL_ASSERT(*at != g);
+    ir_node_drop_operands_from(g->body->yield, 0);
+    if (g->initial) ir_node_drop_operands_from(g->initial, 0);
+    while (g->body->last)
+        ir_node_remove(g->body->last);
+    while (*at != g)
+        at = &(*at)->next;
+    *at = g->next;
+}
+
 int32_t ir_graph_along(const ir_graph *g, const char *name, bool output) {
     for (uint32_t i = 0; name && i < g->n_along; i++)
         if (g->along[i].output == output && !strcmp(g->along[i].name, name))
@@ -97,5 +115,5 @@ int32_t ir_graph_along(const ir_graph *g, const char *name, bool output) {
 
 void ir_graph_set_along(ir_graph *g, const char *name, bool output, int32_t axis) {
     tl_vec_grow(g->module->arena, (void **)&g->along, g->n_along, &g->along_cap, sizeof *g->along);
-    g->along[g->n_along++] = (ir_along){ir_name(g->module->ctx, name), output, axis};
+    g->along[g->n_along++] = (ir_along){ir_name(g->module->ctx, name), output, axis, 0};
 }

@@ -149,11 +149,14 @@ static void mix_region(hasher *s, const ir_region *r) {
 /* Of an input or output. */
 static void mix_name(hasher *s, const ir_graph *g, const char *name, bool output) {
     mix_string(s, name);
+    const int64_t *delay = output ? ir_graph_delay(g, name) : NULL;
     mix(s, (uint64_t)ir_graph_along(g, name, output));
+    mix(s, delay ? (uint64_t)*delay : 0);
 }
 
 static void mix_graph(hasher *s, const ir_graph *g) {
     mix_string(s, g->name);
+    mix(s, g->tail);
     for (uint32_t i = 0; i < g->body->n_params; i++)
         mix_name(s, g, g->body->params[i]->name, false);
     for (uint32_t i = 0; i < ir_region_n_results(g->body); i++)

@@ -118,6 +118,8 @@ typedef struct ir_along {
     const char *name; /* interned */
     bool output;
     int32_t axis;
+    int64_t
+        delay; /* output: so many positions of the input must have come behind an element's own */
 } ir_along;
 
 struct ir_graph {
@@ -134,6 +136,10 @@ struct ir_graph {
     uint32_t n_along, along_cap;
     const char *
         steps; /* symbol: how many steps the sequence is, while a stream is being made; not in text */
+    bool
+        tail; /* takes the last, shorter part of the sequence of which the graph in front takes whole ones; reads its states */
+    const char *
+        no_tail; /* why there is no such graph behind this step function; NULL = none is needed; not in text */
     ir_graph *next;
 };
 
@@ -156,6 +162,14 @@ struct ir_module {
 /* ---- modules, graphs, regions ------------------------------------------------------------------------------- */
 ir_module *ir_module_create(ir_ctx *c, tl_arena *a);
 ir_graph *ir_graph_create(ir_module *m, const char *name);
+/* A copy of g behind it. */
+ir_graph *ir_graph_clone(ir_graph *g, const char *name); /* clone.c */
+/* Takes a graph, not the first one, out of its module. */
+void ir_graph_remove(ir_graph *g);
+/* The graph for the last, shorter part of g's sequence; NULL where there is none. */
+static inline ir_graph *ir_graph_tail(const ir_graph *g) {
+    return g->next && g->next->tail ? g->next : NULL;
+}
 /* A new parameter at the end. On a graph this is an input; name required there. */
 ir_value *ir_region_add_param(ir_region *r, const ir_type *type, const char *name);
 void ir_region_remove_param(ir_region *r, uint32_t index); /* must have no uses */
@@ -191,6 +205,8 @@ void ir_graph_set_next(ir_graph *g, uint32_t i, ir_value *v);
 /* The axis along which this input or output is part of a sequence; -1 = it is none. */
 int32_t ir_graph_along(const ir_graph *g, const char *name, bool output);
 void ir_graph_set_along(ir_graph *g, const char *name, bool output, int32_t axis);
+/* The place of an output's delay; NULL where it is no part of a sequence. */
+int64_t *ir_graph_delay(const ir_graph *g, const char *name);
 static inline uint32_t ir_region_n_results(const ir_region *r) {
     return r->yield->n_in;
 }

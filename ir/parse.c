@@ -115,6 +115,16 @@ static bool open_scope(parser *p, ir_region *r) {
     return true;
 }
 
+/* delay 3, behind the axis of an output. */
+static bool parse_delay(parser *p, int64_t *delay) {
+    lexer *l = &p->lx;
+    if (!lex_accept_word(l, "delay")) return !l->failed;
+    if (l->tok.kind != LEX_NUMBER || !lex_parse_int(l->tok.text, delay) || *delay < 0)
+        return lex_error(l, "expected a number of positions, found %s", lex_describe(l));
+    lex_next(l);
+    return !l->failed;
+}
+
 /* along 1, behind an input or output of this name. */
 static bool parse_along(parser *p, ir_graph *g, const char *name, bool output) {
     lexer *l = &p->lx;
@@ -125,7 +135,7 @@ static bool parse_along(parser *p, ir_graph *g, const char *name, bool output) {
         return lex_error(l, "expected an axis, found %s", lex_describe(l));
     ir_graph_set_along(g, name, output, (int32_t)axis);
     lex_next(l);
-    return !l->failed;
+    return !output || parse_delay(p, ir_graph_delay(g, name));
 }
 
 /* grows past to 1024: the limit of a symbol in a state's shape. */
@@ -422,13 +432,21 @@ static bool bind_outputs(parser *p, ir_graph *g, const output_vec *out) {
     return check_states(p, g, out) && check_outputs(p, g, out);
 }
 
-static bool parse_graph(parser *p) {
+/* tail graph g_tail(...): behind the graph whose sequence it ends. */
+static bool accept_graph(lexer *l, bool *tail) {
+    *tail = lex_accept_word(l, "tail");
+    return lex_accept_word(l, "graph");
+}
+
+static bool parse_graph(parser *p, bool tail) {
     lexer *l = &p->lx;
     const char *name = parse_name(p, "a graph name");
     output_vec outputs = {0};
     if (!name) return false;
     if (p->n_graphs++ == IR_MAX_GRAPHS) return lex_error(l, "more than %d graphs", IR_MAX_GRAPHS);
+    if (tail && p->n_graphs != 2) return lex_error(l, "a tail stands behind the first graph");
     ir_graph *g = ir_graph_create(p->m, name);
+    g->tail = tail;
     tl_map_init(&p->values, p->arena);
     tl_map_init(&p->numbered, p->arena);
     if (!parse_params(p, g->body)) return false;
@@ -487,15 +505,15 @@ static bool parse_module(parser *p) {
     lexer *l = &p->lx;
     if (!parse_version(p)) return false;
     while (l->tok.kind != LEX_END) {
-        bool ok;
+        bool ok, tail = false;
         if (lex_accept_word(l, "opset"))
             ok = parse_opset(p);
         else if (lex_accept_word(l, "producer"))
             ok = (p->m->producer = parse_name(p, "the producer's name")) != NULL;
         else if (lex_accept_word(l, "const"))
             ok = parse_const(p);
-        else if (lex_accept_word(l, "graph"))
-            ok = parse_graph(p);
+        else if (accept_graph(l, &tail))
+            ok = parse_graph(p, tail);
         else
             ok = lex_error(l, "expected 'opset', 'const' or 'graph', found %s", lex_describe(l));
         if (!ok) return false;

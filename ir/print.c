@@ -258,7 +258,9 @@ static void print_typed(printer *p, const ir_value *v) {
 
 static void print_along(printer *p, const ir_graph *g, const char *name, bool output) {
     int32_t axis = ir_graph_along(g, name, output);
+    const int64_t *delay = output ? ir_graph_delay(g, name) : NULL;
     if (axis >= 0) tl_str_printf(p->out, " along %d", axis);
+    if (delay && *delay) tl_str_printf(p->out, " delay %lld", (long long)*delay);
 }
 
 /* The first n parameters, without the closing parenthesis. */
@@ -386,7 +388,7 @@ static void print_states(printer *p, const ir_graph *g) {
 static void print_graph(printer *p, const ir_graph *g) {
     const ir_region *r = g->body;
     start_names(p);
-    tl_str_puts(p->out, "\ngraph ");
+    tl_str_puts(p->out, g->tail ? "\ntail graph " : "\ngraph ");
     print_plain_or_quoted(p, g->name);
     print_some_params(p, r, ir_graph_n_inputs(g));
     print_states(p, g);

@@ -94,8 +94,18 @@ static void add_carried(liveness *w, uint32_t i) {
     add_live(w, loop_update(w->loop, i));
 }
 
+/* State i of a graph whose tail reads it, too. */
+static bool tail_reads(const ir_graph *g, uint32_t i) {
+    const ir_graph *tail = ir_graph_tail(g);
+    for (uint32_t k = 0; tail && k < tail->n_states; k++)
+        if (!strcmp(ir_graph_state(tail, k)->name, ir_graph_state(g, i)->name)) return true;
+    return false;
+}
+
 static void add_roots(liveness *w) {
     const loop_like *l = w->loop;
+    for (uint32_t i = 0; !l->node && i < l->n_carried; i++)
+        if (tail_reads(l->body->graph, i)) add_carried(w, i);
     for (uint32_t i = 0; i < l->first_result; i++) /* the condition; a graph's outputs */
         add_live(w, ir_region_result(l->body, i));
     for (uint32_t i = 0; l->node && i < l->n_carried; i++)
@@ -162,14 +172,15 @@ static void shrink_loop(dce *s, ir_node *n) {
 /* ---- states ------------------------------------------------------------------------------------------------- */
 
 /* A graph with states is the body of a loop around all calls, of which nobody reads the last states. Beside other entry points it may
- * make states for them. */
+ * make states for them; a tail makes none. */
 static void shrink_states(dce *s, ir_graph *g) {
     loop_like l = {.body = g->body,
                    .n_carried = g->n_states,
                    .first_param = ir_graph_n_inputs(g),
                    .first_result = ir_graph_n_outputs(g)};
     bool *keep = TL_NEW_ARRAY(s->ctx->scratch, bool, g->n_states);
-    bool alone = s->ctx->m->graphs == g && !g->next;
+    bool alone = g->tail ||
+                 (s->ctx->m->graphs == g && (!g->next || (g->next->tail && !g->next->next)));
     if (!g->n_states || !alone || !find_dead(s, &l, keep) || !ctx_take(s->ctx, "state")) return;
     detach_dead(&l, keep);
     bool forced = s->forced;

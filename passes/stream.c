@@ -41,6 +41,11 @@ const ir_type *stream_whole(const streamer *s, const ir_value *v) {
     return info->whole ? info->whole : v->type;
 }
 
+static const char *describe_node(const streamer *s, const ir_node *n) {
+    if (!n->loc || !n->loc->node) return op_get(n->op)->name;
+    return tl_arena_printf(s->ctx->scratch, "node '%s' (%s)", n->loc->node, op_get(n->op)->name);
+}
+
 bool stream_refuse(streamer *s, const ir_node *n, const char *format, ...) {
     tl_str text;
     va_list args;
@@ -48,6 +53,10 @@ bool stream_refuse(streamer *s, const ir_node *n, const char *format, ...) {
     va_start(args, format);
     tl_str_vprintf(&text, format, args);
     va_end(args);
+    if (s->tail) {
+        s->reason = tl_arena_printf(s->ctx->m->arena, "%s: %s", describe_node(s, n), text.data);
+        return false;
+    }
     bool named = n->loc && n->loc->op;
     return diag_error(&s->ctx->c->diag, n->loc, "%s%scannot be streamed along '%s': %s",
                       named ? "" : op_get(n->op)->name, named ? "" : " ", s->input, text.data);
@@ -90,15 +99,38 @@ static const char *free_name(const streamer *s, const char *name) {
     return free;
 }
 
+void stream_set_next(streamer *s, uint32_t state, ir_value *v) {
+    if (!s->tail) ir_graph_set_next(s->g, state, v);
+}
+
+/* The state of the graph that is being made; *index is its number there. n: the node that needs it, or NULL. */
+static ir_value *add_state(streamer *s, const ir_node *n, const char *what, const ir_type *type,
+                           ir_value *initial, uint32_t *index) {
+    const char *name = NULL;
+    *index = s->g->n_states;
+    if (s->tail) {
+        stream_origin *o = stream_find_origin(s, n, what, type);
+        if (!o) return NULL;
+        o->taken = true;
+        name = ir_graph_state(s->of, o->state)->name;
+        initial = ir_graph_initial(s->of, o->state);
+    } else {
+        name = free_name(s, what);
+        tl_vec_push(s->ctx->scratch, &s->origins,
+                    (stream_origin){.loc = n ? n->loc : NULL, .what = what, .state = *index});
+    }
+    return ir_graph_add_state(s->g, type, name, initial);
+}
+
 static ir_value *make_position(streamer *s) {
     if (s->position) return s->position;
+    uint32_t state;
     ir_builder b = ir_build_at_start(s->g->body, NULL);
     const ir_type *scalar = ir_type_scalar(s->ctx->c, DT_i64);
-    s->position_state = s->g->n_states;
-    s->position = ir_graph_add_state(s->g, scalar, free_name(s, "position"),
-                                     build_scalar(&b, DT_i64, 0));
+    s->position = add_state(s, NULL, "position", scalar, build_scalar(&b, DT_i64, 0), &state);
+    if (!s->position) return s->position = build_scalar(&b, DT_i64, 0); /* has been refused */
     ir_value *next = build_op2(&b, OP_Add, s->position, build_scalar(&b, DT_i64, (double)s->chunk));
-    ir_graph_set_next(s->g, s->position_state, next);
+    stream_set_next(s, state, next);
     return s->position;
 }
 
@@ -115,12 +147,28 @@ ir_value *stream_base(streamer *s, ir_builder *b, int64_t step) {
     return base;
 }
 
-ir_value *stream_take(streamer *s, ir_builder *b, ir_value *v, int32_t axis, int64_t step) {
-    int64_t *offsets = TL_NEW_ARRAY(s->ctx->scratch, int64_t, step);
-    for (int64_t i = 0; i < step; i++)
-        offsets[i] = i;
-    ir_value *index = build_op2(b, OP_Add, build_i64s(b, offsets, (uint32_t)step),
-                                stream_base(s, b, step));
+const ir_dim *stream_count(streamer *s, const stream_value *v) {
+    ir_ctx *c = s->ctx->c;
+    if (!s->tail) return ir_dim_const(c, v->step);
+    const ir_dim *count = ir_dim_div_exact(c, v->whole->dims[v->axis], ir_dim_const(c, v->outer));
+    return count ? count : ir_dim_unknown(c);
+}
+
+/* 0, 1, ... count-1 */
+ir_value *stream_counted(streamer *s, ir_builder *b, const ir_dim *count) {
+    int64_t n;
+    if (!ir_dim_is_const(count, &n))
+        return build_op3(b, OP_Range, build_scalar(b, DT_i64, 0), build_dim_scalar(b, count),
+                         build_scalar(b, DT_i64, 1));
+    int64_t *numbers = TL_NEW_ARRAY(s->ctx->scratch, int64_t, n);
+    for (int64_t i = 0; i < n; i++)
+        numbers[i] = i;
+    return build_i64s(b, numbers, (uint32_t)n);
+}
+
+ir_value *stream_take(streamer *s, ir_builder *b, ir_value *v, int32_t axis, int64_t step,
+                      const ir_dim *count) {
+    ir_value *index = build_op2(b, OP_Add, stream_counted(s, b, count), stream_base(s, b, step));
     return build_op2_int(b, OP_Gather, v, index, "axis", axis);
 }
 
@@ -142,9 +190,9 @@ ir_value *stream_state(streamer *s, ir_node *n, const char *what, ir_value *init
     ir_builder b = ir_build_before(n);
     bool constant = is_constant_for(initial, type);
     if (!constant) make_position(s);
-    *index = s->g->n_states;
-    ir_value *state = ir_graph_add_state(s->g, type, free_name(s, ir_name(m->ctx, what)),
-                                         constant ? initial : build_scalar(&b, type->dtype, 0));
+    ir_value *zero = constant ? initial : build_scalar(&b, type->dtype, 0);
+    ir_value *state = add_state(s, n, ir_name(m->ctx, what), type, zero, index);
+    if (!state) return initial; /* has been refused */
     return constant ? state : choose_initial(s, n, state, initial);
 }
 
@@ -163,11 +211,14 @@ static const ir_dim *of_step(streamer *s, const ir_dim *d) {
 }
 
 bool stream_has_length(streamer *s, const ir_dim *d) {
+    int64_t by;
+    if (s->tail) return !stream_tail_moves(s, d, &by) || by;
     return !ir_dim_is_unknown(d) && !ir_dim_equal(d, of_step(s, d));
 }
 
 int64_t stream_step_of(streamer *s, const ir_dim *d) {
     int64_t n;
+    if (s->tail) return stream_tail_moves(s, d, &n) ? n : -1;
     return ir_dim_is_const(of_step(s, d), &n) ? n : -1;
 }
 
@@ -176,6 +227,10 @@ static bool visit_dims(streamer *s, ir_node *n) {
     const ir_attr *value = ir_attr_find(n, "dims");
     bool length = false;
     if (!value || value->kind != ATTR_DIMS) return true;
+    if (s->tail) {
+        stream_tail_lengths(s, n);
+        return true;
+    }
     const ir_dim **dims = TL_NEW_ARRAY(s->ctx->m->arena, const ir_dim *, value->n);
     for (uint32_t i = 0; i < value->n; i++) {
         dims[i] = of_step(s, value->v.dims[i]);
@@ -224,27 +279,38 @@ static bool makes_part(const ir_node *n) {
            n->op == OP_Slice;
 }
 
+/* No operand has positions of this step. */
+static bool visit_others(streamer *s, ir_node *n, bool length, bool final) {
+    if (s->tail && length) {
+        stream_tail_lengths(s, n);
+        return true;
+    }
+    if (length && final)
+        return stream_refuse(s, n, "an operand is computed from the length of the sequence");
+    if (length) set_all(s, n, STREAM_LENGTH);
+    if (final) set_all(s, n, STREAM_FINAL);
+    return !length || stream_retype(s, n);
+}
+
 static bool visit(streamer *s, ir_node *n) {
     operand_kinds k = {0}, captured = {0};
     if (n->op == OP_Dims) return visit_dims(s, n);
     add_kinds(s, n, &k);
     add_captured(s, n, &captured);
-    if (captured.part || captured.length)
+    if (captured.part || captured.length) {
+        if (s->tail && !k.part && !k.length) return stream_tail_region(s, n);
         return stream_refuse(s, n, "a region reads positions of the sequence from outside of it");
-    if (k.part && (k.final || captured.final))
+    }
+    if (k.part && (k.final || captured.final) && !(s->tail && n->op == OP_Concat))
         return stream_refuse(s, n,
                              "it looks ahead: an operand is known only behind the last "
                              "position");
     if (k.part || (k.length && makes_part(n))) {
         stream_rule *rule = stream_rule_of(n->op);
         if (!rule) return stream_refuse(s, n, "there is no rule for this operator");
-        return rule(s, n);
+        return rule(s, n) && !s->reason && (!s->tail || stream_tail_check(s, n));
     }
-    if (k.length && (k.final || captured.final))
-        return stream_refuse(s, n, "an operand is computed from the length of the sequence");
-    if (k.length) set_all(s, n, STREAM_LENGTH);
-    if (k.final || captured.final) set_all(s, n, STREAM_FINAL);
-    return !k.length || stream_retype(s, n);
+    return visit_others(s, n, k.length, k.final || captured.final);
 }
 
 /* ---- inputs and outputs --------------------------------------------------------------------------------------- */
@@ -318,6 +384,13 @@ static bool check_spec(streamer *s, const ir_value *v, const stream_spec *spec) 
     return true;
 }
 
+static void cut_input(streamer *s, ir_value *v, int32_t axis) {
+    const ir_dim **dims = TL_NEW_ARRAY(s->ctx->scratch, const ir_dim *, v->type->rank);
+    memcpy(dims, v->type->dims, (size_t)v->type->rank * sizeof *dims);
+    dims[axis] = ir_dim_const(s->ctx->c, s->chunk);
+    v->type = ir_type_tensor(s->ctx->c, v->type->dtype, v->type->rank, dims);
+}
+
 static bool stream_input(streamer *s, const stream_spec *spec) {
     ir_value *v = stream_find_input(s->ctx, s->g, spec);
     if (!v || !check_spec(s, v, spec)) return false;
@@ -332,10 +405,7 @@ static bool stream_input(streamer *s, const stream_spec *spec) {
                               .step = spec->chunk,
                               .outer = 1,
                               .whole = v->type});
-    const ir_dim **dims = TL_NEW_ARRAY(s->ctx->scratch, const ir_dim *, v->type->rank);
-    memcpy(dims, v->type->dims, (size_t)v->type->rank * sizeof *dims);
-    dims[spec->axis] = ir_dim_const(s->ctx->c, spec->chunk);
-    v->type = ir_type_tensor(s->ctx->c, v->type->dtype, v->type->rank, dims);
+    if (!s->tail) cut_input(s, v, (int32_t)spec->axis);
     ir_graph_set_along(s->g, v->name, false, (int32_t)spec->axis);
     return true;
 }
@@ -344,8 +414,10 @@ static bool stream_input(streamer *s, const stream_spec *spec) {
 static bool check_other_inputs(streamer *s) {
     for (uint32_t i = 0; i < ir_graph_n_inputs(s->g); i++) {
         const ir_value *v = s->g->body->params[i];
+        const stream_value *info = stream_get(s, v);
         for (int32_t d = 0; ir_type_is_ranked(v->type) && d < v->type->rank; d++)
-            if (stream_has_length(s, v->type->dims[d]))
+            if ((info->kind != STREAM_PART || info->axis != d) &&
+                stream_has_length(s, v->type->dims[d]))
                 return diag_error(&s->ctx->c->diag, NULL,
                                   "--stream: input '%s' is as long as '%s' along axis %d: stream "
                                   "it, too (%s:%d:%lld)",
@@ -380,18 +452,21 @@ static bool stream_output(streamer *s, uint32_t i) {
     return true;
 }
 
-static bool stream_graph(streamer *s) {
+bool stream_graph(streamer *s) {
     if (!stream_inputs(s)) return false;
     ir_for_each_node_safe (n, s->g->body)
         if (!visit(s, n)) return false;
     for (uint32_t i = 0; i < ir_graph_n_outputs(s->g); i++)
         if (!stream_output(s, i)) return false;
-    s->g->steps = NULL;
     return true;
 }
 
 pass_result pass_stream(pass_ctx *ctx, ir_graph *g) {
     streamer s = {.ctx = ctx, .g = g, .mark = ir_new_mark(ctx->c)};
     if (!ctx->options->n_streams || g != ctx->m->graphs || g->n_along) return PASS_SAME;
-    return stream_graph(&s) ? PASS_CHANGED : PASS_FAILED;
+    if (!stream_graph(&s)) return PASS_FAILED;
+    stream_find_delays(&s);
+    stream_make_tail(&s);
+    g->steps = NULL;
+    return PASS_CHANGED;
 }

@@ -1,11 +1,13 @@
 /* The parts of the pass `stream`: stream.c (options, the walk over the graph, states), stream_rules.c (what each operator does to a value
- * of which a step has a part), stream_recur.c (recurrences), stream_window.c (running sums, causal convolutions), stream_attention.c.
+ * of which a step has a part), stream_recur.c (recurrences), stream_window.c (running sums, causal convolutions), stream_attention.c,
+ * stream_tail.c (the last part of a sequence, which is shorter), stream_delay.c (by how much outputs are late).
  *
  * Every value is one of four kinds. A value of kind PART has along one axis what belongs to the sequence; a step has `step` elements of it.
  * The axis may be several blocks of that, one behind the other (`outer`), as where a batch was folded into it: f32[2*T/4,4,d]. */
 #ifndef TLBC_PASSES_STREAM_H
 #define TLBC_PASSES_STREAM_H
 
+#include "ir/base/vec.h"
 #include "passes/pass.h"
 
 typedef enum stream_kind {
@@ -25,6 +27,14 @@ typedef struct stream_value {
     ir_value *pad; /* NULL = 0 */
 } stream_value;
 
+/* Where a state of the step comes from: the tail's state of the same origin is the same one. */
+typedef struct stream_origin {
+    const ir_loc *loc; /* of the node that needs it */
+    const char *what;
+    uint32_t state;
+    bool taken; /* by the tail */
+} stream_origin;
+
 typedef struct streamer {
     pass_ctx *ctx;
     ir_graph *g;
@@ -33,7 +43,10 @@ typedef struct streamer {
     const ir_dim *length; /* of the whole sequence */
     uint32_t mark;        /* of values that have a stream_value in scratch; all others are FIXED */
     ir_value *position;   /* state: positions in all steps before; NULL until it is asked for */
-    uint32_t position_state;
+    TL_VEC(stream_origin) origins;
+    bool tail;          /* the graph for the last, shorter part is being made */
+    const ir_graph *of; /* then: the step's */
+    const char *reason; /* then: why there is none */
 } streamer;
 
 /* One part of --stream INPUT:AXIS:CHUNK[,...]. */
@@ -68,17 +81,29 @@ bool stream_refuse(streamer *s, const ir_node *n, const char *format, ...)
 void stream_follow(streamer *s, ir_node *n, uint32_t out, const stream_value *from, int32_t axis);
 /* Infers n's results anew after its operands have changed. */
 bool stream_retype(streamer *s, ir_node *n);
-/* The constant or fixed value v, which along `axis` has as many elements as the sequence: those of this step. */
-ir_value *stream_take(streamer *s, ir_builder *b, ir_value *v, int32_t axis, int64_t step);
+/* Elements that this call has of a part: `step`, in the tail an expression over the length of what is left. */
+const ir_dim *stream_count(streamer *s, const stream_value *v);
+static inline ir_value *stream_number(ir_builder *b, const ir_dim *d) {
+    int64_t n;
+    return ir_dim_is_const(d, &n) ? build_scalar(b, DT_i64, (double)n) : build_dim_scalar(b, d);
+}
+/* 0, 1, ... count-1 */
+ir_value *stream_counted(streamer *s, ir_builder *b, const ir_dim *count);
+/* The constant or fixed value v, which along `axis` has as many elements as the sequence: those of this step, `count` of them. */
+ir_value *stream_take(streamer *s, ir_builder *b, ir_value *v, int32_t axis, int64_t step,
+                      const ir_dim *count);
 /* How many elements, `step` a step, came before this step: i64 scalar. */
 ir_value *stream_base(streamer *s, ir_builder *b, int64_t step);
-/* Whether d depends on a symbolic length; its value for the length of a step, -1 where that is no constant. */
+/* Whether d depends on a symbolic length; its value for the length of a step, -1 where that is no constant. In the tail: whether it
+ * depends on how many steps there were before; by how much each of them made it longer. */
 bool stream_has_length(streamer *s, const ir_dim *d);
 int64_t stream_step_of(streamer *s, const ir_dim *d);
 /* A new state that begins with `initial`, any fixed value; its parameter, or what the first step reads instead. *index is for
  * ir_graph_set_next. */
 ir_value *stream_state(streamer *s, ir_node *n, const char *what, ir_value *initial,
                        const ir_type *type, uint32_t *index);
+/* What the state is in the next step; a tail leaves it as it is. */
+void stream_set_next(streamer *s, uint32_t state, ir_value *v);
 /* The type with n elements along the axis. */
 const ir_type *stream_part_type(streamer *s, const ir_type *t, int32_t axis, int64_t n);
 /* A state of `before` elements in front of x, along the axis of its positions. */
@@ -87,6 +112,30 @@ stream_joined stream_join(streamer *s, ir_node *n, ir_value *x, const char *what
 ir_value *stream_slice(ir_builder *b, ir_value *x, int32_t axis, int64_t from, int64_t to);
 /* The node goes; its readers read `with`. */
 void stream_replace(streamer *s, ir_node *n, ir_value *with, stream_value info);
+
+/* ---- the tail (stream_tail.c) --------------------------------------------------------------------------------------- */
+/* Behind the graph of the step that s has made: its tail becomes one, too, or goes, and the step's no_tail says why. */
+void stream_make_tail(streamer *s);
+/* stream.c: walks over s->g. */
+bool stream_graph(streamer *s);
+/* The state that the step has for this; NULL after refusing. */
+stream_origin *stream_find_origin(streamer *s, const ir_node *n, const char *what,
+                                  const ir_type *type);
+/* By how much each step before makes d longer; false where that is not one number. */
+bool stream_tail_moves(streamer *s, const ir_dim *d, int64_t *by);
+/* Results of n that are integers of which all is known: FINAL where they do not depend on the steps before, else LENGTH. */
+void stream_tail_lengths(streamer *s, ir_node *n);
+/* Nodes that only a tail has: a rule of this name where *done. */
+bool stream_tail_slice(streamer *s, ir_node *n, bool *done);
+bool stream_tail_pad(streamer *s, ir_node *n, bool *done);
+bool stream_tail_concat(streamer *s, ir_node *n, bool *done);
+bool stream_tail_region(streamer *s, ir_node *n);
+/* Behind a rule: the results have in a tail what the whole sequence has there. */
+bool stream_tail_check(streamer *s, const ir_node *n);
+
+/* ---- the delay (stream_delay.c) ------------------------------------------------------------------------------------- */
+/* Of all outputs of the step s->g that are parts of a sequence. */
+void stream_find_delays(streamer *s);
 
 /* ---- rules ------------------------------------------------------------------------------------------------------ */
 /* stream_rules.c: NULL where the operator has none. */

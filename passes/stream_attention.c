@@ -22,7 +22,8 @@ typedef struct attending {
     streamer *s;
     ir_node *n;
     ir_band band;
-    int64_t step, rows; /* positions in a step; rows of the window that stand in front of them */
+    int64_t step, rows;  /* positions in a step; rows of the window that stand in front of them */
+    const ir_dim *count; /* positions in this call */
     ir_value *in[N_OPERANDS];
 } attending;
 
@@ -144,8 +145,7 @@ static void join_window(attending *a, uint32_t i, const char *what) {
     ir_value *zero = build_scalar(&b, x->type->dtype, 0);
     stream_joined j = stream_join(a->s, a->n, x, what, zero, a->rows);
     b = ir_build_before(a->n);
-    ir_graph_set_next(a->s->g, j.state,
-                      stream_slice(&b, j.value, axis, a->step, a->step + a->rows));
+    stream_set_next(a->s, j.state, stream_slice(&b, j.value, axis, a->step, a->step + a->rows));
     a->in[i] = j.value;
 }
 
@@ -175,13 +175,9 @@ static void attend_to_window(attending *a) {
 
 /* ---- a prefix besides ------------------------------------------------------------------------------------------------- */
 
-/* 0, 1, ... n-1 as [n], or as [n,1] */
-static ir_value *counted(attending *a, ir_builder *b, int64_t n, bool column) {
-    int64_t *v = TL_NEW_ARRAY(a->s->ctx->scratch, int64_t, n);
-    for (int64_t i = 0; i < n; i++)
-        v[i] = i;
-    ir_value *x = build_i64s(b, v, (uint32_t)n);
-    return column ? build_op2(b, OP_Unsqueeze, x, build_i64s(b, (int64_t[]){1}, 1)) : x;
+/* 0, 1, ... n-1 as [n,1] */
+static ir_value *counted_column(attending *a, ir_builder *b, const ir_dim *n) {
+    return build_op2(b, OP_Unsqueeze, stream_counted(a->s, b, n), build_i64s(b, (int64_t[]){1}, 1));
 }
 
 /* The first rows of all, as far as they have come: those of this step, or the state's. */
@@ -190,38 +186,42 @@ static ir_value *keep_prefix(attending *a, uint32_t i, const char *what) {
     ir_value *x = a->in[i];
     int32_t axis = stream_get(s, x)->axis;
     uint32_t state;
+    const ir_dim *prefix = ir_dim_const(s->ctx->c, a->band.prefix);
     ir_builder b = ir_build_before(a->n);
     ir_value *zero = build_scalar(&b, x->type->dtype, 0);
     const ir_type *t = stream_part_type(s, x->type, axis, a->band.prefix);
     ir_value *kept = stream_state(s, a->n, what, zero, t, &state);
     b = ir_build_before(a->n);
     ir_value *position = stream_base(s, &b, a->step);
-    ir_value *at = build_op2(&b, OP_Sub, counted(a, &b, a->band.prefix, false), position);
+    ir_value *at = build_op2(&b, OP_Sub, stream_counted(s, &b, prefix), position);
     ir_value *first = build_op2(&b, OP_Max, at, number(&b, 0));
-    ir_value *inside = build_op2(&b, OP_Min, first, number(&b, a->step - 1));
+    const ir_dim *last = ir_dim_sub(s->ctx->c, a->count, ir_dim_const(s->ctx->c, 1));
+    ir_value *inside = build_op2(&b, OP_Min, first, stream_number(&b, last));
     ir_value *rows = build_op2_int(&b, OP_Gather, x, inside, "axis", axis);
     ir_value *now = build_op2(&b, OP_And, build_op2(&b, OP_GreaterOrEqual, at, number(&b, 0)),
-                              build_op2(&b, OP_Less, at, number(&b, a->step)));
+                              build_op2(&b, OP_Less, at, stream_number(&b, a->count)));
     int64_t axes[2] = {1, 2};
     if (axis + 1 < x->type->rank)
         now = build_op2(&b, OP_Unsqueeze, now,
                         build_i64s(&b, axes, (uint32_t)(x->type->rank - axis - 1)));
     ir_value *all = build_op3(&b, OP_Where, now, rows, kept);
-    ir_graph_set_next(s->g, state, all);
+    stream_set_next(s, state, all);
     return all;
 }
 
 /* Query i sees row c of the prefix where that has come and is not behind it, and rows of the window that are not the prefix's. */
 static ir_value *prefix_mask(attending *a, ir_builder *b) {
-    int64_t prefix = a->band.prefix, all = prefix + a->rows + a->step;
+    ir_ctx *ctx = a->s->ctx->c;
+    int64_t prefix = a->band.prefix;
+    const ir_dim *all = ir_dim_add(ctx, a->count, ir_dim_const(ctx, prefix + a->rows));
     ir_value *position = stream_base(a->s, b, a->step);
-    ir_value *c = counted(a, b, all, false);
+    ir_value *c = stream_counted(a->s, b, all);
     ir_value *in_prefix = build_op2(b, OP_Less, c, number(b, prefix));
     ir_value *row = build_op2(b, OP_Add, c, build_op2(b, OP_Sub, position, number(b, a->rows)));
     ir_value *window = build_op2(b, OP_GreaterOrEqual, row, number(b, 2 * prefix));
     ir_value *seen = in_prefix;
     if (a->band.causal) {
-        ir_value *query = build_op2(b, OP_Add, counted(a, b, a->step, true), position);
+        ir_value *query = build_op2(b, OP_Add, counted_column(a, b, a->count), position);
         seen = build_op2(b, OP_And, in_prefix, build_op2(b, OP_LessOrEqual, c, query));
     }
     window = build_op2(b, OP_And, window, build_op1(b, OP_Not, in_prefix));
@@ -262,7 +262,7 @@ static void join_cache(attending *a, uint32_t i, const char *what, int64_t lengt
     ir_value *in[] = {cache, x, starts};
     ir_attr attr = {.name = "axis", .kind = ATTR_INT, .v.i = axis};
     a->in[i] = build_node(&b, OP_TensorScatter, in, 3, 1, &attr, 1)->out;
-    ir_graph_set_next(s->g, state, a->in[i]);
+    stream_set_next(s, state, a->in[i]);
 }
 
 static bool attend_to_all(attending *a) {
@@ -336,6 +336,7 @@ bool stream_attention(streamer *s, ir_node *n) {
         stream_get(s, a.in[Q])->axis == length_axis(a.in[Q]))
         return attend_to_fixed(s, n);
     a.step = stream_get(s, a.in[Q])->step;
+    if (stream_is_part(s, a.in[Q])) a.count = stream_count(s, stream_get(s, a.in[Q]));
     if (!check_operands(&a) || !measure(&a)) return false;
     if (a.rows < 0 && !attend_to_all(&a)) return false;
     if (a.rows >= 0 && a.band.prefix && !attend_to_prefix(&a)) return false;

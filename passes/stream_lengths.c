@@ -3,6 +3,8 @@
  *   before:  graph g(f32[B,time,8] %x) ... %n = ceil(time/4) rounds, the last one perhaps shorter        --stream x:1:8
  *   after:   graph g(f32[B,8*time.steps,8] %x) ... %n = 2*time.steps rounds
  *
+ *          tail graph g_tail(f32[B,time,8] %x) ... as it was: for what is left of a sequence behind the last step
+ *
  * So loops over chunks of the sequence have whole chunks only, and become recurrences that the pass `stream` can take apart. The manager
  * runs this before all other passes, where a stream is asked for. Linear. */
 #include "passes/stream.h"
@@ -62,6 +64,25 @@ void graph_set_symbol(pass_ctx *ctx, ir_graph *g, const char *symbol, const ir_d
     rename_region(ctx, &r, g->body);
 }
 
+/* "tail", or with a number where an entry point has that name. */
+static const char *free_graph_name(pass_ctx *ctx) {
+    const char *name = "tail";
+    for (unsigned i = 1;; i++) {
+        const ir_graph *g = ctx->m->graphs;
+        while (g && strcmp(g->name, name))
+            g = g->next;
+        if (!g) return name;
+        name = tl_arena_printf(ctx->scratch, "tail.%u", i);
+    }
+}
+
+/* The model as it is, for the last part of a sequence: nothing is left behind steps of one position. */
+static void copy_for_tail(pass_ctx *ctx, ir_graph *g, int64_t chunk) {
+    if (chunk == 1) return;
+    ir_graph *tail = ir_graph_clone(g, free_graph_name(ctx));
+    tail->tail = true;
+}
+
 pass_result pass_stream_lengths(pass_ctx *ctx, ir_graph *g) {
     stream_spec spec;
     bool changed = false;
@@ -73,8 +94,11 @@ pass_result pass_stream_lengths(pass_ctx *ctx, ir_graph *g) {
             if (!ir_type_is_ranked(v->type) || spec.axis >= v->type->rank) continue;
             const ir_dim *length = v->type->dims[spec.axis];
             if (!ir_dim_is_symbol(length) || g->steps) continue;
+            const char *steps = tl_arena_printf(ctx->scratch, "%s.steps",
+                                                ir_dim_symbol_name(length));
+            g->steps = ir_name(ctx->c, steps);
+            copy_for_tail(ctx, g, spec.chunk);
             renaming r = {.c = ctx->c, .from = ir_dim_symbol_name(length)};
-            g->steps = ir_name(ctx->c, tl_arena_printf(ctx->scratch, "%s.steps", r.from));
             r.to = ir_dim_mul(ctx->c, ir_dim_const(ctx->c, spec.chunk),
                               ir_dim_symbol(ctx->c, g->steps));
             rename_region(ctx, &r, g->body);

@@ -16,8 +16,8 @@ static int32_t list_axis(const ir_node *n, const char *list, uint32_t i, int32_t
     return normal_axis(recur_list_at(n, list, i), rank);
 }
 
-/* Rounds in a step, from the first input that is the sequence sliced along its positions; 0 after reporting. */
-static int64_t count_rounds(streamer *s, const loop_like *l) {
+/* Rounds in a step, and in this call, from the first input that is the sequence sliced along its positions; 0 after reporting. */
+static int64_t count_rounds(streamer *s, const loop_like *l, const ir_dim **count) {
     int64_t rounds = 0;
     for (uint32_t i = 0; i < l->n_sliced; i++) {
         const stream_value *v = stream_get(s, loop_sliced(l, i));
@@ -32,6 +32,7 @@ static int64_t count_rounds(streamer *s, const loop_like *l) {
         if (rounds && rounds != v->step)
             return stream_refuse(s, l->node, "its inputs have different numbers of positions");
         rounds = v->step;
+        *count = stream_count(s, v);
     }
     if (!rounds) stream_refuse(s, l->node, "it takes no position of the sequence in a round");
     return rounds;
@@ -49,7 +50,7 @@ static bool check_others(streamer *s, const loop_like *l) {
 }
 
 /* Inputs with a value for each position are cut to the step's. */
-static bool cut_inputs(streamer *s, const loop_like *l, int64_t rounds) {
+static bool cut_inputs(streamer *s, const loop_like *l, int64_t rounds, const ir_dim *count) {
     ir_builder b = ir_build_before(l->node);
     for (uint32_t i = 0; i < l->n_sliced; i++) {
         ir_value *v = loop_sliced(l, i);
@@ -60,7 +61,7 @@ static bool cut_inputs(streamer *s, const loop_like *l, int64_t rounds) {
                                  1 + l->n_carried + i);
         int32_t axis = list_axis(l->node, "input_axes", i, v->type->rank);
         ir_node_set_operand(l->node, l->first_in + l->n_carried + i,
-                            stream_take(s, &b, v, axis, rounds));
+                            stream_take(s, &b, v, axis, rounds, count));
     }
     return true;
 }
@@ -114,7 +115,7 @@ static void carry_in_states(streamer *s, const loop_like *l) {
         ir_value *state = stream_state(s, l->node, name ? name : "carried", loop_initial(l, i),
                                        param->type, &index);
         ir_node_set_operand(l->node, l->first_in + i, state);
-        ir_graph_set_next(s->g, index, &l->node->out[i]);
+        stream_set_next(s, index, &l->node->out[i]);
     }
 }
 
@@ -133,12 +134,13 @@ static void set_results(streamer *s, const loop_like *l, int64_t rounds) {
 bool stream_recur(streamer *s, ir_node *n) {
     loop_like l;
     if (!loop_like_get(n, &l)) return stream_refuse(s, n, "it is malformed");
-    int64_t rounds = count_rounds(s, &l);
-    if (rounds <= 0 || !check_others(s, &l) || !cut_inputs(s, &l, rounds) ||
+    const ir_dim *count;
+    int64_t rounds = count_rounds(s, &l, &count);
+    if (rounds <= 0 || !check_others(s, &l) || !cut_inputs(s, &l, rounds, count) ||
         !shift_counter(s, &l, rounds))
         return false;
     ir_builder b = ir_build_before(n);
-    ir_node_set_operand(n, 0, build_scalar(&b, DT_i64, (double)rounds));
+    if (!s->tail) ir_node_set_operand(n, 0, build_scalar(&b, DT_i64, (double)rounds));
     set_results(s, &l, rounds);
     carry_in_states(s, &l);
     return stream_retype(s, n);

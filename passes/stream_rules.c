@@ -56,7 +56,7 @@ static bool cut_operand(streamer *s, ir_node *n, uint32_t i, const stream_value 
         return stream_refuse(s, n, "operand %u has values for each position of several sequences",
                              i);
     ir_builder b = ir_build_before(n);
-    ir_node_set_operand(n, i, stream_take(s, &b, v, at, like->step));
+    ir_node_set_operand(n, i, stream_take(s, &b, v, at, like->step, stream_count(s, like)));
     return true;
 }
 
@@ -192,7 +192,7 @@ static bool rule_reshape(streamer *s, ir_node *n) {
                              "it takes positions in groups, which a step of %lld does not "
                              "fill",
                              (long long)s->chunk);
-    if (n->op == OP_Reshape) {
+    if (n->op == OP_Reshape && !s->tail) {
         ir_builder b = ir_build_before(n);
         ir_node_set_operand(n, 1, build_dims(&b, step_dims(s, whole, &v), (uint32_t)whole->rank));
         ir_attr_remove(n, "allowzero");
@@ -233,8 +233,10 @@ static bool rule_expand(streamer *s, ir_node *n) {
     stream_value out = *v;
     out.axis = whole->rank - (v->whole->rank - v->axis);
     if (!is_even(s, n, v)) return false;
-    ir_builder b = ir_build_before(n);
-    ir_node_set_operand(n, 1, build_dims(&b, step_dims(s, whole, &out), (uint32_t)whole->rank));
+    if (!s->tail) {
+        ir_builder b = ir_build_before(n);
+        ir_node_set_operand(n, 1, build_dims(&b, step_dims(s, whole, &out), (uint32_t)whole->rank));
+    }
     stream_follow(s, n, 0, v, out.axis);
     return stream_retype(s, n);
 }
@@ -265,6 +267,8 @@ static bool rule_range(streamer *s, ir_node *n) {
 
 static bool rule_concat(streamer *s, ir_node *n) {
     const stream_value *like = NULL;
+    bool done = false;
+    if (s->tail && (!stream_tail_concat(s, n, &done) || done)) return done;
     int32_t axis = normal_axis(ir_attr_int(n, "axis", 0), n->out[0].type->rank);
     for (uint32_t i = 0; i < n->n_in; i++) {
         const stream_value *v = part(s, n, i);
@@ -322,20 +326,21 @@ static bool cuts_tail(const stream_value *v, int64_t start, int64_t end, int64_t
 
 /* As many rows of a constant as the sequence has positions: in each step the next ones. */
 static bool slice_positions(streamer *s, ir_node *n) {
-    int64_t start, end, axis = 0, step = 1;
+    int64_t start, axis = 0, step = 1, rows_of_step = 0;
+    const ir_dim *end;
     ir_value *data = n->in[0].value;
     bool simple = ir_value_const_ints(n->in[1].value, &start, 1) == 1 && start == 0 &&
-                  ir_value_const_ints(n->in[2].value, &end, 1) == 1 && end > 0 &&
-                  read_list(n, 3, &axis, 1, true) && read_list(n, 4, &step, 1, false) && step == 1;
+                  ir_value_known_dims(s->ctx->c, n->in[2].value, &end, 1) == 1 &&
+                  (rows_of_step = stream_step_of(s, end)) > 0 && read_list(n, 3, &axis, 1, true) &&
+                  read_list(n, 4, &step, 1, false) && step == 1;
     if (!simple || part(s, n, 0)->kind != STREAM_FIXED)
         return stream_refuse(s, n, "it cuts something by the length of the sequence");
     ir_builder b = ir_build_before(n);
     int32_t at = normal_axis(axis, data->type->rank);
-    ir_value *rows = stream_take(s, &b, data, at, end);
-    stream_set(
-        s, rows,
-        (stream_value){
-            .kind = STREAM_PART, .axis = at, .step = end, .outer = 1, .whole = n->out[0].type});
+    ir_value *rows = stream_take(s, &b, data, at, rows_of_step, end);
+    stream_value v = {.kind = STREAM_PART, .axis = at, .step = rows_of_step, .outer = 1};
+    v.whole = s->tail ? rows->type : n->out[0].type;
+    stream_set(s, rows, v);
     ir_value_replace_uses(&n->out[0], rows);
     ir_node_remove(n);
     return true;
@@ -350,8 +355,10 @@ static bool takes_every(const streamer *s, const stream_value *v, int64_t start,
 
 static bool rule_slice(streamer *s, ir_node *n) {
     stream_value copy = *part(s, n, 0), *v = &copy;
+    bool done = false;
     if (v->kind == STREAM_FIXED && part(s, n, 2)->kind == STREAM_LENGTH)
         return slice_positions(s, n);
+    if (s->tail && (!stream_tail_slice(s, n, &done) || done)) return done;
     int64_t starts[IR_MAX_RANK], ends[IR_MAX_RANK], axes[IR_MAX_RANK], steps[IR_MAX_RANK], length;
     if (v->kind != STREAM_PART) return alone(s, n);
     int32_t count = ir_value_const_ints(n->in[1].value, starts, IR_MAX_RANK);

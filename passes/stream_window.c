@@ -77,9 +77,9 @@ bool stream_cumsum(streamer *s, ir_node *n) {
     ir_value *zero = build_scalar(&b, n->in[0].value->type->dtype, 0);
     stream_joined j = stream_join(s, n, n->in[0].value, "sum", zero, 1);
     ir_value *sums = build_op2(&b, OP_CumSum, j.value, n->in[1].value);
-    ir_graph_set_next(s->g, j.state, stream_slice(&b, sums, info.axis, info.step, info.step + 1));
-    stream_replace(s, n, stream_slice(&b, sums, info.axis, !exclusive, info.step + !exclusive),
-                   info);
+    stream_set_next(s, j.state, stream_slice(&b, sums, info.axis, info.step, info.step + 1));
+    int64_t end = s->tail ? (exclusive ? -1 : INT64_MAX) : info.step + !exclusive;
+    stream_replace(s, n, stream_slice(&b, sums, info.axis, !exclusive, end), info);
     return true;
 }
 
@@ -108,9 +108,9 @@ static bool neutral(const ir_node *n, double *x) {
 }
 
 /* Divided by the number of positions so far. */
-static ir_value *average(streamer *s, ir_builder *b, ir_value *sum, int64_t step) {
-    ir_value *count = build_op2(b, OP_Add, stream_base(s, b, step),
-                                build_scalar(b, DT_i64, (double)step));
+static ir_value *average(streamer *s, ir_builder *b, ir_value *sum, const stream_value *v) {
+    ir_value *count = build_op2(b, OP_Add, stream_base(s, b, v->step),
+                                stream_number(b, stream_count(s, v)));
     return build_op2(b, OP_Div, sum, build_cast(b, count, sum->type->dtype));
 }
 
@@ -129,8 +129,8 @@ bool stream_reduce(streamer *s, ir_node *n) {
     stream_joined j = stream_join(s, n, n->in[0].value, "reduced", initial, 1);
     ir_value *axes = build_i64s(&b, &axis, 1);
     ir_value *r = build_op2(&b, mean ? OP_ReduceSum : n->op, j.value, axes);
-    ir_graph_set_next(s->g, j.state, r);
-    if (mean) r = average(s, &b, r, v.step);
+    stream_set_next(s, j.state, r);
+    if (mean) r = average(s, &b, r, &v);
     if (!keep) r = build_op2(&b, OP_Squeeze, r, axes);
     stream_replace(s, n, r, (stream_value){.kind = STREAM_FINAL});
     return true;
@@ -154,6 +154,8 @@ bool stream_pad(streamer *s, ir_node *n) {
     int32_t count = v->kind == STREAM_PART
                         ? ir_value_const_ints(n->in[1].value, pads, 2 * IR_MAX_RANK) / 2
                         : -1;
+    bool done = false;
+    if (count < 0 && s->tail && (!stream_tail_pad(s, n, &done) || done)) return done;
     if (count < 0) return stream_refuse(s, n, "how much it pads is not known");
     int32_t at = find_pad(n, v->whole->rank, v->axis, count);
     int64_t front = at < 0 ? 0 : pads[at], behind = at < 0 ? 0 : pads[at + count];
@@ -246,8 +248,7 @@ bool stream_conv(streamer *s, ir_node *n) {
         ir_dtype t = n->in[0].value->type->dtype;
         stream_joined j = stream_join(s, n, n->in[0].value, "past",
                                       v.pad ? v.pad : build_scalar(&b, t, 0), w.past);
-        ir_graph_set_next(s->g, j.state,
-                          stream_slice(&b, j.value, v.axis, v.step, v.step + w.past));
+        stream_set_next(s, j.state, stream_slice(&b, j.value, v.axis, v.step, v.step + w.past));
         ir_node_set_operand(n, 0, j.value);
     }
     drop_pads(s, n, v.axis - 2, v.whole->rank - 2);

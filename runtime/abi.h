@@ -61,7 +61,8 @@ typedef struct tlbc_state_header {
     uint64_t bytes; /* of the states */
     uint64_t check; /* hash of the states */
     int64_t length; /* of those that grow */
-    uint64_t reserved[3];
+    uint64_t ended; /* 1: the stream has had its last step */
+    uint64_t reserved[2];
 } tlbc_state_header;
 /* A place for a value whose size or kind only the run tells. At the start of a run it holds the input or the constant that is named,
  * or nothing. */

@@ -135,6 +135,22 @@ static bool rt_items_fit(const tlbc_tensor *t, const tlbc_tensor_info *info) {
     return fits;
 }
 
+static tlbc_status rt_bad_positions(tlbc_session *s, const tlbc_tensor *in, uint32_t i,
+                                    uint32_t axis) {
+    long long chunk = s->model->inputs[i].dims[axis].value, given = in[i].dims[axis];
+    const char *why = s->model->no_tail;
+    if (s->model->tail && given)
+        return tlbc_rt_bad_input(s, in, i,
+                                 "a step takes at most %lld positions along axis %u, not %lld",
+                                 chunk, axis, given);
+    return tlbc_rt_bad_input(
+        s, in, i,
+        "a step takes %lld positions along axis %u, not %lld; the last one of a "
+        "sequence%s%s%s",
+        chunk, axis, given, s->model->tail ? " has at least one" : ", too", why ? ": " : "",
+        why ? why : "");
+}
+
 static tlbc_status rt_check_input(tlbc_session *s, const tlbc_tensor *in, uint32_t i) {
     const tlbc_tensor_info *info = &s->model->inputs[i];
     const tlbc_tensor *t = &in[i];
@@ -148,12 +164,7 @@ static tlbc_status rt_check_input(tlbc_session *s, const tlbc_tensor *in, uint32
         const tlbc_dim *dim = info->dims ? &info->dims[d] : &open;
         if (t->dims[d] < 0) return tlbc_rt_bad_input(s, in, i, "dimension %u is negative", d);
         bool fits = dim->value < 0 || t->dims[d] == dim->value;
-        if (!fits && info->sequence == d + 1)
-            return tlbc_rt_bad_input(
-                s, in, i,
-                "a step takes %lld positions along axis %u, not %lld; the last "
-                "one of a sequence, too",
-                (long long)dim->value, d, (long long)t->dims[d]);
+        if (!fits && info->sequence == d + 1) return rt_bad_positions(s, in, i, d);
         if (!fits)
             return tlbc_rt_bad_input(s, in, i, "dimension %u is %lld, expected %lld", d,
                                      (long long)t->dims[d], (long long)dim->value);

@@ -34,11 +34,12 @@ static tlbc_session *rt_session_alloc(const tlbc_model *m) {
 
 static void rt_session_free(tlbc_session *s) {
     if (!s) return;
-    tlbc_rt_team_free(s->team);
+    rt_session_free(s->tail);
+    if (!s->is_tail) tlbc_rt_team_free(s->team);
     tlbc_rt_states_free(&s->states);
     tlbc_rt_cells_free(s);
     tlbc_rt_weights_release(&s->weights);
-    if (s->own_workspace) free(s->workspace);
+    if (s->own_workspace && !s->is_tail) free(s->workspace);
     free(s);
 }
 
@@ -113,6 +114,49 @@ static tlbc_status rt_plan_ahead(tlbc_session *s) {
     return status || !s->own_workspace ? status : rt_reserve(s);
 }
 
+/* The workspace is one: whichever of the two programs needs more has it grow. */
+static void rt_lend(tlbc_session *from, tlbc_session *to) {
+    to->workspace = from->workspace;
+    to->workspace_bytes = from->workspace_bytes;
+    to->own_workspace = from->own_workspace;
+}
+
+/* All symbols of the tail but the streams are the number of positions. A model may not take the most that can be left: the step says so. */
+static tlbc_status rt_plan_tail(tlbc_session *s) {
+    tlbc_session *t = s->tail;
+    int32_t streams = t->model->program->stream_symbol;
+    if (t->model->n_symbols != (streams ? 2u : 1u) || !s->own_workspace) return TLBC_OK;
+    for (uint32_t i = 0; i < t->model->n_symbols; i++)
+        t->candidate[i] = (int32_t)i + 1 == streams
+                              ? (t->states.one_by_one ? 1 : (int64_t)s->states.streams)
+                              : (int64_t)s->model->chunk - 1;
+    if (rt_plan(t)) return TLBC_OK;
+    rt_lend(s, t);
+    tlbc_status status = rt_reserve(t);
+    rt_lend(t, s);
+    return status;
+}
+
+/* The end of a sequence is a program of its own, with the states, threads and workspace of this session. It is planned for as many
+ * positions as it can have, so that no step allocates. */
+static tlbc_status rt_open_tail(tlbc_session *s, const tlbc_session_options *o) {
+    const tlbc_model *m = s->model->tail;
+    if (!m) return TLBC_OK;
+    tlbc_session *t = s->tail = rt_session_alloc(m);
+    if (!t) return TLBC_ERROR_MEMORY;
+    t->is_tail = true;
+    t->variant = rt_choose_variant(m->program);
+    t->team = s->team;
+    t->exact_threads = s->exact_threads;
+    tlbc_status status = tlbc_rt_weights_open(m, &t->weights);
+    if (!status) status = tlbc_rt_states_open(t, s->states.streams, m->n_states ? s : NULL);
+    if (status) return status;
+    t->states.ended = s->states.ended; /* the tail may read no state at all */
+    if (!tlbc_rt_cells_create(t, o, tlbc_rt_team_size(t->team))) return TLBC_ERROR_MEMORY;
+    rt_init_frame(t);
+    return rt_plan_tail(s);
+}
+
 /* Threads, weights, states and, where no shape is open, the workspace: a static model never allocates again. */
 static tlbc_status rt_session_open(tlbc_session *s, const tlbc_session_options *o) {
     s->variant = rt_choose_variant(s->model->program);
@@ -131,7 +175,8 @@ static tlbc_status rt_session_open(tlbc_session *s, const tlbc_session_options *
     if (status) return status;
     if (!tlbc_rt_cells_create(s, o, tlbc_rt_team_size(s->team))) return TLBC_ERROR_MEMORY;
     rt_init_frame(s);
-    return rt_plan_ahead(s);
+    status = rt_plan_ahead(s);
+    return status ? status : rt_open_tail(s, o);
 }
 
 static tlbc_status rt_session_create(const tlbc_model *m, const tlbc_session_options *options,
@@ -188,12 +233,33 @@ static tlbc_status rt_shapes_of_rows(tlbc_session *s, const tlbc_tensor *in, tlb
     return status ? status : tlbc_rt_rows_shapes(s, out, (uint32_t)rows);
 }
 
+/* The session whose program takes inputs of these shapes: the tail, where there is one and they hold fewer positions than a step. */
+static tlbc_session *rt_session_for(tlbc_session *s, const tlbc_tensor *in) {
+    for (uint32_t i = 0; s->tail && in && i < s->model->n_inputs; i++) {
+        uint32_t axis = s->model->inputs[i].sequence - 1;
+        if (!s->model->inputs[i].sequence) continue;
+        if (in[i].rank == s->model->inputs[i].rank + 1)
+            axis++; /* rows of streams in front (many.c) */
+        bool fewer = in[i].rank > axis && in[i].rank <= TLBC_MAX_RANK && in[i].dims[axis] > 0 &&
+                     in[i].dims[axis] < (int64_t)s->model->chunk;
+        return fewer ? s->tail : s;
+    }
+    return s;
+}
+
+/* What was said of the tail is said of the session. */
+static tlbc_status rt_pass_on(tlbc_session *s, const tlbc_session *from, tlbc_status status) {
+    if (s != from) memcpy(s->message, from->message, sizeof s->message);
+    return status;
+}
+
 static tlbc_status rt_shapes(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor *out,
                              size_t *workspace_bytes) {
-    tlbc_status status = s->states.one_by_one ? rt_shapes_of_rows(s, in, out)
-                                              : rt_prepare(s, in, out, false);
-    if (!status && workspace_bytes) *workspace_bytes = s->needed;
-    return status;
+    tlbc_session *t = rt_session_for(s, in);
+    tlbc_status status = t->states.one_by_one ? rt_shapes_of_rows(t, in, out)
+                                              : rt_prepare(t, in, out, false);
+    if (!status && workspace_bytes) *workspace_bytes = t->needed;
+    return rt_pass_on(s, t, status);
 }
 
 static tlbc_status rt_failure(tlbc_session *s) {
@@ -276,8 +342,8 @@ static tlbc_status rt_step_rows(tlbc_session *s, uint32_t n, const uint32_t *cho
 }
 
 /* chosen NULL: the first streams, as many as the inputs hold. */
-static tlbc_status rt_step_chosen(tlbc_session *s, uint32_t n, const uint32_t *chosen,
-                                  const tlbc_tensor *in, tlbc_tensor *out) {
+static tlbc_status rt_step_program(tlbc_session *s, uint32_t n, const uint32_t *chosen,
+                                   const tlbc_tensor *in, tlbc_tensor *out) {
     if (s->states.one_by_one) return rt_step_rows(s, n, chosen, in, out);
     tlbc_status status = rt_prepare(s, in, out, true);
     if (!status) status = rt_reserve(s);
@@ -285,6 +351,17 @@ static tlbc_status rt_step_chosen(tlbc_session *s, uint32_t n, const uint32_t *c
     if (!status) status = rt_execute(s, in, out);
     if (!status) tlbc_rt_states_commit(s);
     return status;
+}
+
+/* The last step of a sequence is its tail's, with the workspace of both. */
+static tlbc_status rt_step_chosen(tlbc_session *s, uint32_t n, const uint32_t *chosen,
+                                  const tlbc_tensor *in, tlbc_tensor *out) {
+    tlbc_session *t = rt_session_for(s, in);
+    if (t == s) return rt_step_program(s, n, chosen, in, out);
+    rt_lend(s, t);
+    tlbc_status status = rt_step_program(t, n, chosen, in, out);
+    rt_lend(t, s);
+    return rt_pass_on(s, t, status);
 }
 
 static tlbc_status rt_step(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor *out) {

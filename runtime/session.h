@@ -54,6 +54,8 @@ typedef struct tlbc_rt_states {
     uint32_t count, first;
     const uint32_t *chosen; /* NULL: neighbours, from `first` on */
     uint32_t stream;        /* whose length the program is told */
+    bool *own_ended,
+        *ended; /* by stream: its last step had fewer positions; of the session that the states are shared with */
 } tlbc_rt_states;
 
 struct tlbc_session {
@@ -78,6 +80,8 @@ struct tlbc_session {
     tlbc_rt_heap heap; /* of the values in cells */
     void *
         *places; /* by thread: where its run is left (dynamic.c); NULL = a program without cells */
+    tlbc_session *tail; /* of model->tail, for the last step of a sequence; NULL = none */
+    bool is_tail; /* it is one: its team and workspace are lent by the session whose tail it is */
     tlbc_status stopped; /* why all threads leave the run */
     char message[TLBC_RT_MESSAGE];
 };

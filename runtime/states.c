@@ -115,7 +115,8 @@ static tlbc_status rt_allocate_lists(tlbc_rt_states *t, const tlbc_model *m) {
     t->stamps = calloc(t->streams, sizeof *t->stamps);
     t->next_lengths = calloc(t->streams, sizeof *t->next_lengths);
     t->rows = calloc((size_t)m->n_inputs + m->n_outputs + 1, sizeof *t->rows);
-    if (!t->list || !t->read || !t->stamps || !t->next_lengths || !t->rows)
+    t->ended = t->own_ended = calloc(t->streams, sizeof *t->ended);
+    if (!t->list || !t->read || !t->stamps || !t->next_lengths || !t->rows || !t->ended)
         return TLBC_ERROR_MEMORY;
     t->write = t->read + t->n;
     return TLBC_OK;
@@ -164,7 +165,9 @@ static bool rt_share_state(tlbc_rt_states *t, const tlbc_model *m, uint32_t i,
 
 static tlbc_status rt_share_states(tlbc_session *s, const tlbc_session *of) {
     const tlbc_model *m = s->model;
-    if (!m->n_entries || m->entries != of->model->entries) return TLBC_ERROR_ARGUMENT;
+    bool entry = m->n_entries && m->entries == of->model->entries;
+    if (!entry && m != of->model->tail) return TLBC_ERROR_ARGUMENT;
+    s->states.ended = of->states.ended;
     if (s->states.streams != of->states.streams) return TLBC_ERROR_ARGUMENT;
     s->states.lengths = of->states.lengths;
     for (uint32_t i = 0; i < m->n_states; i++)
@@ -199,6 +202,7 @@ void tlbc_rt_states_free(tlbc_rt_states *t) {
     free(t->read);
     free(t->stamps);
     free(t->own_lengths);
+    free(t->own_ended);
     free(t->next_lengths);
     free(t->rows);
     free(t->memory);
@@ -294,6 +298,18 @@ static bool rt_lies_ready(const tlbc_rt_states *t, const tlbc_rt_state *state) {
     return !t->chosen && (t->count == 1 || state->outer == 1);
 }
 
+/* None of the chosen streams has had its last step. */
+static tlbc_status rt_check_ended(tlbc_session *s) {
+    const tlbc_rt_states *t = &s->states;
+    for (uint32_t i = 0; t->ended && i < t->count; i++)
+        if (t->ended[tlbc_rt_stream(t, i)])
+            return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT,
+                                  "stream %u has ended with a step of fewer positions: tlbc_reset "
+                                  "begins anew",
+                                  tlbc_rt_stream(t, i));
+    return TLBC_OK;
+}
+
 tlbc_status tlbc_rt_states_choose(tlbc_session *s, const uint32_t *chosen, uint32_t count,
                                   uint64_t batch) {
     tlbc_rt_states *t = &s->states;
@@ -304,7 +320,7 @@ tlbc_status tlbc_rt_states_choose(tlbc_session *s, const uint32_t *chosen, uint3
     t->chosen = neighbours ? NULL : chosen;
     t->first = chosen && count ? chosen[0] : 0;
     t->count = (uint32_t)batch;
-    return TLBC_OK;
+    return rt_check_ended(s);
 }
 
 void tlbc_rt_states_bind_row(tlbc_session *s, uint32_t k) {
@@ -344,6 +360,8 @@ tlbc_status tlbc_rt_states_bind(tlbc_session *s, const uint32_t *chosen, uint32_
 
 void tlbc_rt_states_commit(tlbc_session *s) {
     tlbc_rt_states *t = &s->states;
+    for (uint32_t i = 0; s->is_tail && t->ended && i < t->count; i++)
+        t->ended[tlbc_rt_stream(t, i)] = true;
     for (uint32_t i = 0; i < t->n; i++) {
         tlbc_rt_state *state = t->list[i];
         if (s->model->states[i].kept) continue;
@@ -381,6 +399,7 @@ static tlbc_status rt_check_stream(tlbc_session *s, uint32_t stream, bool all) {
 
 static void rt_reset_one(const tlbc_session *s, uint32_t stream) {
     if (s->states.lengths) s->states.lengths[stream] = 0;
+    if (s->states.ended) s->states.ended[stream] = false;
     for (uint32_t i = 0; i < s->states.n; i++) {
         const tlbc_rt_state *state = s->states.list[i];
         const void *initial = s->model->states[i].initial;
@@ -425,6 +444,7 @@ tlbc_status tlbc_rt_clone(tlbc_session *to, uint32_t to_stream, const tlbc_sessi
             memmove(a->home + to_stream * a->bytes, b->home + from_stream * b->bytes, a->bytes);
     }
     if (to->states.n) to->states.lengths[to_stream] = from->states.lengths[from_stream];
+    if (to->states.ended) to->states.ended[to_stream] = from->states.ended[from_stream];
     return TLBC_OK;
 }
 
@@ -444,6 +464,7 @@ tlbc_status tlbc_rt_state_save(tlbc_session *s, uint32_t stream, void *data, siz
                               room, needed);
     tlbc_state_header h = {.magic = TLBC_STATE_MAGIC, .layout = t->layout, .bytes = t->bytes};
     if (t->n) h.length = t->lengths[stream];
+    h.ended = t->ended && t->ended[stream];
     char *at = (char *)data + sizeof h;
     for (uint32_t i = 0; i < t->n; i++) {
         if (t->list[i]->first)
@@ -471,7 +492,7 @@ static tlbc_status rt_check_saved(tlbc_session *s, const void *data, size_t byte
     if (bytes != sizeof h + t->bytes)
         return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "the saved state has %zu bytes, expected %zu",
                               bytes, sizeof h + t->bytes);
-    if (h.length < 0 || h.length > s->model->program->length_limit ||
+    if (h.length < 0 || h.ended > 1 || h.length > s->model->program->length_limit ||
         h.check != rt_hash(RT_HASH_START, (const char *)data + sizeof h, t->bytes))
         return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "the saved state is damaged");
     return TLBC_OK;
@@ -486,6 +507,7 @@ tlbc_status tlbc_rt_state_load(tlbc_session *s, uint32_t stream, const void *dat
     tlbc_state_header h;
     memcpy(&h, data, sizeof h);
     if (t->n) t->lengths[stream] = h.length;
+    if (t->ended) t->ended[stream] = h.ended;
     for (uint32_t i = 0; i < t->n; i++) {
         if (t->list[i]->first)
             tlbc_rt_place_set(s, i, stream, at);

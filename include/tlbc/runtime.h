@@ -34,7 +34,7 @@ extern "C" {
 #endif
 
 /* Changes whenever a struct below changes incompatibly. tlbc_open refuses a model of another version. */
-#define TLBC_ABI_VERSION 3
+#define TLBC_ABI_VERSION 4
 #define TLBC_MAX_RANK    16
 #define TLBC_ALL_STREAMS UINT32_MAX /* for tlbc_reset */
 #define TLBC_ANY_RANK    0xffffffffu
@@ -134,6 +134,9 @@ typedef struct tlbc_tensor_info {
     const tlbc_dim *dims;
     uint32_t
         sequence; /* 1 + the axis along which a step gets, or makes, the next part of a sequence; 0: none */
+    uint32_t
+        delay; /* of an output that is such a part: an element depends on inputs up to so many positions behind its own, found from
+                * what the model computes from what; the step itself comes when all its positions are there */
     const struct tlbc_tensor_info *
         element; /* of a sequence or optional: what is inside; of a map: two of them, key and value; else NULL */
 } tlbc_tensor_info;
@@ -227,8 +230,8 @@ struct tlbc_model {
     const char *const *symbols;    /* names, in the order of the dimension bindings */
     const tlbc_state_info *states; /* n_states > 0: a step function */
     uint32_t chunk,
-        delay; /* positions of the sequence that a step takes, 0 where none is cut up or their number is free; positions by
-                            * which outputs can lag behind inputs */
+        delay; /* positions of the sequence that a step takes, 0 where none is cut up or their number is free; the largest
+                            * delay of an output */
     double
         flops; /* of the products of one run, a multiply-add is two; 0 where it depends on symbols */
     uint64_t weight_bytes; /* of all constants */
@@ -237,6 +240,9 @@ struct tlbc_model {
     const tlbc_entry_info *
         entries; /* of a library with several entry points: all of them, the first one too; else NULL */
     uint32_t n_entries, reserved;
+    const tlbc_model *
+        tail; /* what a step with fewer positions runs, at the end of a sequence (its inputs have a symbol there); NULL: none */
+    const char *no_tail; /* why; NULL where none is needed */
 };
 
 /* An entry point of the library that m is one of; NULL where none has this name. */
@@ -295,6 +301,10 @@ static inline tlbc_status tlbc_step(tlbc_session *s, const tlbc_tensor *inputs,
                                     tlbc_tensor *outputs) {
     return tlbc_session_model(s)->api->step(s, inputs, outputs);
 }
+/* The last step of a sequence may have fewer positions than `chunk`, where the model has a `tail`: outputs are then what the model gives
+ * for the whole sequence, bit by bit, and have as many positions as that. The streams have ended with it: a further step of them is
+ * TLBC_ERROR_ARGUMENT, until tlbc_reset, or states from tlbc_clone or tlbc_state_load of a stream that has not ended. */
+
 /* One step of n streams, in one batch: row i of inputs and outputs belongs to streams[i]. Streams are numbered below the options'
  * `streams`; any of them may take part, in any order, none twice; the others wait. A stream joins with tlbc_reset and leaves by not being
  * named any more. Each gets the same bits as in a session of its own.

@@ -18,7 +18,7 @@ expect 0 "inspect" "$TLBC" inspect step.so
 contains out "options     --cpu=native --stream x:1:4"
 contains out "states      128 bytes for each stream"
 contains out "step        4 positions of the sequence"
-contains out "delay       3 positions at most"
+contains out "delay       0 positions at most"
 expect 0 "inspect as JSON" "$TLBC" inspect step.so --json
 contains out '"chunk": 4'
 
@@ -41,19 +41,42 @@ contains err "--state x=logits: the input is i64[1,20], the output f32[1,3]"
 # A table of 16 positions: verify leaves out longer sequences, a step behind its end fails.
 tiny=$SOURCE/tests/models/tlb_tiny_loop/model.onnx
 expect 0 "verify within the table" "$TLBC" verify "$tiny" --stream x:1:4 --runs 2
-contains out "the whole model does not take 5 steps: node '/embedding/Add' (Add), dimension 'min(time, 16)' is neither 1 nor equal to 'time'"
+contains out "the whole model does not take 20 positions: node '/embedding/Add' (Add), dimension 'min(time, 16)' is neither 1 nor equal to 'time'"
 contains out "all bits equal"
 positions() { # how many
     printf "\\x93NUMPY\\x01\\x00\\x76\\x00%-117s\\n" "{'descr': '<f4', 'fortran_order': False, 'shape': (1, $1, 48), }"
     head -c $(($1 * 48 * 4)) /dev/zero
 }
+tokens() { # how many
+    printf "\\x93NUMPY\\x01\\x00\\x76\\x00%-117s\\n" "{'descr': '<i8', 'fortran_order': False, 'shape': (1, $1), }"
+    for ((i = 0; i < $1; i++)); do printf "\\x0$((i * 7 % 3))\\0\\0\\0\\0\\0\\0\\0"; done
+}
+tokens 15 >tokens15.npy
 positions 20 >long.npy
 positions 14 >ragged.npy
 expect 1 "a step behind the table" "$TLBC" run "$tiny" --stream x:1:4 --input x=long.npy
 contains err "step 4: node '/embedding/Slice' (Slice), the stream is too long: position 16 is outside the axis of 16"
 expect 0 "bench begins anew behind the table" "$TLBC" bench "$tiny" --stream x:1:4 --step --dim batch=1 --runs 20
-expect 1 "a last chunk that is shorter" "$TLBC" run "$tiny" --stream x:1:4 --input x=ragged.npy
-contains err "input 'x' has 14 positions along axis 1, which are no multiple of the 4 of a step"
+expect 1 "a length that the whole model does not take either" "$TLBC" run "$tiny" --stream x:1:4 --input x=ragged.npy
+contains err "node '/Reshape_1' (Reshape), dimension '64*batch*time' is not equal to '256*batch*(time/4)'"
+expect 1 "a chunk of the wrong size" "$TLBC" run step.so --input x=tokens15.npy
+contains err "input 'x' has 15 positions along axis 1, which are no multiple of the 4 of a step"
+
+# A sequence that is no whole number of steps: as the whole model has it.
+loop=$SOURCE/tests/models/tlb_test_loop/model.onnx
+expect 0 "a step function of any length" "$TLBC" compile "$loop" --stream x:1:4 -o loop.so --emit=so,header
+expect 0 "compiles as C" "${CC:-cc}" -std=c99 -Wall -Werror -fsyntax-only -I"$SOURCE/include" -x c loop.h
+expect 0 "the whole" "$TLBC" compile "$loop" -o loop_whole.so
+expect 0 "inspect" "$TLBC" inspect loop.so
+contains out "last step   may have fewer positions"
+expect 0 "run in steps" "$TLBC" run loop.so --input x=tokens15.npy --output-dir loop --save-state end.state
+contains out "4 steps"
+expect 0 "run at once" "$TLBC" run loop_whole.so --input x=tokens15.npy --output-dir loop_whole
+for output in loop_whole/*.npy; do check "same bits behind a shorter step" cmp -s "$output" "loop/$(basename "$output")"; done
+expect 1 "nothing follows the last step" "$TLBC" run loop.so --input x=tokens15.npy --load-state end.state
+contains err "step 0: stream 0 has ended with a step of fewer positions: tlbc_reset begins anew"
+expect 0 "verify with shorter last steps" "$TLBC" verify "$loop" --stream x:1:4 --runs 3
+contains out "3 positions in the last, all bits equal"
 
 # Attention to all earlier positions: refused with advice, which helps.
 causal=$SOURCE/tests/data/stream_causal.onnx
