@@ -95,14 +95,14 @@ static bool run_whole(stream_job *s, model_tensors *t, tlbc_status *status) {
     return true;
 }
 
-/* One step less, the last one whole. */
+/* One step less, the last one whole; at least one step. */
 static int64_t shorten(stream_job *s, int64_t length) {
     int64_t chunk = s->step.model->chunk;
-    s->most = (length - 1) / chunk;
+    s->most = length > chunk ? (length - 1) / chunk : 1;
     return s->most * chunk;
 }
 
-/* The same with as many positions as the model takes, at most `length`. */
+/* The same with as many positions as the model takes, at most `length` or one step. */
 static bool run_longest(stream_job *s, model_tensors *t, uint64_t seed, int32_t symbol,
                         int64_t length) {
     verify_job *j = &s->whole;
@@ -113,7 +113,7 @@ static bool run_longest(stream_job *s, model_tensors *t, uint64_t seed, int32_t 
             !run_whole(s, t, &status))
             return false;
         bool refused = status == TLBC_ERROR_ARGUMENT || status == TLBC_ERROR_DATA;
-        if (!refused || symbol < 0 || length <= s->step.model->chunk) break;
+        if (!refused || symbol < 0 || length == s->step.model->chunk) break;
         printf("the whole model does not take %lld positions: %s\n", (long long)length,
                tlbc_session_message(j->session));
         tlbc_session_free(j->session);
