@@ -19,7 +19,7 @@ import onnx
 
 import peer
 
-VERSION_OF_ABI = 3
+VERSION_OF_ABI = 4
 MAX_RANK = 16
 
 
@@ -32,7 +32,7 @@ class Tensor(ctypes.Structure):
 
 class TensorInfo(ctypes.Structure):
     _fields_ = [("name", ctypes.c_char_p), ("dtype", ctypes.c_int), ("rank", ctypes.c_uint32), ("dims", ctypes.c_void_p),
-                ("sequence", ctypes.c_uint32), ("element", ctypes.c_void_p)]
+                ("sequence", ctypes.c_uint32), ("delay", ctypes.c_uint32), ("element", ctypes.c_void_p)]
 
 
 class StateInfo(ctypes.Structure):
@@ -72,7 +72,7 @@ class Model(ctypes.Structure):
                 ("outputs", ctypes.POINTER(TensorInfo)), ("symbols", P), ("states", ctypes.POINTER(StateInfo)),
                 ("chunk", ctypes.c_uint32), ("delay", ctypes.c_uint32), ("flops", ctypes.c_double),
                 ("weight_bytes", ctypes.c_uint64), ("api", ctypes.POINTER(Api)), ("program", P), ("entries", P),
-                ("n_entries", ctypes.c_uint32), ("reserved", ctypes.c_uint32)]
+                ("n_entries", ctypes.c_uint32), ("reserved", ctypes.c_uint32), ("tail", P), ("no_tail", ctypes.c_char_p)]
 
 
 def fnv1a(data):
