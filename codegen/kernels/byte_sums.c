@@ -63,13 +63,7 @@ void cg_byte_sums(cg_depthwise *d) {
     *s = (sums_state){.d = d, .lanes = g->target->lanes_f32};
     s->k = cg_kernel_begin(g, d->node, d->y->dims[0]);
     s->y = cg_kernel_out(&s->k, d->y, cg_view_is_whole(g, d->y));
-    s->places = (cg_places){.k = &s->k,
-                            .window = &d->window,
-                            .x = d->x,
-                            .image = cg_kernel_in(&s->k, d->x, false),
-                            .channels = d->channels,
-                            .taps = d->taps,
-                            .pad = d->pad};
+    s->places = cg_depthwise_places(d, &s->k);
     cg_epilogue_bind(&d->epilogue, &s->k);
     cg_for_places(&s->places, cg_places_block(d->taps, MAX_BLOCK), emit_position, s);
     cg_kernel_end(&s->k, "ConvBytes sums %lldx%lld", (long long)d->taps, (long long)d->channels);

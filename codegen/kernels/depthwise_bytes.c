@@ -76,6 +76,16 @@ static void emit_position(void *data, lp_value *position, lp_value *row) {
     lp_for_end(b, &l, NULL);
 }
 
+cg_places cg_depthwise_places(const cg_depthwise *d, cg_kernel *k) {
+    return (cg_places){.k = k,
+                       .window = &d->window,
+                       .x = d->x,
+                       .image = cg_kernel_in(k, d->x, false),
+                       .channels = d->channels,
+                       .taps = d->taps,
+                       .pad = d->pad};
+}
+
 void cg_depthwise_bytes(cg_depthwise *d) {
     cg *g = d->g;
     depthwise_state *s = TL_NEW(g->arena, depthwise_state);
@@ -84,13 +94,7 @@ void cg_depthwise_bytes(cg_depthwise *d) {
     s->k = cg_kernel_begin(g, d->node, d->y->dims[0]);
     s->w = cg_kernel_in(&s->k, d->w, false);
     s->y = cg_kernel_out(&s->k, d->y, cg_view_is_whole(g, d->y));
-    s->places = (cg_places){.k = &s->k,
-                            .window = &d->window,
-                            .x = d->x,
-                            .image = cg_kernel_in(&s->k, d->x, false),
-                            .channels = d->channels,
-                            .taps = d->taps,
-                            .pad = d->pad};
+    s->places = cg_depthwise_places(d, &s->k);
     cg_epilogue_bind(&d->epilogue, &s->k);
     cg_for_places(&s->places, cg_places_block(d->taps, MAX_BLOCK), emit_position, s);
     if (ir_dim_is_const(d->y->dims[0], &positions))

@@ -25,5 +25,7 @@ typedef struct cg_depthwise {
 } cg_depthwise;
 
 void cg_depthwise_bytes(cg_depthwise *d);
+/* Where the taps of its positions read, in kernel k. */
+cg_places cg_depthwise_places(const cg_depthwise *d, cg_kernel *k);
 
 #endif

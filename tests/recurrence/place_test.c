@@ -3,6 +3,7 @@
 #include "tests/support/check.h"
 #include "tests/support/compiled.h"
 #include "tests/support/module.h"
+#include "tests/support/session.h"
 
 #include <stdlib.h>
 
@@ -190,14 +191,6 @@ static void reset(world *w) {
     uint32_t k = next_random(&w->seed, STREAMS);
     CHECK_EQ(tlbc_reset(w->session, k), TLBC_OK);
     w->all[k] = w->fresh;
-}
-
-static tlbc_session *session(const tlbc_model *m, uint32_t streams, uint32_t threads) {
-    tlbc_session *s = NULL;
-    tlbc_session_options o = {
-        .struct_size = sizeof o, .threads = threads, .exact_threads = 1, .streams = streams};
-    CHECK_EQ(tlbc_session_create(m, &o, &s), TLBC_OK);
-    return s;
 }
 
 static void test_streams(const tlbc_model *plain, const tlbc_model *placed, uint32_t threads) {

@@ -3,6 +3,7 @@
 #include "tests/support/check.h"
 #include "tests/support/compiled.h"
 #include "tests/support/module.h"
+#include "tests/support/session.h"
 
 #include <stdlib.h>
 
@@ -76,14 +77,6 @@ static void fill(batch *b, uint32_t n, uint32_t *seed) {
     b->in[0] = tlbc_tensor_f32(b->x[0], 2, (int64_t[]){n, 3});
     b->in[1] = tlbc_tensor_of(b->i, TLBC_I64, 8, 1, (int64_t[]){n});
     b->out[0] = tlbc_tensor_f32(b->y[0], 2, (int64_t[]){n, 3});
-}
-
-static tlbc_session *session(const tlbc_model *m, uint32_t streams, uint32_t threads) {
-    tlbc_session *s = NULL;
-    tlbc_session_options o = {
-        .struct_size = sizeof o, .threads = threads, .exact_threads = 1, .streams = streams};
-    CHECK_EQ(tlbc_session_create(m, &o, &s), TLBC_OK);
-    return s;
 }
 
 /* One step of the chosen streams, here and by hand. */

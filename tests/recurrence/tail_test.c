@@ -3,6 +3,7 @@
 #include "tests/support/check.h"
 #include "tests/support/compiled.h"
 #include "tests/support/module.h"
+#include "tests/support/session.h"
 
 #ifdef COUNT_ALLOCATIONS
 #include "tests/support/count_allocations.h"
@@ -38,14 +39,6 @@ static const char model_text[] =
     "}\n";
 
 enum { STREAMS = 3 };
-
-static tlbc_session *session(const tlbc_model *m, uint32_t streams, uint32_t threads) {
-    tlbc_session *s = NULL;
-    tlbc_session_options o = {
-        .struct_size = sizeof o, .threads = threads, .exact_threads = 1, .streams = streams};
-    CHECK_EQ(tlbc_session_create(m, &o, &s), TLBC_OK);
-    return s;
-}
 
 /* One step of one stream on n ones times `value`. */
 static tlbc_status step(tlbc_session *s, uint32_t stream, int64_t n, float value, float *y,
