@@ -2,6 +2,7 @@
 """Measures tlbc and its peers on the systems of models/, in turns, and writes the table and the picture of docs/PERFORMANCE.md.
 
 usage: peers.py [--tlbc PATH] [--venvs DIR] [--work DIR] [--peers NAME,..] [--threads N,..] [--rounds N] [ROW...]
+       peers.py --quick             measures the rows of the results again: tlbc and the two fastest peers of each, with fewer runs
        peers.py --write             only writes the table and the picture, from the results that are there
 example: peers.py --tlbc build/release/tlbc --threads 1,2                            every system, every size, whole and step
          peers.py --tlbc build/release/tlbc --peers ort,torch tlb:tiny tore::step    one size; the steps of one system
@@ -16,13 +17,16 @@ A ROW is SYSTEM[:[SIZE][:FORM]], or a test-data folder. For each row:
      which other processes took part of its processors is repeated, up to --tries times
 
 A peer that is not installed, cannot take the model, crashes, computes something else or is not ready in time is a note in the table; the
-others go on. Results are kept in --results, a JSON file that later calls complete, row by row.
+others go on. Results are kept in --results, a JSON file that later calls complete, row by row. A peer that a call does not ask keeps its
+earlier time, marked so; a row's ratio is that to the fastest of all, earlier or not.
 """
 import argparse
 import datetime
 import json
+import math
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -36,6 +40,10 @@ ROOT = os.path.dirname(HERE)
 TOLERANCE = 1e-3
 SLOW = 2.0          # seconds of a run, from which on it is not repeated in turns
 QUIET = 0.05        # of a worker's processors: when others have taken more, the turn is repeated
+
+USUAL = {"rounds": 3, "seconds": 0.2, "tries": 4}
+QUICK = {"rounds": 2, "seconds": 0.1, "tries": 3}
+LIKELY = ["ort", "openvino"]    # the fastest peers of most rows: asked where nothing is known
 
 PEERS = list(report.NAMES)
 AHEAD = {"tlbc", "iree", "tvm", "emx", "torch_compile"}   # those that compile ahead of time
@@ -77,6 +85,29 @@ def rows_of(listing, chosen):
             raise ValueError(f"'{text}' names no size and form of {name}")
         rows += fitting
     return rows
+
+
+def known_rows(listing, results):
+    """Names of the rows that the results have and models/ can export."""
+    able = {(system["name"], size, form) for system in listing for size, forms in system["sizes"].items() for form in forms}
+    names = dict.fromkeys(":".join((r["system"], r["size"], r["form"])) for r in results["rows"])
+    return [name for name in names if tuple(name.split(":")) in able]
+
+
+def fastest_peers(results, row, count=2):
+    """Those that came closest to the row's best peer so far, on any number of threads."""
+    closest = {}
+    for times in (report.timed(r["peers"]) for r in results["rows"] if r["row"] == row.name):
+        times.pop("tlbc", None)
+        for peer, us in times.items():
+            closest[peer] = min(closest.get(peer, math.inf), us / min(times.values()))
+    return sorted(closest, key=closest.get)[:count] or LIKELY
+
+
+def peers_for(args, results, row):
+    """Whom to ask: of --peers, --quick leaves tlbc and the fastest."""
+    fastest = fastest_peers(results, row) if args.quick else args.peers
+    return [peer for peer in args.peers if peer == "tlbc" or peer in fastest]
 
 
 def python_of(args, peer):
@@ -128,32 +159,56 @@ def record_of(row, peer):
     return made_by(row, peer) + ".json"
 
 
+def maker_of(peer):
+    """What tells one compiler from the next: of tlbc, which changes from day to day, the program's size and time."""
+    program = shutil.which(os.environ["TLBC"]) if peer == "tlbc" else None
+    return [os.path.getsize(program), os.stat(program).st_mtime_ns] if program else []
+
+
+def kept_record(row, peer):
+    """What compiling told, where the same compiler has done it."""
+    if not os.path.exists(record_of(row, peer)):
+        return None
+    with open(record_of(row, peer), encoding="utf-8") as f:
+        result = json.load(f)
+    return result if result.pop("maker", []) == maker_of(peer) else None
+
+
+def forget_late(args, row, peer):
+    """Lets a peer that was not ready in time try again, where it has more time now."""
+    result = kept_record(row, peer) or {}
+    if LATE in result.get("failed", "") and result.get("patience", 0) < args.patience:
+        os.remove(record_of(row, peer))
+
+
+def make(args, row, peer):
+    """Compiles ahead of time and keeps what that told."""
+    os.makedirs(os.path.dirname(made_by(row, peer)), exist_ok=True)
+    before = [] if peer == "tlbc" else args.prepare  # tlbc needs no queue: it takes a second
+    try:
+        result = run_once(before + program_of(args, peer) + ["--build", made_by(row, peer), row.folder], args.patience)
+    except Failed as failure:
+        result = {"failed": str(failure), "patience": args.patience}
+    with open(record_of(row, peer), "w", encoding="utf-8") as f:
+        json.dump({**result, "maker": maker_of(peer)}, f)
+    return result
+
+
 def build(args, row, peer):
     """What compiling ahead of time gave: {"made": file, "seconds": .., "bytes": ..}; without that, the size of the .onnx."""
     if peer not in AHEAD:
         return {"bytes": bytes_of_model(row.folder)} if not peer.startswith("torch") else {}
-    made, record = made_by(row, peer), record_of(row, peer)
-    os.makedirs(os.path.dirname(made), exist_ok=True)
-    before = [] if peer == "tlbc" else args.prepare  # tlbc needs no queue: it takes a second
-    if peer != "tlbc" and os.path.exists(record):
-        with open(record, encoding="utf-8") as f:
-            result = json.load(f)
-    else:
-        try:
-            result = run_once(before + program_of(args, peer) + ["--build", made, row.folder], args.patience)
-        except Failed as failure:
-            result = {"failed": str(failure)}
-        with open(record, "w", encoding="utf-8") as f:
-            json.dump(result, f)
+    made, result = made_by(row, peer), kept_record(row, peer) or make(args, row, peer)
     if "failed" in result:
         raise Failed(f"not compiled: {result['failed']}")
     return {"made": made, **result} if os.path.exists(made) else result
 
 
-def prepare(args, row):
+def prepare(args, row, peers):
     """Compiles for all peers; what fails will be told when it is measured."""
-    for peer in args.peers:
+    for peer in peers:
         tell(args, f"{row.name}: {peer}")
+        forget_late(args, row, peer)
         try:
             build(args, row, peer)
         except Failed as failure:
@@ -220,10 +275,10 @@ def summary(result):
     return result
 
 
-def measure(args, hold, row, threads, before):
+def measure(args, hold, row, threads, peers, before):
     """{peer: result} of one row; `failed` says what went wrong. Peers that were late on fewer threads, which `before` has, are not awaited again."""
     results, workers = {}, {}
-    for peer in args.peers:
+    for peer in peers:
         if LATE in before.get(peer, {}).get("failed", ""):
             results[peer] = before[peer]
             continue
@@ -262,11 +317,16 @@ def load_results(path):
         return json.load(f)
 
 
+def find_row(results, row, threads):
+    return next((r for r in results["rows"] if r["row"] == row.name and r["threads"] == threads), None)
+
+
 def keep(results, path, row, threads, found):
-    """Puts a row in place of an older one, beside what peers were not asked this time."""
-    old = next((r for r in results["rows"] if r["row"] == row.name and r["threads"] == threads), None)
+    """Puts a row in place of an older one. Peers that were not asked this time keep what they had, as `earlier`."""
+    old = find_row(results, row, threads)
+    before = {peer: {**r, "earlier": True} for peer, r in old["peers"].items() if peer not in found} if old else {}
     new = {"row": row.name, "system": row.system, "size": row.size, "form": row.form, "threads": threads, "commit": commit(),
-           "date": datetime.date.today().isoformat(), "machine": processor(), "peers": found}
+           "date": datetime.date.today().isoformat(), "machine": processor(), "peers": {**before, **found}}
     if old:
         results["rows"][results["rows"].index(old)] = new
     else:
@@ -302,22 +362,28 @@ def parse_args(argv):
     parser.add_argument("--results", default=os.path.join(HERE, "results.json"))
     parser.add_argument("--peers", default=PEERS, type=lambda text: text.split(","), help=f"of {', '.join(PEERS)}; default: all")
     parser.add_argument("--threads", default=[1, 2], type=lambda text: [int(t) for t in text.split(",")])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="tlbc and the two fastest peers of each row, "
+                        + ", ".join(f"--{name} {value}" for name, value in QUICK.items()) + "; without ROWs, all that the results have")
+    parser.add_argument("--rounds", type=int)
     parser.add_argument("--runs", type=int, default=1000, help="most runs of a turn")
-    parser.add_argument("--seconds", type=float, default=0.2, help="longest turn, after two runs")
-    parser.add_argument("--tries", type=int, default=4, help="most turns for one that others leave alone")
+    parser.add_argument("--seconds", type=float, help="longest turn, after two runs")
+    parser.add_argument("--tries", type=int, help="most turns for one that others leave alone")
     parser.add_argument("--patience", type=float, default=300, help="seconds to compile, open or check a model")
     parser.add_argument("--hold", type=words, default=[], metavar="CMD", help="keeps the machine quiet while it runs its arguments")
     parser.add_argument("--hold-limit", type=float, default=20, help="seconds after which it is let go")
     parser.add_argument("--prepare", type=words, default=[], metavar="CMD", help="goes before exports and compilations")
     parser.add_argument("--missing", action="store_true", help="only rows that the results do not have")
+    parser.add_argument("--stale", action="store_true", help="only rows that were not measured at this commit")
     parser.add_argument("--verbose", action="store_true", help="say what is going on")
-    parser.add_argument("--only-prepare", action="store_true", help="only export, and compile ahead of time")
+    parser.add_argument("--only-prepare", action="store_true", help="only export, and compile ahead of time; what took too long is tried again")
     parser.add_argument("--built", action="store_true", help="leave out peers that have not compiled the row yet (--only-prepare)")
     parser.add_argument("--no-report", action="store_true", help="only measure")
     parser.add_argument("--write", action="store_true", help="write the table and the picture from the results, measure nothing")
     parser.add_argument("rows", nargs="*", metavar="ROW")
     args = parser.parse_args(argv)
+    for name, value in (QUICK if args.quick else USUAL).items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
     unknown = set(args.peers) - set(PEERS)
     if unknown:
         parser.error(f"no peer named {' '.join(sorted(unknown))}")
@@ -344,23 +410,34 @@ def write_report(args, results):
         print("peers.py: no PNG: cairosvg is missing (bench/setup_peers.sh picture)", file=sys.stderr)
 
 
+def is_wanted(args, results, row, threads):
+    old = find_row(results, row, threads)
+    return not (old and args.missing) and not (old and args.stale and old["commit"] == commit())
+
+
+def chosen_rows(args, results):
+    listing = list_systems(args)
+    return rows_of(listing, args.rows or (known_rows(listing, results) if args.quick else []))
+
+
 def measure_rows(args, results):
     """True where tlbc ran every row."""
     hold, good = Hold(args.hold, args.hold_limit), True
-    for row in rows_of(list_systems(args), args.rows):
+    for row in chosen_rows(args, results):
+        peers = peers_for(args, results, row)
         try:
             export(args, row)
         except Failed as failure:
             print(f"{row.name}: {failure}", file=sys.stderr)
             continue
         if args.only_prepare:
-            prepare(args, row)
+            prepare(args, row, peers)
             continue
         found = {}
         for threads in args.threads:
-            if args.missing and any(r["row"] == row.name and r["threads"] == threads for r in results["rows"]):
+            if not is_wanted(args, results, row, threads):
                 continue
-            found = measure(args, hold, row, threads, found)
+            found = measure(args, hold, row, threads, peers, found)
             results["machine"] = results.get("machine") or measure_machine(args, row)
             keep(results, args.results, row, threads, found)
             good &= "failed" not in found.get("tlbc", {})

@@ -156,6 +156,34 @@ class RowsTest(unittest.TestCase):
             self.names("sums:huge")
 
 
+class BuildTest(Folder):
+    def test_tlbc_compiles_again_when_it_has_changed(self):
+        program, row = self.file("tlbc", ""), peers.Row("sums", folder=self.folder.name)
+        os.chmod(program, 0o755)
+        counter = self.file("count.py", "import json, sys; open(sys.argv[1] + '.count', 'a').write('x'); print(json.dumps({'seconds': 1}))")
+        args = mock.Mock(prepare=[], patience=20)
+        with mock.patch.dict(os.environ, TLBC=program), mock.patch.object(
+                peers, "program_of", lambda args, peer: [sys.executable, counter, os.path.join(self.folder.name, peer)]):
+            for peer in ("tlbc", "tvm"):
+                self.assertEqual([peers.build(args, row, peer)["seconds"] for _ in range(2)], [1, 1])
+            os.utime(program, (1, 1))
+            for peer in ("tlbc", "tvm"):
+                peers.build(args, row, peer)
+        counts = [os.path.getsize(os.path.join(self.folder.name, f"{peer}.count")) for peer in ("tlbc", "tvm")]
+        self.assertEqual(counts, [2, 1])
+
+
+    def test_a_late_compiler_gets_more_time(self):
+        row, slow = peers.Row("sums", folder=self.folder.name), [sys.executable, "-c", "import time; time.sleep(1); print('{\"seconds\": 1}')"]
+        with mock.patch.object(peers, "program_of", lambda args, peer: slow):
+            for patience, said in ((0.1, "no answer within 0 s"), (20, "no answer within 0 s")):
+                with self.assertRaisesRegex(Failed, said):
+                    peers.build(mock.Mock(prepare=[], patience=patience), row, "tvm")
+            args = mock.Mock(prepare=[], patience=20, verbose=False)
+            peers.prepare(args, row, ["tvm"])
+            self.assertEqual(peers.build(args, row, "tvm")["seconds"], 1)
+
+
 class MeasureTest(Folder):
     BEHAVIOUR = {"tlbc": ("runs", 10), "ort": ("runs", 20), "tvm": ("refuses", 0), "iree": ("crashes", 0), "torch": ("errs", 5)}
 
@@ -194,6 +222,29 @@ class MeasureTest(Folder):
         _, rows = self.measure("--rounds", "3", "--tries", "1", "--missing")
         self.assertEqual([r["peers"]["tlbc"]["runs"] for r in rows], [20])
 
+    def test_stale_rows(self):
+        self.measure("--rounds", "1")
+        _, rows = self.measure("--rounds", "2", "--stale")
+        self.assertEqual([r["peers"]["tlbc"]["runs"] for r in rows], [10])
+        with mock.patch.object(peers, "commit", lambda: "another"):
+            _, rows = self.measure("--rounds", "2", "--tries", "1", "--stale")
+        self.assertEqual([r["peers"]["tlbc"]["runs"] for r in rows], [20])
+
+    def test_quick_asks_the_fastest_peers(self):
+        with mock.patch.dict(self.BEHAVIOUR, tvm=("runs", 15), iree=("runs", 40), torch=("runs", 30)):
+            self.measure("--rounds", "1", "--tries", "1")
+            _, rows = self.measure("--quick", "--tries", "1")
+            found = rows[0]["peers"]
+            self.assertEqual(set(self.asked), {"tlbc", "ort", "tvm"})
+            self.assertEqual({peer: (r["runs"], r.get("earlier", False)) for peer, r in found.items()},
+                             {"tlbc": (20, False), "ort": (20, False), "tvm": (20, False), "iree": (10, True), "torch": (10, True)})
+
+    def test_quick_rows(self):
+        results = {"rows": [{"row": name, "threads": threads, "system": system, "size": size, "form": form, "peers": {}} for threads in (1, 2) for
+                            name, system, size, form in (("sums:big:whole", "sums", "big", "whole"), ("gone:test:step", "gone", "test", "step"), ("x", "x", "", ""))]}
+        self.assertEqual(peers.known_rows(LISTING, results), ["sums:big:whole"])
+        self.assertEqual(peers.fastest_peers(results, peers.Row("sums", "big", "whole")), peers.LIKELY)
+
     def test_late_peers_are_awaited_once(self):
         with mock.patch.dict(self.BEHAVIOUR, tvm=("hangs", 0)):
             _, rows = self.measure("--rounds", "1", "--patience", "5", "--threads", "1,2")
@@ -224,6 +275,12 @@ class ReportTest(Folder):
         self.assertIn("| 2.00 |", lines[2])
         self.assertIn("1 thread, 3 rows: geometric mean of the ratios 2.00, lowest 0.50 (b), 1 below 1.", report.overall(self.RESULTS)[0])
         self.assertIn("1 thread, 1 steps: geometric mean of the ratios 8.00", report.overall(self.RESULTS)[1])
+
+    def test_an_earlier_time_is_marked(self):
+        found = row("a", 1, tlbc=100, ort=300, iree=200)["peers"]
+        found["iree"]["earlier"] = True
+        self.assertEqual([report.cell(found, peer, report.Notes()) for peer in ("ort", "iree")], ["300.0 µs", "**200.0 µs †**"])
+        self.assertEqual(report.ratio(found), 2)
 
     def test_what_failed_is_a_note(self):
         text = report.document(self.RESULTS)

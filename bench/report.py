@@ -4,7 +4,7 @@
     report.replace_between(path, text)       between the two markers of the file
 
 A time is the fastest of all runs; behind it, where rounds disagree, how far the fastest runs of the rounds lie apart. The best peer's time is bold. What
-did not run is a dash with the number of a note.
+did not run is a dash with the number of a note, and a dagger marks a time of an earlier call than tlbc's.
 """
 import math
 
@@ -84,6 +84,8 @@ def cell(found, peer, notes):
     text = show_time(result["min_us"])
     if result.get("spread", 0) > WORTH_TELLING:
         text += f" ± {result['spread']:.0%}"
+    if result.get("earlier"):
+        text += " †"
     return f"**{text}**" if peer == best_peer(found) else text
 
 
