@@ -8,7 +8,7 @@
  *
  * A Conv of dequantised operands becomes the same, its scales and bias behind the product. With one channel per group the rows are [9,C], as
  * i16, which holds weights less any zero point. A kernel of one tap that reads every position is MatMulInteger. So is one whose zero points
- * only the run knows, or whose weights keep theirs (fuse_quantized.c), of rows that are put together before:
+ * only the run knows, of rows that are put together before:
  *
  *            %p = Pad(%t, pads, %zx)
  *            %r = Concat<axis=3>(9 slices of %p)       [N,H',W',9 C]: a row for each position
@@ -216,21 +216,16 @@ static ir_value *window_sums(pass_ctx *ctx, ir_builder *b, const conv *k, int64_
     return y;
 }
 
-/* What is left of the weights' zero points is one number. */
-static bool has_one_zero(const byte_matrix *w) {
-    return !w->has_zeros || ir_tensor_is_splat(w->zeros);
-}
-
-/* NULL: the weights keep several zero points, or a plain product will do. */
+/* NULL: a plain product will do. */
 static ir_value *all_channels(pass_ctx *ctx, ir_builder *b, const conv *k, const ir_value *rows) {
     byte_matrix w = prepare_bytes(ctx, rows, k->w_zero, false);
     bool every = k->taps == 1 && !steps(k) && !ir_window_is_padded(&k->window);
-    if (!has_one_zero(&w) || (every && !w.has_zeros)) return NULL;
+    if (every && !w.has_zeros) return NULL;
     ir_value *y = build_windows(ctx, b, k, w.matrix);
     if (w.has_zeros) {
-        ir_value *zero = build_scalar(b, DT_i32, (double)ir_tensor_get_i64(w.zeros, 0));
+        ir_value *zeros = ir_module_const(ctx->m, w.zeros, ir_name_derive(ctx->m, rows, "zeros"));
         ir_value *sums = window_sums(ctx, b, k, w.rows);
-        y = build_op2(b, OP_Sub, y, build_op2(b, OP_Mul, sums, zero));
+        y = build_op2(b, OP_Sub, y, build_op2(b, OP_Mul, sums, zeros));
     }
     return less_row_zero(ctx, b, y, k->x_zero, k->x->type->dtype == DT_i8, w.sums, w.matrix);
 }
