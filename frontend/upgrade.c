@@ -6,6 +6,7 @@
  *   upgrade_other.c      the rest, also operators that ops.def may get later
  *   upgrade_quantize.c   quantised products, dynamic quantisation, with those of com.microsoft
  *   upgrade_ms_attention.c  attention and rotary embeddings of com.microsoft
+ *   upgrade_ms_crop.c    CropAndResize of com.microsoft
  *   upgrade_microsoft.c  operators of com.microsoft that ONNX can say too
  *   flex_attention.c, training.c, gradient.c, random.c  operators that are short for several others
  *   upgrade_sizes.c      operators whose result is as large as an operand says
@@ -18,9 +19,10 @@
 #include <stdarg.h>
 
 static const fe_rule *const families[] = {
-    fe_rules_basic,    fe_rules_shape,     fe_rules_norm,         fe_rules_other, fe_rules_sequence,
-    fe_rules_quantize, fe_rules_microsoft, fe_rules_ms_attention, fe_rules_flex,  fe_rules_training,
-    fe_rules_gradient, fe_rules_random,    fe_rules_sizes};
+    fe_rules_basic,    fe_rules_shape,    fe_rules_norm,      fe_rules_other,
+    fe_rules_sequence, fe_rules_quantize, fe_rules_microsoft, fe_rules_ms_attention,
+    fe_rules_flex,     fe_rules_training, fe_rules_gradient,  fe_rules_random,
+    fe_rules_sizes,    fe_rules_ms_crop};
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 static bool is_for(const fe_rule *r, const char *domain, const char *op) {

@@ -28,7 +28,8 @@ enum { FE_ALWAYS = INT32_MAX }; /* below: whatever the opset */
 /* One table per family of rules; rows of one operator in ascending order of `below`. */
 extern const fe_rule fe_rules_basic[], fe_rules_shape[], fe_rules_norm[], fe_rules_other[],
     fe_rules_sequence[], fe_rules_quantize[], fe_rules_microsoft[], fe_rules_ms_attention[],
-    fe_rules_flex[], fe_rules_training[], fe_rules_gradient[], fe_rules_random[], fe_rules_sizes[];
+    fe_rules_ms_crop[], fe_rules_flex[], fe_rules_training[], fe_rules_gradient[],
+    fe_rules_random[], fe_rules_sizes[];
 
 /* ---- the draft -------------------------------------------------------------------------------- */
 static inline ir_value *fe_in(const fe_node *n, uint32_t i) {

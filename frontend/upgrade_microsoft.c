@@ -300,6 +300,28 @@ static bool unique(fe_node *n) {
     return true;
 }
 
+static int64_t positive_attr(fe_node *n, const char *name) {
+    int64_t v = fe_attr_int(n, name, 1);
+    if (v < 1) fe_error(n, "attribute '%s' is %lld, expected 1 or more", name, (long long)v);
+    return v < 1 ? 0 : v;
+}
+
+/* (source, current, previous match, predicted?) -> (tokens, match) */
+static bool bifurcation_detector(fe_node *n) {
+    if (!need_inputs(n, 3, 4) || !one_output(n)) return false;
+    int64_t least = positive_attr(n, "min_ngram_size"), most = positive_attr(n, "max_ngram_size");
+    if (!least || !most) return false;
+    ir_attr attrs[] = {{.name = "min_ngram_size", .kind = ATTR_INT, .v.i = least},
+                       {.name = "max_ngram_size", .kind = ATTR_INT, .v.i = most}};
+    ir_node *d = fe_build_node(n, OP_BifurcationDetector, n->in.data, fe_in(n, 3) ? 4 : 3, 2, attrs,
+                               2);
+    if (!d) return false;
+    for (uint32_t i = 0; i < n->n_out && i < 2; i++)
+        n->out[i] = &d->out[i];
+    n->done = true;
+    return true;
+}
+
 /* clang-format off */
 const fe_rule fe_rules_microsoft[] = {
     {"com.microsoft", "Gelu", FE_ALWAYS, gelu, "Gelu"},
@@ -318,6 +340,7 @@ const fe_rule fe_rules_microsoft[] = {
     {"com.microsoft", "Irfft", FE_ALWAYS, irfft, "DFT"},
     {"com.microsoft", "Inverse", FE_ALWAYS, inverse, "Identity"},
     {"com.microsoft", "Unique", FE_ALWAYS, unique, "Unique"},
+    {"com.microsoft", "BifurcationDetector", FE_ALWAYS, bifurcation_detector, "BifurcationDetector"},
     {"com.microsoft", "Trilu", FE_ALWAYS, trilu, "Trilu"},
     {"com.microsoft", "ExpandDims", FE_ALWAYS, expand_dims, "Unsqueeze"},
     {"com.microsoft", "Pad", FE_ALWAYS, pad, "Pad"},

@@ -52,16 +52,66 @@ static ir_value *keep_bias(fe_node *n, ir_value *keep, ir_dtype t) {
     return fe_build(n, OP_Where, in, 3, NULL, 0);
 }
 
-/* mask: lengths i32[B], or what is kept i32[B,T] or [B,S,T]; `columns`: T as a scalar. */
+/* Row i of limits [rows,B], as [B,1,1,1]. */
+static ir_value *limit(fe_node *n, ir_value *limits, int64_t i) {
+    static const int64_t behind[] = {1, 2, 3};
+    ir_value *row = fe_build2(n, OP_Gather, limits, fe_scalar(n, DT_i64, (double)i));
+    return row ? fe_unsqueeze(n, row, behind, 3) : NULL;
+}
+
+/* The mask, where its length is B or 2 B; the run fails where it is not. */
+static ir_value *checked_limits(fe_node *n, ir_value *mask, ir_value *samples) {
+    ir_attr message = {.name = "message", .kind = ATTR_STRING};
+    message.v.s = tl_sv_from(
+        "a mask of rank 1 needs one length, or an end and a start, for each sample");
+    ir_value *length = dimension(n, mask, 0);
+    ir_value *twice = fe_build2(n, OP_Mul, samples, fe_scalar(n, DT_i64, 2));
+    ir_value *fits = fe_build2(n, OP_Or, fe_build2(n, OP_Equal, length, samples),
+                               fe_build2(n, OP_Equal, length, twice));
+    return fe_build(n, OP_Guard, (ir_value *[]){mask, fits}, 2, &message, 1);
+}
+
+/* What is kept of the columns, by mask i32[B] of lengths, or [2 B] of ends and then starts. Which it is may be known in the run alone: a
+ * row of zeros behind those that are there is the start that a length stands for. */
+static ir_value *keep_columns(fe_node *n, ir_value *mask, ir_value *like, ir_value *columns) {
+    static const int64_t front[] = {0};
+    ir_value *at = count_up(n, columns), *limits = fe_cast(n, mask, DT_i64);
+    if (mask->type->dims[0] == like->type->dims[0]) {
+        limits = fe_unsqueeze(n, limits, front, 1);
+        return fe_build2(n, OP_Less, at, limit(n, limits, 0));
+    }
+    ir_value *samples = dimension(n, like, 0), *one = fe_i64s(n, (int64_t[]){1}, 1);
+    ir_value *per_sample = samples ? fe_unsqueeze(n, samples, front, 1) : NULL;
+    ir_value *two[] = {fe_i64s(n, (int64_t[]){-1}, 1), per_sample};
+    limits = fe_build2(n, OP_Reshape, checked_limits(n, limits, samples), concat(n, two, 2, 0));
+    ir_value *shape = concat(n, (ir_value *[]){one, per_sample}, 2, 0);
+    ir_value *zeros = fe_build2(n, OP_Expand, fe_scalar(n, DT_i64, 0), shape);
+    limits = concat(n, (ir_value *[]){limits, zeros}, 2, 0);
+    return fe_build2(n, OP_And, fe_build2(n, OP_Less, at, limit(n, limits, 0)),
+                     fe_build2(n, OP_GreaterOrEqual, at, limit(n, limits, 1)));
+}
+
+/* Neither one number for each sample nor two, whatever the run says. */
+static bool cannot_be_limits(const ir_value *mask, const ir_value *like) {
+    int64_t samples, length;
+    if (!like->type || fe_rank(like) < 1) return true;
+    return ir_dim_is_const(mask->type->dims[0], &length) &&
+           ir_dim_is_const(like->type->dims[0], &samples) && length != samples &&
+           length != 2 * samples;
+}
+
+/* mask: limits i32[B] or [2 B], or what is kept i32[B,T] or [B,S,T]; `columns`: T as a scalar. */
 static ir_value *mask_bias(fe_node *n, ir_value *mask, ir_value *like, ir_value *columns) {
-    static const int64_t inner[] = {1, 2}, rows[] = {1}, behind[] = {1, 2, 3};
+    static const int64_t inner[] = {1, 2}, rows[] = {1};
     int32_t rank = fe_rank(mask);
     ir_value *keep;
     if (rank == 1) {
-        if (!like->type || fe_rank(like) < 1 || mask->type->dims[0] != like->type->dims[0])
-            return fe_error(n, "a mask of rank 1 needs one length for each sample"), NULL;
-        ir_value *lengths = fe_unsqueeze(n, fe_cast(n, mask, DT_i64), behind, 3);
-        keep = fe_build2(n, OP_Less, count_up(n, columns), lengths);
+        if (cannot_be_limits(mask, like))
+            return fe_error(
+                       n,
+                       "a mask of rank 1 needs one length, or an end and a start, for each sample"),
+                   NULL;
+        keep = keep_columns(n, mask, like, columns);
     } else if (rank == 2 || rank == 3) {
         ir_value *zero = fe_scalar(n, mask->type->dtype, 0);
         keep = fe_build1(n, OP_Not, fe_build2(n, OP_Equal, mask, zero));

@@ -278,6 +278,11 @@ int64_t ir_attr_int(const ir_node *n, const char *name, int64_t fallback);
 float ir_attr_float(const ir_node *n, const char *name, float fallback);
 const char *ir_attr_string(const ir_node *n, const char *name,
                            const char *fallback); /* NUL-terminated copy semantics */
+/* Why a run that meets a Guard whose condition is false has failed. */
+static inline const char *ir_guard_message(const ir_node *n) {
+    return ir_attr_string(n, "message",
+                          "the condition takes a branch that cannot run with these shapes");
+}
 const int64_t *ir_attr_ints(const ir_node *n, const char *name,
                             uint32_t *count);                    /* NULL, 0 where absent */
 void ir_attr_set(ir_module *m, ir_node *n, const ir_attr *attr); /* replaces one of the same name */

@@ -257,9 +257,55 @@ def signals():
     numpy_case("irfft_plane", "Irfft", pairs(plane), np.fft.irfft2(plane).astype(np.float32), signal_ndim=2, onesided=1, normalized=0)
 
 
+def crops():
+    x = f32(2, 3, 5, 7)
+    # Inside, mirrored, partly outside, upside down beyond the edge, one point; and exactly the image.
+    regions = np.array([[0.1, 0.2, 0.7, 0.9], [0.8, 1, 0.3, 0], [-0.4, 0.5, 0.6, 1.3], [1.2, 0.1, -0.1, 0.9], [0.5, 0.5, 0.5, 0.5], [0, 0, 1, 1]],
+                       np.float32)
+    images = np.array([0, 1, 1, 0, 1, 0], np.int32)
+
+    def operands(height, width):
+        return [("x", x), ("regions", regions), ("images", images), ("size", np.array([height, width], np.int32))]
+
+    case("crop_bilinear", "CropAndResize", operands(4, 6), constants=("size",), mode="bilinear", extrapolation_value=0.25)
+    case("crop_nearest", "CropAndResize", operands(3, 5), constants=("size",), mode="nearest")
+    case("crop_thin", "CropAndResize", operands(1, 8), constants=("size",))
+    case("crop_size_at_run", "CropAndResize", operands(5, 2))
+
+
+def limits():
+    batch, heads, size, hidden = 3, 2, 4, 8
+    w, b, past = f32(hidden, 3 * hidden), f32(3 * hidden), f32(2, batch, heads, 3, size)
+
+    def limited(name, length, mask, past=None, outputs=("y",)):
+        case(name, "Attention", [("x", f32(batch, length, hidden)), ("w", w), ("b", b), ("m", np.array(mask, np.int32)), ("p", past)], outputs,
+             ("w", "b"), num_heads=heads)
+
+    limited("attention_ends_and_starts", 4, [3, 4, 2, 1, 0, 2])
+    limited("attention_lengths_past", 2, [4, 5, 1], past, ("y", "present"))
+
+
+def guesses():
+    def detector(name, source, current, previous, predicted=None, **attrs):
+        tokens = [("source", np.array(source, np.int64)), ("current", np.array(current, np.int64)), ("previous", np.int64(previous))]
+        case(name, "BifurcationDetector", tokens + [("predicted", predicted and np.array(predicted, np.int64))], ("tokens", "match"), **attrs)
+
+    source = [7, 1, 2, 3, 1, 2, 4, 5, 1, 2, 3, 6]
+    detector("guess_none", source, [9, 3, 6, 2, 4], 0, min_ngram_size=1, max_ngram_size=3)
+    detector("guess_right", source, [9, 9], 9, [2, 3, 6, 8], min_ngram_size=1, max_ngram_size=3)
+    detector("guess_differs", source, [9, 9], 4, [1, 2, 4, 0, 0, 0, 0, 0, 0], min_ngram_size=1, max_ngram_size=3)
+    detector("guess_wrong_at_once", source, [9, 5, 1], 8, [2, 2, 3, 6, 0], min_ngram_size=1, max_ngram_size=2)
+    detector("guess_several", source, [9, 1, 2], 0, min_ngram_size=1, max_ngram_size=2)
+    detector("guess_longer_is_nowhere", source, [9, 4], 0, min_ngram_size=1, max_ngram_size=4)
+    detector("guess_longer_decides", source, [3, 1, 2], 0, min_ngram_size=2, max_ngram_size=3)
+    detector("guess_at_the_end", source, [3, 6], 0, min_ngram_size=1, max_ngram_size=2)
+    detector("guess_short", source, [4], 0, min_ngram_size=2, max_ngram_size=3)
+    detector("guess_empty", source, [], 12, [1], min_ngram_size=1, max_ngram_size=1)
+
+
 def main():
     shutil.rmtree(ROOT, ignore_errors=True)
-    for group in (products, other_forms, quantised, attention, signals):
+    for group in (products, other_forms, quantised, attention, signals, crops, guesses, limits):
         group()
     print(count, "models")
     return 0

@@ -213,8 +213,7 @@ bool lower_view(cg *g, ir_node *n) {
 
 /* The run goes on with the branch that there is, and ends in an error. */
 bool lower_guard(cg *g, ir_node *n) {
-    int64_t failure = cg_failure(g,
-                                 "the condition takes a branch that cannot run with these shapes");
+    int64_t failure = cg_failure(g, "%s", ir_guard_message(n));
     lp_builder *b = &g->b;
     lp_value *holds = cg_load_scalar(g, ir_in(n, 1)), *zero = lp_index(b, 0);
     lp_value *fails = lp_bin(b, LP_eq, lp_cast(b, holds, DT_i64), zero);

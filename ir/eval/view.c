@@ -11,8 +11,7 @@ bool eval_guard(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datu
     const ir_tensor *condition = ev_need(e, n, in, 1);
     int64_t holds;
     if (!condition || !ev_scalar_i64(e, n, condition, &holds)) return false;
-    if (!holds)
-        return ev_error(e, n, "the condition takes a branch that cannot run with these shapes");
+    if (!holds) return ev_error(e, n, "%s", ir_guard_message(n));
     return eval_identity(e, n, in, out);
 }
 

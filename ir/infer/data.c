@@ -47,6 +47,22 @@ bool infer_unique(ir_ctx *c, ir_node *n) {
            infer_set_shape(c, n, 2, DT_i64, &inverse) && infer_set_rank(c, n, 3, DT_i64, 1);
 }
 
+/* Current tokens, and as many of the predicted ones (operand 3) as the data says. */
+bool infer_bifurcation(ir_ctx *c, ir_node *n) {
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        if (infer_in(n, i)->dtype != DT_i64)
+            return infer_error(c, n, i, "element type is %s, expected i64",
+                               ir_dtype_name(infer_in(n, i)->dtype));
+        if (i != 2 && !infer_expect_rank(c, n, i, 1)) return false;
+    }
+    ir_shape tokens = {1, {ir_dim_unknown(c)}};
+    if (n->n_in < 4 && infer_is_ranked(n, 1)) tokens = infer_in_shape(n, 1);
+    if (!infer_set_shape(c, n, 0, DT_i64, &tokens)) return false;
+    if (!infer_is_ranked(n, 2)) return infer_set_unranked(c, n, 1, DT_i64);
+    ir_shape match = infer_in_shape(n, 2);
+    return infer_set_shape(c, n, 1, DT_i64, &match);
+}
+
 bool infer_boxes(ir_ctx *c, ir_node *n) {
     bool fits = infer_expect_rank(c, n, 0, 3) && infer_expect_rank(c, n, 1, 3);
     fits = fits && (!infer_is_ranked(n, 0) || infer_expect_dim(c, n, 0, 2, ir_dim_const(c, 4)));
