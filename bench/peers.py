@@ -33,6 +33,7 @@ import time
 
 import picture
 import report
+import roofline
 from worker import LATE, Failed, Hold, Worker, run_once
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -229,7 +230,7 @@ def open_worker(args, row, peer, threads, built):
         worker.close()
         raise
     result.update({"compile_s": built.get("seconds"), "file_bytes": built.get("bytes"), "rounds": []})
-    result.update({name: built[name] for name in ("flops_written",) if name in built})
+    result.update({name: built[name] for name in roofline.COUNTS if name in built})
     return worker, result
 
 
@@ -321,6 +322,15 @@ def find_row(results, row, threads):
     return next((r for r in results["rows"] if r["row"] == row.name and r["threads"] == threads), None)
 
 
+def place_of(results, row):
+    """Where a new row goes: behind those of its system, and of those behind its own on other threads."""
+    for alike in (lambda r: r["row"] == row.name, lambda r: r["system"] == row.system):
+        there = [number for number, r in enumerate(results["rows"]) if alike(r)]
+        if there:
+            return there[-1] + 1
+    return len(results["rows"])
+
+
 def keep(results, path, row, threads, found):
     """Puts a row in place of an older one. Peers that were not asked this time keep what they had, as `earlier`."""
     old = find_row(results, row, threads)
@@ -330,7 +340,7 @@ def keep(results, path, row, threads, found):
     if old:
         results["rows"][results["rows"].index(old)] = new
     else:
-        results["rows"].append(new)
+        results["rows"].insert(place_of(results, row), new)
     with open(path + ".part", "w", encoding="utf-8") as f:
         json.dump(results, f, indent=1, sort_keys=True)
     os.replace(path + ".part", path)
@@ -402,6 +412,18 @@ def measure_machine(args, row):
         return None
 
 
+def explain(args, machine, row, threads, result):
+    """Adds where tlbc's time goes, where it is below its roofline."""
+    share = roofline.share(machine, result, threads)
+    if share is None or share >= roofline.ENOUGH:
+        return
+    tell(args, f"{row.name}, {threads} threads: schedule")
+    try:
+        result["schedule"] = run_once(args.hold + [args.python, os.path.join(HERE, "explain.py"), "--threads", str(threads), row.folder], args.patience)
+    except Failed as failure:
+        print(f"{row.name}: no schedule: {failure}", file=sys.stderr)
+
+
 def write_report(args, results):
     report.replace_between(os.path.join(ROOT, "docs", "PERFORMANCE.md"), report.document(results))
     svg, png = (os.path.join(ROOT, "docs", f"peers.{kind}") for kind in ("svg", "png"))
@@ -439,6 +461,7 @@ def measure_rows(args, results):
                 continue
             found = measure(args, hold, row, threads, peers, found)
             results["machine"] = results.get("machine") or measure_machine(args, row)
+            explain(args, results["machine"], row, threads, found.get("tlbc", {}))
             keep(results, args.results, row, threads, found)
             good &= "failed" not in found.get("tlbc", {})
             print(f"{row.name}, {threads} threads: {brief(found)}", file=sys.stderr, flush=True)

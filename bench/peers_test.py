@@ -15,6 +15,7 @@ import unittest
 from unittest import mock
 from xml.etree import ElementTree
 
+import explain
 import peers
 import picture
 import report
@@ -222,6 +223,11 @@ class MeasureTest(Folder):
         _, rows = self.measure("--rounds", "3", "--tries", "1", "--missing")
         self.assertEqual([r["peers"]["tlbc"]["runs"] for r in rows], [20])
 
+    def test_new_rows_stand_beside_their_like(self):
+        rows = [{"row": name, "system": name[0]} for name in ("a:x", "a:y", "a:y", "b:x")]
+        place = [peers.place_of({"rows": rows}, peers.Row(*name.split(":"))) for name in ("a:x", "a:z", "b:x", "c:x")]
+        self.assertEqual(place, [1, 3, 4, 4])
+
     def test_stale_rows(self):
         self.measure("--rounds", "1")
         _, rows = self.measure("--rounds", "2", "--stale")
@@ -263,6 +269,25 @@ def row(name, threads, form="whole", **times):
     return {"row": name, "threads": threads, "form": form, "machine": "A", "commit": "c", "date": "2026-01-01", "peers": found}
 
 
+class ExplainTest(unittest.TestCase):
+    SUMMARY = {"us": 100, "calls": 10, "waiting": 0.2, "products": 0.2, "speed": 50.0, "parts": [["Tanh", 0.5], ["Reshape", 0.3]]}
+
+    def test_summary(self):
+        kernels = [{"kernel": "Fused_1", "op": "Tanh", "calls": 4, "us": 50}, {"kernel": "MatMul_2", "op": "MatMul", "calls": 1, "us": 10},
+                   {"kernel": "MatMul_3", "op": "MatMul", "calls": 1, "us": 10, "flops": 500e3}, {"kernel": "copy_4", "calls": 4, "us": 30}]
+        found = explain.summary({"us": 100, "phases": [{"waiting_us": 5}, {"waiting_us": 15}], "kernels": kernels})
+        self.assertEqual(found, {**self.SUMMARY, "parts": [["Tanh", 0.5], ["copy", 0.3]]})
+
+    def test_causes(self):
+        for cause, threads, changes in (("element by element", 1, {}), ("waiting", 2, {}), ("products", 1, {"products": 0.7}), ("short calls", 2, {"calls": 200}),
+                                        ("copies", 1, {"parts": [["Reshape", 0.6]]})):
+            self.assertEqual(explain.cause({**self.SUMMARY, **changes}, threads), cause)
+
+    def test_short_calls_are_told_in_nanoseconds(self):
+        self.assertEqual(explain.sentence({**self.SUMMARY, "calls": 200, "parts": []}, 2, 100.0),
+                         "short calls: 200 calls of 500 ns, products 20% of the time, waiting 20%")
+
+
 class ReportTest(Folder):
     MACHINE = {"peak_gflops": 100.0, "bandwidth": {"1": [[1 << 16, 100.0], [1 << 20, 20.0], [1 << 24, 10.0]], "2": [[1 << 24, 30.0]]}}
     RESULTS = {"machine": MACHINE, "rows": [row("a", 1, tlbc=100, ort=300, iree=200, tvm=0), row("b", 1, tlbc=100, ort=50),
@@ -294,6 +319,19 @@ class ReportTest(Folder):
         time, what = roofline.seconds(self.MACHINE, {"flops": 4e8, "flops_written": 8e8, "weight_bytes": 1 << 20}, 2)
         self.assertEqual((round(time * 1e6, 1), what), (2000.0, "arithmetic"))
         self.assertIsNone(roofline.seconds(self.MACHINE, {}, 1))
+
+    def test_roofline_of_branches_is_what_the_data_takes(self):
+        time, what = roofline.seconds(self.MACHINE, {"flops": 0, "flops_taken": 1e9, "weight_bytes": 1 << 16}, 1)
+        self.assertEqual((round(time * 1e3, 3), what), (10.0, "arithmetic"))
+
+    def test_rows_below_the_roofline_are_explained(self):
+        found = row("a", 1, tlbc=100, ort=300)
+        self.assertEqual(report.explanations({"machine": self.MACHINE, "rows": [found]}), [])
+        found["peers"]["tlbc"]["schedule"] = ExplainTest.SUMMARY
+        self.assertIn("| a | 1 | 52% | element by element: 10 calls, products 20% of the time at 50% of the peak, Tanh 50%, Reshape 30% |",
+                      report.explanations({"machine": self.MACHINE, "rows": [found]}))
+        found["peers"]["tlbc"]["min_us"] = 53
+        self.assertEqual(report.explanations({"machine": self.MACHINE, "rows": [found]}), [])
 
     def test_only_what_is_between_the_markers_changes(self):
         path = self.file("p.md", f"head\n{report.BEGIN}\nold\n{report.END}\ntail\n")

@@ -8,6 +8,7 @@ did not run is a dash with the number of a note, and a dagger marks a time of an
 """
 import math
 
+import explain
 import roofline
 
 BEGIN, END = "<!-- peers.py: begin -->", "<!-- peers.py: end -->"
@@ -151,6 +152,18 @@ def overall(results):
     return lines
 
 
+def explanations(results):
+    """What bounds each row that is far below its roofline."""
+    machine = results.get("machine")
+    lines = []
+    for row in results["rows"]:
+        result = row["peers"].get("tlbc", {})
+        share = roofline.share(machine, result, row["threads"])
+        if share is not None and share < roofline.ENOUGH and "schedule" in result:
+            lines.append(f"| {row['row']} | {row['threads']} | {share:.0%} | {explain.sentence(result['schedule'], row['threads'], machine['peak_gflops'])} |")
+    return ["| model | threads | of the roofline | where tlbc's time goes |", "|---|---|---|---|", *lines] if lines else []
+
+
 def machine_of(rows):
     return "; ".join(sorted({row["machine"] for row in rows}))
 
@@ -175,7 +188,7 @@ def document(results):
     notes = Notes()
     times = times_table(results, notes)
     parts = [provenance(results), overall(results), ["![time of each peer over tlbc's](peers.svg)"], times,
-             ["What did not run, and why:"] if notes.texts else [], notes.lines(),
+             ["What did not run, and why:"] if notes.texts else [], notes.lines(), explanations(results),
              ["Compile time / load time / memory that opening and running added to the process / size of the file, on one thread. Runtimes that compile as they load "
               "have no compile time, and their file is the .onnx; their own libraries come on top. A model compiled by tlbc needs none."], other_table(results)]
     return "\n\n".join("\n".join(part) for part in parts if part)

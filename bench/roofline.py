@@ -59,6 +59,10 @@ def measure_bandwidth(size, threads, seconds=0.1):
 
 # ---- a model -------------------------------------------------------------------------------------------------------------
 
+COUNTS = ("flops", "flops_written", "flops_taken")      # what is told of a compiled model's arithmetic: by it, and of the file it came from
+ENOUGH = 0.6        # share of the roofline that needs no explanation
+
+
 def bandwidth_of(machine, size, threads):
     """GB/s for a block of this size: of the smallest measured block that is no smaller."""
     points = machine["bandwidth"][str(threads)]
@@ -66,8 +70,8 @@ def bandwidth_of(machine, size, threads):
 
 
 def cheapest(found):
-    """Floating-point operations of the cheapest form that is known: as written, or as tlbc has rewritten it."""
-    counts = [found.get(name) or 0 for name in ("flops", "flops_written")]
+    """Floating-point operations of the cheapest form that is known: as written, or as tlbc has rewritten it; of the branches that the data takes."""
+    counts = [found.get(name) or 0 for name in COUNTS]
     return min((n for n in counts if n > 0), default=0)
 
 
@@ -79,6 +83,12 @@ def seconds(machine, found, threads):
     if not arithmetic and not reading:
         return None
     return (arithmetic, "arithmetic") if arithmetic >= reading else (reading, "bytes")
+
+
+def share(machine, found, threads):
+    """The roofline's time over tlbc's; None where it is not known."""
+    roof = machine and "min_us" in found and seconds(machine, found, threads)
+    return roof[0] * 1e6 / found["min_us"] if roof else None
 
 
 def main():

@@ -164,7 +164,10 @@ bool inspect_onnx_schedule(cli *c, const inspect_args *args, const char *path) {
     if (!m || !run_passes(c, args, m)) return false;
     const schedule_options o = {.dims = args->dims, .threads = args->threads};
     if (!schedule_measure(c, m, &o, &s)) return false;
-    schedule_print(c, &s);
+    if (args->json)
+        schedule_print_json(c, &s);
+    else
+        schedule_print(c, &s);
     return !args->svg || schedule_write_svg(c, &s, args->svg);
 }
 

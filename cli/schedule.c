@@ -8,7 +8,8 @@
 #include <time.h>
 
 /* What is kept of a run: 16 MB a thread. */
-enum { MAX_EVENTS = 1 << 20, RUNS = 30, MAX_THREADS = 64 };
+enum { MAX_EVENTS = 1 << 20, LEAST_RUNS = 3, MOST_RUNS = 300, MAX_THREADS = 64 };
+static const double LONGEST = 0.5; /* seconds, where these suffice for the least runs */
 
 /* ---- the marks ------------------------------------------------------------------------------------------------ */
 
@@ -61,7 +62,9 @@ static void keep_run(const recorder *r, schedule *s, int64_t total) {
 static bool run_marked(cli *c, tlbc_session *session, model_tensors *t, const recorder *r,
                        schedule *s) {
     if (!model_alloc_outputs(c, session, t)) return false;
-    for (s->runs = 0; s->runs < RUNS; s->runs++) {
+    double end = cli_seconds() + LONGEST;
+    for (s->runs = 0; s->runs < LEAST_RUNS || (s->runs < MOST_RUNS && cli_seconds() < end);
+         s->runs++) {
         tlbc_status status = t->model->n_states ? tlbc_step(session, t->in, t->out)
                                                 : tlbc_run(session, t->in, t->out);
         if (status) {

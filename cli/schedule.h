@@ -58,7 +58,21 @@ const uint32_t *schedule_columns(cli *c, const schedule *s, uint32_t thread, uin
 /* When event i of the thread began. */
 int64_t schedule_event_start(const schedule_thread *t, uint32_t i);
 
+/* What thread 0 has done in a kernel, in all steps that call it. */
+typedef struct schedule_kernel {
+    const cg_step *step;
+    uint32_t calls;
+    int64_t time; /* ns */
+    double flops; /* of the products in its calls, this thread's share; 0: none, or not known */
+} schedule_kernel;
+
+/* Those that take most first. */
+const schedule_kernel *schedule_kernels(cli *c, const schedule *s, uint32_t *n);
+/* The name that the file has for the node, or for its result. */
+const char *schedule_node_name(const ir_node *n);
+
 void schedule_print(cli *c, const schedule *s);
+void schedule_print_json(cli *c, const schedule *s);
 /* false after reporting. */
 bool schedule_write_svg(cli *c, const schedule *s, const char *path);
 

@@ -1,10 +1,7 @@
 /* A schedule as text: phases, a line of letters for each thread, the kernels that take most of the time. */
 #include "cli/schedule.h"
-#include "ir/cost.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { COLUMNS = 100, LETTERS = 26, MOST_KERNELS = 20 };
 
@@ -23,11 +20,6 @@ static uint32_t letter_of(const schedule *s, uint32_t step) {
     return phase < LETTERS ? phase : LETTERS - 1;
 }
 
-static const char *node_name(const ir_node *n) {
-    if (n->loc && n->loc->node && n->loc->node[0]) return n->loc->node;
-    return n->n_out && n->out[0].name ? n->out[0].name : "";
-}
-
 static void print_phase(const schedule *s, uint32_t i) {
     const schedule_phase *p = &s->phases[i];
     char letter = (char)('A' + (i < LETTERS ? i : LETTERS - 1));
@@ -37,8 +29,9 @@ static void print_phase(const schedule *s, uint32_t i) {
         printf("between loops\n");
         return;
     }
-    printf("%s '%s', %u rounds, %s\n", op_get(p->loop->node->op)->name, node_name(p->loop->node),
-           p->rounds, p->loop->alone ? "each by one thread" : "one after the other");
+    printf("%s '%s', %u rounds, %s\n", op_get(p->loop->node->op)->name,
+           schedule_node_name(p->loop->node), p->rounds,
+           p->loop->alone ? "each by one thread" : "one after the other");
 }
 
 static void print_thread(cli *c, const schedule *s, uint32_t thread) {
@@ -56,86 +49,20 @@ static void print_thread(cli *c, const schedule *s, uint32_t thread) {
     printf("  %2u |%s| waits %.1f %%\n", thread, line, share(waiting, s));
 }
 
-/* ---- kernels -------------------------------------------------------------------------------------------------- */
-
-typedef struct kernel_time {
-    const cg_step *step;
-    uint32_t calls;
-    int64_t time;
-    double flops; /* of the products in all calls; 0: none, or not known */
-} kernel_time;
-
-/* The arithmetic of the step's node, where this step is all that computes it. */
-static double step_flops(cli *c, const schedule *s, uint32_t step) {
-    const ir_node *n = s->steps[step].node;
-    int64_t flops;
-    if (!n || !ir_dim_is_const(ir_node_flops(&c->ctx, n), &flops)) return 0;
-    for (uint32_t i = 0; i < s->n_steps; i++)
-        if (i != step && s->steps[i].kind == CG_STEP_CALL && s->steps[i].node == n) return 0;
-    return (double)flops;
-}
-
-static int compare_times(const void *a, const void *b) {
-    const kernel_time *x = a, *y = b;
-    return (x->time < y->time) - (x->time > y->time);
-}
-
-static int compare_names(const void *a, const void *b) {
-    const kernel_time *x = a, *y = b;
-    return strcmp(x->step->kernel, y->step->kernel);
-}
-
-/* Steps that call the same kernel are one: sorted by name, then joined. */
-static uint32_t join_same(kernel_time *k, uint32_t n) {
-    uint32_t kept = 0;
-    qsort(k, n, sizeof *k, compare_names);
-    for (uint32_t i = 0; i < n; i++) {
-        if (kept && compare_names(&k[kept - 1], &k[i]) == 0) {
-            k[kept - 1].calls += k[i].calls;
-            k[kept - 1].time += k[i].time;
-            k[kept - 1].flops += k[i].flops;
-            continue;
-        }
-        k[kept++] = k[i];
-    }
-    return kept;
-}
-
 /* Of one thread: a call's work is shared among all, but for what a thread does alone. */
-static void print_kernel(const schedule *s, const kernel_time *k) {
+static void print_kernel(const schedule *s, const schedule_kernel *k) {
     const ir_node *n = k->step->node;
-    double threads = k->step->alone ? 1 : s->n_threads;
     printf("  %8u %10.1f %6.1f %%", k->calls, us(k->time), share(k->time, s));
     if (k->flops > 0 && k->time > 0)
-        printf(" %8.1f", k->flops / threads / (double)k->time);
+        printf(" %8.1f", k->flops / (double)k->time);
     else
         printf(" %8s", "");
-    printf("  %s%s%s\n", k->step->kernel, n ? "  for " : "", n ? node_name(n) : "");
-}
-
-/* Calls and times of thread 0, one entry for each kernel. */
-static uint32_t sum_kernels(cli *c, const schedule *s, kernel_time *k) {
-    const schedule_thread *t = &s->threads[0];
-    uint32_t n = 0, *index = TL_NEW_ARRAY(c->arena, uint32_t, s->n_steps + 1);
-    for (uint32_t i = 0; i < s->n_steps; i++) {
-        index[i] = n;
-        if (s->steps[i].kind == CG_STEP_CALL) k[n++] = (kernel_time){.step = &s->steps[i]};
-    }
-    for (uint32_t i = 0; i < t->n; i++) {
-        uint32_t step = t->events[i].step;
-        if (s->steps[step].kind != CG_STEP_CALL) continue;
-        k[index[step]].calls++;
-        k[index[step]].time += t->events[i].end - schedule_event_start(t, i);
-    }
-    for (uint32_t i = 0; i < n; i++)
-        k[i].flops = k[i].calls * step_flops(c, s, (uint32_t)(k[i].step - s->steps));
-    return join_same(k, n);
+    printf("  %s%s%s\n", k->step->kernel, n ? "  for " : "", n ? schedule_node_name(n) : "");
 }
 
 static void print_kernels(cli *c, const schedule *s) {
-    kernel_time *k = TL_NEW_ARRAY(c->arena, kernel_time, s->n_steps + 1);
-    uint32_t n = sum_kernels(c, s, k);
-    qsort(k, n, sizeof *k, compare_times);
+    uint32_t n;
+    const schedule_kernel *k = schedule_kernels(c, s, &n);
     printf("\n  %8s %10s %8s %8s  kernels of thread 0%s\n", "calls", "us", "share", "GFLOP/s",
            n > MOST_KERNELS ? ", those that take most" : "");
     for (uint32_t i = 0; i < n && i < MOST_KERNELS; i++)

@@ -89,7 +89,8 @@ static const ir_dim *scan_cost(ir_ctx *c, const ir_node *n, const cost_kind *k) 
     return ir_dim_mul(c, dim_of(c, ir_in(n, n->n_in - scanned), axis), body);
 }
 
-/* Every element of the result: the channels of a group times the taps. */
+/* Every element of the result: the channels of a group times the taps. Winograd's algorithm has a quarter of the products (36 for the 144 of
+ * a whole tile, codegen/kernels/winograd.h); what tiles reach beyond the result is not counted. */
 static const ir_dim *conv_flops(ir_ctx *c, const ir_node *n) {
     const ir_type *x = ir_in(n, 0)->type, *w = ir_in(n, 1)->type;
     int64_t groups = ir_attr_int(n, "group", 1);
@@ -104,7 +105,8 @@ static const ir_dim *conv_flops(ir_ctx *c, const ir_node *n) {
                                                             : ir_dim_unknown(c);
         depth = ir_dim_mul(c, depth, taps);
     }
-    return multiply_adds(c, elements_of(c, ir_out(n, 0)), depth);
+    const ir_dim *flops = multiply_adds(c, elements_of(c, ir_out(n, 0)), depth);
+    return ir_attr_int(n, "winograd", 0) ? ir_dim_floordiv(c, flops, ir_dim_const(c, 4)) : flops;
 }
 
 /* The same with channels last. */

@@ -51,8 +51,9 @@ def dynamic_axes(c, form, batch):
 
 def step_model(c, net, batch):
     """Three chunks, one after the other; the first states are those of the other forms."""
-    rows = 2 if batch == "dynamic" else int(batch)
-    x = random_input(c, rows, 3 * c.K, generator(c))
+    rows, random = 2 if batch == "dynamic" else int(batch), generator(c)
+    patches = (rows, 3 * c.K, c.channels, c.patch, c.patch)
+    x = torch.rand(patches, generator=random) if c.input == "image" else random_input(c, rows, 3 * c.K, random)
     states = [net.begin(rows).clone()] + ([torch.zeros(1, dtype=torch.int64)] if c.pos == "global" else [])
     names = ["state", "position"][:len(states)]
     outputs = ["logits", "tokens", *(n + "_next" for n in names)]
@@ -84,8 +85,8 @@ def refuse(c, form, exporter, batch):
         return "the dynamo exporter makes a Scan of a fixed batch only"
     if form == "scan" and c.T % c.K != 0:
         return "a Scan takes whole chunks: K must divide T"
-    if form == "step" and (c.input == "image" or c.dual):
-        return "an image, or a pair of sequences, comes whole"
+    if form == "step" and c.dual:
+        return "a pair of sequences comes whole"
     return None
 
 
@@ -103,6 +104,8 @@ SYSTEMS = [System(
         Export("test_keras3", "unrolled", "torchscript"),
         Export("test_keras3", "loop", "torchscript", opset=20),
         Export("test_keras3", "scan", "dynamo", opset=18),
+        Export("test_keras", "step", "torchscript", batch="dynamic"),
+        Export("test_keras3", "step", "dynamo"),
         Export("test", "unrolled", "dynamo", settings="causal=1 outputs=both", label="causal"),
         Export("test", "loop", "torchscript", settings="causal=1 outputs=both", label="causal"),
     ))]

@@ -389,16 +389,23 @@ class Scanned(TLB):
 
 
 class Stepped(TLB):
-    """One chunk: (tokens [B,K], state, position of its first token, if there is a table) -> (logits so far, tokens, ...)."""
+    """One chunk: (tokens [B,K], state, position of its first token, if there is a table) -> (logits so far, tokens, ...).
+    Of an image a chunk is K of its patches, row by row: [B,K,channels,patch,patch]."""
     is_global: Final[bool]
 
     def __init__(self, c):
         super().__init__(c)
         self.is_global = c.pos == "global"
 
+    def embed(self, x):
+        """A patch is an image of one position."""
+        if self.embedding.kind != "image":
+            return self.embedding.map(x)
+        return self.embedding.map(x.flatten(0, 1)).reshape(x.size(0), self.K, -1)
+
     def forward(self, x, state, position=None):
         live = x > 0 if self.mask else None
-        x = self.embedding.map(x)
+        x = self.embed(x)
         if self.is_global:
             x = x + self.embedding.pos[position + torch.arange(self.K)]
         if self.embedding.norm is not None:

@@ -77,7 +77,22 @@ def check_keras_order():
     return uses == "SCSSCSSCS" and shared == [True, False] + [False, True, False] * 2
 
 
-CHECKS = [check_sinusoid, check_forms_agree, check_ragged, check_causal, check_mask, check_keras_order]
+def check_patches():
+    """Steps over the patches of an image, Keras' cells old and new: the last step's class is that of the whole image."""
+    for size in ("test_keras", "test_keras3"):
+        c = config(size)
+        image = torch.rand(2, c.channels, c.side, c.side, generator=torch.Generator().manual_seed(3))
+        patches = image.unfold(2, c.patch, c.patch).unfold(3, c.patch, c.patch).permute(0, 2, 3, 1, 4, 5).flatten(1, 2)
+        step = net(size, "step")
+        states = [step.begin(2), torch.zeros(1, dtype=torch.int64)]
+        for part in patches.split(c.K, dim=1):
+            logits, _, *states = step(part, *states)
+        if not torch.allclose(logits, net(size, "unrolled")(image)[0], atol=1e-5):
+            return False
+    return True
+
+
+CHECKS = [check_sinusoid, check_forms_agree, check_ragged, check_causal, check_mask, check_keras_order, check_patches]
 
 
 def main():

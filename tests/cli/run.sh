@@ -45,6 +45,15 @@ for word in "2 threads" "between loops" "rounds, one after the other" "|" "MatMu
 check "a line for each thread" [ "$(grep -cE '^ +[01] \|.{100}\|' out)" = 2 ]
 check "a picture" grep -q "</svg>" t.svg
 ! command -v python3 >/dev/null || check "valid SVG" python3 -c "import xml.dom.minidom; xml.dom.minidom.parse('t.svg')"
+expect 0 "a schedule for programs" "$TLBC" inspect "$loop" --dim batch=1 --dim time=16 --schedule --threads 2 --json
+check "one line" [ "$(wc -l <out)" = 1 ]
+! command -v python3 >/dev/null || check "phases and kernels" python3 -c '
+import json
+s = json.load(open("out"))
+calls = sum(p["calls"] for p in s["phases"])
+assert s["threads"] == 2 and not s["cut"] and calls == sum(k["calls"] for k in s["kernels"]) > 0, s
+assert any(p.get("loop") == "Recur" and p["rounds"] > 1 for p in s["phases"]), s["phases"]
+assert any(k["op"] == "MatMulPacked" and k["flops"] > 0 for k in s["kernels"]), s["kernels"]'
 expect 1 "a picture that cannot be written" "$TLBC" inspect "$loop" --dim batch=1 --dim time=16 --svg no/t.svg
 expect 2 "the schedule of a library" "$TLBC" inspect m.so --schedule
 for file in "$digits" m.so; do

@@ -23,6 +23,13 @@ static void expect_flops(const char *body, const char *expected) {
     ir_ctx_release(&c);
 }
 
+/* 3 x 3, 32 channels, 32 features, 16 x 16 positions */
+#define CONV(how)                                                                               \
+    "graph g(f32[1,32,16,16] %x, f32[2,9,32,16] %w) => (f32[1,32,16,16] y) {\n"                 \
+    "  f32[1,32,16,16] %y = ConvPacked<features=32, kernel_shape=[3, 3], pads=[1, 1, 1, 1]" how \
+    ">(%x, %w) {\n"                                                                             \
+    "    epilogue(f32[1,32,16,16] %0) {\n      yield %0\n    }\n  }\n  return %y\n}\n"
+
 int main(void) {
     if (setjmp(fail.jump)) return 1;
     expect_flops("graph g(f32[2,3] %x, f32[3,5] %w) => (f32[2,5] y) {\n  f32[2,5] %y = MatMul(%x, "
@@ -44,6 +51,8 @@ int main(void) {
         "graph g(f32[1,2,t,8] %q, f32[1,2,t,8] %k) => (f32[1,2,t,8] y) {\n"
         "  f32[1,2,t,8] %y = LocalAttention<before=3, is_causal=1>(%q, %k, %k)\n  return %y\n}\n",
         "256*t");
+    expect_flops(CONV(""), "4718592");
+    expect_flops(CONV(", winograd=1"), "1179648"); /* 36 products for the 144 of a tile of 16 */
     expect_flops("graph g(f32[*] %x, f32[3,5] %w) => (f32[*] y) {\n  f32[*] %y = MatMul(%x, %w)\n  "
                  "return %y\n}\n",
                  "?");
