@@ -35,6 +35,8 @@ const char pipeline_default[] =
     "batch_streams,"
     /* recurrences: what does not need the carried values runs for all rounds at once */
     "recur_invariant, recur_split, schedule,"
+    /* room for more rows than there are */
+    "trim_padding, narrow,"
     "fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, merge_heads, narrow),"
     /* unless another engine is asked for (--simplify=classic), the cheapest forms that the rewrite rules reach, for which constants are computed */
     "with_egraph(egraph, fix(infer_shapes, fold_constants, simplify, control_flow, cse, dce, "

@@ -147,6 +147,15 @@ bool tlbc_rt_shape_Tile(tlbc_rt_call *c) {
     return dims != NULL;
 }
 
+/* max(ceil((limit - start) / delta), 0) of whole numbers. The distance may need 64 bits without a sign; 128 would be divided by a function
+ * of the compiler's library, which a model is not linked with. */
+static double whole_steps(int64_t start, int64_t limit, int64_t delta) {
+    if (start == limit || (start < limit) != (delta > 0)) return 0;
+    uint64_t a = (uint64_t)start, b = (uint64_t)limit, d = (uint64_t)delta;
+    uint64_t way = delta > 0 ? b - a : a - b, step = delta > 0 ? d : 0 - d;
+    return (double)(way / step + (way % step != 0));
+}
+
 /* max(ceil((limit - start) / delta), 0), in the type of the operands */
 bool tlbc_rt_shape_Range(tlbc_rt_call *c) {
     const tlbc_tensor *x[3] = {c->in[0], c->in[1], c->in[2]};
@@ -161,12 +170,9 @@ bool tlbc_rt_shape_Range(tlbc_rt_call *c) {
     if (delta == 0) return tlbc_rt_call_fail(c, "the step is 0");
     if (x[0]->dtype == TLBC_F32) distance = (float)distance;
     double length = ceil(distance / delta);
-    if (whole) {
-        __int128 way = (__int128)tlbc_rt_get_i64(x[1], 0) - tlbc_rt_get_i64(x[0], 0),
-                 step = tlbc_rt_get_i64(x[2], 0);
-        __int128 n = way / step + (way % step != 0 && (way > 0) == (step > 0));
-        length = n > 0x1p53 ? 0x1p60 : (double)n;
-    }
+    if (whole)
+        length = whole_steps(tlbc_rt_get_i64(x[0], 0), tlbc_rt_get_i64(x[1], 0),
+                             tlbc_rt_get_i64(x[2], 0));
     if (!(length < 0x1p53)) return tlbc_rt_call_fail(c, "the range has too many elements");
     dims[0] = length > 0 ? (int64_t)length : 0;
     return true;
