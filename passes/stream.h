@@ -23,8 +23,9 @@ typedef struct stream_value {
     int64_t step, outer;  /* PART */
     const ir_type *whole; /* over the whole sequence */
     int64_t lead,
-        tail; /* PART: so many elements, all `pad`, stand in front of the first position, behind the last one */
-    ir_value *pad; /* NULL = 0 */
+        tail; /* PART: so many elements stand in front of the first position, behind the last one;
+                         * tail < 0: the last ones are missing */
+    ir_value *pad; /* all of them, or the `lead` rows; NULL = 0 */
 } stream_value;
 
 /* Where a state of the step comes from: the tail's state of the same origin is the same one. */
@@ -147,6 +148,10 @@ stream_rule stream_pad;
 stream_rule stream_conv;
 stream_rule stream_resize;
 stream_rule stream_attention;
+
+/* stream_window.c. Concat of something and the sequence, operand i, along it; a part of the sequence, found in either form where *done. */
+bool stream_prepend(streamer *s, ir_node *n, uint32_t i);
+bool stream_slice_joined(streamer *s, ir_node *n, bool *done);
 
 /* stream_lengths.c: everywhere in the graph, the symbol is this. */
 void graph_set_symbol(pass_ctx *ctx, ir_graph *g, const char *symbol, const ir_dim *value);

@@ -18,8 +18,8 @@ static const stream_value *part(const streamer *s, const ir_node *n, uint32_t i)
 static bool is_even(streamer *s, const ir_node *n, const stream_value *v) {
     if (!v->lead && !v->tail) return true;
     return stream_refuse(s, n,
-                         "it is applied to a sequence that was padded; only a convolution "
-                         "can be");
+                         "it is applied to a sequence that was padded or cut at its ends; only a "
+                         "convolution can be");
 }
 
 /* Operand 0 has the part, all others are shapes, axes or scalars: the common case. */
@@ -273,13 +273,12 @@ static bool rule_concat(streamer *s, ir_node *n) {
     for (uint32_t i = 0; i < n->n_in; i++) {
         const stream_value *v = part(s, n, i);
         if (v->kind != STREAM_PART) continue;
+        if (v->axis == axis) return stream_prepend(s, n, i);
         if (!like) like = v;
         if (!is_even(s, n, v)) return false;
         if (v->axis != like->axis || !agree(v, like))
             return stream_refuse(s, n, "it brings together different positions of the sequence");
     }
-    if (like->axis == axis)
-        return stream_refuse(s, n, "it joins something to the sequence, along it");
     for (uint32_t i = 0; i < n->n_in; i++)
         if (part(s, n, i)->kind != STREAM_PART &&
             !cut_operand(s, n, i, like, like->whole->rank - like->axis))
@@ -358,6 +357,7 @@ static bool rule_slice(streamer *s, ir_node *n) {
     bool done = false;
     if (v->kind == STREAM_FIXED && part(s, n, 2)->kind == STREAM_LENGTH)
         return slice_positions(s, n);
+    if (!stream_slice_joined(s, n, &done) || done) return done;
     if (s->tail && (!stream_tail_slice(s, n, &done) || done)) return done;
     int64_t starts[IR_MAX_RANK], ends[IR_MAX_RANK], axes[IR_MAX_RANK], steps[IR_MAX_RANK], length;
     if (v->kind != STREAM_PART) return alone(s, n);

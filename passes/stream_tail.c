@@ -242,12 +242,31 @@ stream_origin *stream_find_origin(streamer *s, const ir_node *n, const char *wha
     return NULL;
 }
 
+/* One position more than a number that may be 0: a last part has at least one. */
+static const ir_dim *one_more(void *data, const char *symbol) {
+    const streamer *s = data;
+    bool own = symbol == ir_dim_symbol_name(s->length);
+    return own ? ir_dim_add(s->ctx->c, s->length, ir_dim_const(s->ctx->c, 1)) : NULL;
+}
+
+static bool same_form(streamer *s, const ir_type *a, const ir_type *b) {
+    ir_ctx *c = s->ctx->c;
+    if (a == b) return true;
+    bool ranked = ir_type_is_ranked(a) && ir_type_is_ranked(b);
+    if (!ranked || a->rank != b->rank || a->dtype != b->dtype) return false;
+    for (int32_t i = 0; i < a->rank; i++)
+        if (!ir_dim_equal(ir_dim_substitute(c, a->dims[i], one_more, s),
+                          ir_dim_substitute(c, b->dims[i], one_more, s)))
+            return false;
+    return true;
+}
+
 /* Outputs are parts where the step's are, and of the types that the model gives so many positions. */
 static bool check_outputs(streamer *s, const ir_type *const *types) {
     for (uint32_t i = 0; i < ir_graph_n_outputs(s->g); i++) {
         const char *name = s->g->outputs[i];
         bool same = ir_graph_along(s->g, name, true) == ir_graph_along(s->of, name, true) &&
-                    ir_region_result(s->g->body, i)->type == types[i];
+                    same_form(s, ir_region_result(s->g->body, i)->type, types[i]);
         if (same) continue;
         s->reason = tl_arena_printf(s->ctx->m->arena, "output '%s' has another form in it", name);
         return false;

@@ -5,6 +5,8 @@
  *   %m = ReduceMean(%x, @1)           ->  %r = ReduceSum(Concat(%sum, %x), @1)  %m = Div(%r, positions so far); %r is the state
  *   %y = Conv<pads=[2,0]>(%x, @w3)    ->  %j = Concat(%tail, %x)  %y = Conv(%j, @w3); the last 2 columns of %j are the state
  *   %y = Resize(%x, _, [1,1,2])       ->  the same: each position twice, or any whole number of times
+ *   Slice(Concat(%first, %x), :-1)    ->  %j = Concat(%last, %x)  Slice(%j, :-1); the last row of %j is the state, %first its beginning
+ *   Slice(Concat(%old, %x), -6:)      ->  %j = Concat(%kept, %x)  Slice(%j, -6:), which is the state; begins with the end of %old
  *
  * The state stands in front of the step's positions, so that everything is added in the order in which the whole sequence is. */
 #include "passes/stream.h"
@@ -174,6 +176,98 @@ bool stream_pad(streamer *s, ir_node *n) {
     return stream_retype(s, n);
 }
 
+/* ---- what stands in front of the sequence ---------------------------------------------------------------------------- */
+
+/* The sequence, `lead` rows further on: what was in front of it comes first, its last rows are cut off. */
+static bool shift(streamer *s, ir_node *n, const stream_value *v) {
+    stream_value out = *v;
+    ir_builder b = ir_build_before(n);
+    ir_value *x = n->in[n->n_in > 1 && n->op == OP_Concat].value;
+    ir_value *initial = v->pad ? v->pad : build_scalar(&b, x->type->dtype, 0);
+    stream_joined j = stream_join(s, n, x, "last", initial, v->lead);
+    b = ir_build_before(n);
+    stream_set_next(s, j.state, stream_slice(&b, j.value, v->axis, v->step, v->step + v->lead));
+    out.lead = out.tail = 0;
+    out.pad = NULL;
+    stream_replace(s, n, stream_slice(&b, j.value, v->axis, 0, -v->lead), out);
+    return true;
+}
+
+/* The last `rows` of all so far, of which some stood in front of the sequence. */
+static bool keep_last(streamer *s, ir_node *n, const stream_value *v, int64_t rows) {
+    ir_builder b = ir_build_before(n);
+    ir_value *x = n->in[0].value, *initial = v->pad;
+    if (!initial) initial = build_scalar(&b, x->type->dtype, 0);
+    if (initial->type->rank && v->lead != rows)
+        initial = stream_slice(&b, initial, v->axis, v->lead - rows, v->lead);
+    stream_joined j = stream_join(s, n, x, "last", initial, rows);
+    b = ir_build_before(n);
+    ir_value *last = stream_slice(&b, j.value, v->axis, -rows, INT64_MAX);
+    stream_set_next(s, j.state, last);
+    stream_replace(s, n, last, (stream_value){.kind = STREAM_FINAL});
+    return true;
+}
+
+bool stream_prepend(streamer *s, ir_node *n, uint32_t i) {
+    stream_value v = *stream_get(s, ir_in(n, i));
+    const ir_value *first = n->in[0].value;
+    int64_t rows;
+    bool fits = n->n_in == 2 && i == 1 && stream_get(s, first)->kind == STREAM_FIXED &&
+                ir_dim_is_const(first->type->dims[v.axis], &rows) && v.outer == 1 && !v.lead &&
+                (v.tail == 0 || v.tail == -rows);
+    if (!fits) return stream_refuse(s, n, "it joins something to the sequence, along it");
+    v.lead = rows;
+    v.pad = n->in[0].value;
+    if (v.tail) return shift(s, n, &v);
+    ir_builder b = ir_build_before(n);
+    ir_value *x = n->in[1].value;
+    stream_replace(s, n, build_op1(&b, OP_Identity, x), v);
+    return true;
+}
+
+/* Where n cuts the sequence and nothing else, by numbers; `size`: of the sequence, with all that stands in front of it. */
+static bool read_cut(const ir_node *n, const stream_value *v, int64_t *start, int64_t *end,
+                     int64_t *size) {
+    int64_t axis = 0, step = 1;
+    if (v->kind != STREAM_PART || v->outer != 1 || v->tail) return false;
+    if (!ir_dim_is_const(v->whole->dims[v->axis], size)) *size = INT64_MAX;
+    return ir_value_const_ints(ir_in(n, 1), start, 1) == 1 &&
+           ir_value_const_ints(ir_in(n, 2), end, 1) == 1 &&
+           (!ir_in(n, 3) || ir_value_const_ints(ir_in(n, 3), &axis, 1) == 1) &&
+           (!ir_in(n, 4) || ir_value_const_ints(ir_in(n, 4), &step, 1) == 1) && step == 1 &&
+           normal_axis(axis, v->whole->rank) == v->axis;
+}
+
+/* Nothing is done with it but that something comes in front. */
+static bool is_joined(const ir_node *n) {
+    ir_for_each_use (u, &n->out[0])
+        if (u->user->op != OP_Concat) return false;
+    return true;
+}
+
+bool stream_slice_joined(streamer *s, ir_node *n, bool *done) {
+    stream_value v = *stream_get(s, n->in[0].value);
+    int64_t start, end, size;
+    *done = false;
+    if (!read_cut(n, &v, &start, &end, &size)) return true;
+    bool to_end = end >= size || end >= INT32_MAX;
+    if (end >= 0 && !to_end && size == INT64_MAX) return true;
+    int64_t behind = to_end ? 0 : end < 0 ? -end : size - end; /* rows that are cut off there */
+    int64_t rows = start < 0 ? -start : size - start;
+    *done = true;
+    if (v.lead && start == 0 && behind && behind == v.lead) return shift(s, n, &v);
+    if (v.lead && to_end && rows <= v.lead) return keep_last(s, n, &v, rows);
+    bool own = v.lead && start == v.lead && to_end;
+    *done = own || (!v.lead && start == 0 && behind && is_joined(n));
+    if (!*done) return true;
+    v.lead = 0;
+    v.pad = NULL;
+    v.tail = -behind;
+    ir_builder b = ir_build_before(n);
+    stream_replace(s, n, build_op1(&b, OP_Identity, n->in[0].value), v);
+    return true;
+}
+
 /* ---- convolutions --------------------------------------------------------------------------------------------------- */
 
 static int64_t window_int(const ir_node *n, const char *list, int32_t i, int64_t otherwise) {
@@ -217,6 +311,7 @@ static bool check_window(streamer *s, const ir_node *n, const stream_value *v, c
         return stream_refuse(s, n, "it brings together different positions of the sequence");
     if (strcmp(pad, "NOTSET") && strcmp(pad, "VALID"))
         return stream_refuse(s, n, "it looks ahead: auto_pad centres its window");
+    if (w->behind < 0) return stream_refuse(s, n, "the last positions of the sequence are cut off");
     if (w->front < w->past)
         return stream_refuse(s, n, "it looks ahead: a position needs the %lld behind it",
                              (long long)(w->past - w->front));
