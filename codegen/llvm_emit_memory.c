@@ -13,8 +13,11 @@ static uint32_t elem_bytes(lp_type t) {
     return bits < 8 ? 1 : bits / 8;
 }
 
+/* Complex numbers are aligned as their parts. */
 static unsigned alignment(const lp_instr *i) {
-    return i->imm ? (unsigned)i->imm : elem_bytes(i->type);
+    bool complex = i->type.elem < DT_COUNT &&
+                   ir_dtype_get_class((ir_dtype)i->type.elem) == DTYPE_COMPLEX;
+    return i->imm ? (unsigned)i->imm : elem_bytes(i->type) / (complex ? 2 : 1);
 }
 
 static LLVMValueRef to_memory(emitter *e, lp_type t, LLVMValueRef x) {

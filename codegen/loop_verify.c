@@ -66,7 +66,8 @@ enum kind {
     KIND_SMALL =
         8, /* floats of two bytes and less, integers of less than one: moved and converted */
     KIND_PTR = 16,
-    KIND_ANY = KIND_BOOL | KIND_INT | KIND_FLOAT | KIND_SMALL | KIND_PTR
+    KIND_COMPLEX = 32, /* moved, and nothing else */
+    KIND_ANY = KIND_BOOL | KIND_INT | KIND_FLOAT | KIND_SMALL | KIND_PTR | KIND_COMPLEX
 };
 
 static unsigned kind_of(lp_type t) {
@@ -81,6 +82,8 @@ static unsigned kind_of(lp_type t) {
         return bits >= 8 ? KIND_INT : KIND_SMALL;
     case DTYPE_FLOAT:
         return bits >= 32 ? KIND_FLOAT : KIND_SMALL;
+    case DTYPE_COMPLEX:
+        return KIND_COMPLEX;
     default:
         return 0;
     }

@@ -42,6 +42,7 @@ static bool check_type(cg *g, const ir_node *n, const ir_value *v) {
     case DTYPE_INT:
     case DTYPE_UINT:
     case DTYPE_BOOL:
+    case DTYPE_COMPLEX:
         return true;
     default:
         break;

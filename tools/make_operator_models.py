@@ -227,6 +227,42 @@ gradient_case("reductions", [node("ReduceMax", ["x", "one"], ["1"], keepdims=0),
               {"x": rand(3, 4)}, lambda x: (x.amax(1) + x.amin(1) + (x * x).sum(1) + x.norm(dim=1) + x.logsumexp(1)) * (x.cumsum(0) - x).amax(), ["x"], constants={"one": np.array([1]), "zero": np.array(0)})
 
 
+# ---- complex numbers: operators that move them -------------------------------------------------------------------------
+def complex_rand(dtype, *shape):
+    return (rand(*shape, dtype=np.float64) + 1j * rand(*shape, dtype=np.float64)).astype(dtype)
+
+
+def complex_cases(tag, dtype):
+    x, w, v = complex_rand(dtype, 2, 3), complex_rand(dtype, 2, 2), complex_rand(dtype, 3)
+    c, at, fill = np.array([[True, False, True], [False, True, False]]), np.array([[1, 0, 1]]), np.array(3 - 4j, dtype)
+    joined = np.concatenate([x, w], 1)
+    moved = {"joined": joined, "turned": joined.T, "part": joined[:, ::-2], "padded": np.pad(x, ((0, 1), (2, 0)), constant_values=fill),
+             "flat": x.reshape(-1), "tiled": np.tile(x, (2, 1)), "wide": np.broadcast_to(x, (2, 2, 3)).copy(), "low": np.tril(x)}
+    axes = {"pads": [0, 2, 1, 0], "last": [-1], "before": [-9], "one": [1], "back": [-2], "all": [-1], "twice": [2, 1], "shape": [2, 1, 1]}
+    constants = {k: np.array(v) for k, v in axes.items()}
+    case("complex_moved" + tag, [node("Concat", ["x", "w"], ["joined"], axis=1), node("Transpose", ["joined"], ["turned"]),
+                                 node("Slice", ["joined", "last", "before", "one", "back"], ["part"]), node("Pad", ["x", "pads", "fill"], ["padded"]),
+                                 node("Reshape", ["x", "all"], ["flat"]), node("Tile", ["x", "twice"], ["tiled"]), node("Expand", ["x", "shape"], ["wide"]),
+                                 node("Trilu", ["x"], ["low"], upper=0)], {"x": x}, moved, constants={**constants, "w": w, "fill": fill})
+    scattered = x.copy()
+    scattered[at[0], np.arange(3)] = v
+    chosen = {"rows": x[[1, 1, 0]], "elements": np.take_along_axis(x, at, 0), "points": x[[0, 1], [2, 0]], "put": scattered,
+              "either": np.where(c, x, scattered), "kept": x[:, [True, False, True]], "places": np.array(np.nonzero(x)),
+              "hot": np.where(np.arange(4) == np.array([[1], [3]]), v[0], v[1])}
+    case("complex_chosen" + tag, [node("Gather", ["x", "three"], ["rows"]), node("GatherElements", ["x", "at"], ["elements"], axis=0),
+                                  node("GatherND", ["x", "pairs"], ["points"]), node("ScatterElements", ["x", "at", "v"], ["put"], axis=0),
+                                  node("Where", ["c", "x", "put"], ["either"]), node("Compress", ["x", "mask"], ["kept"], axis=1), node("NonZero", ["x"], ["places"]),
+                                  node("OneHot", ["on", "depth", "two"], ["hot"])], {"x": x, "c": c, "at": at, "v": v[None], "two": v[[1, 0]]}, chosen,
+         constants={"three": np.array([1, 1, 0]), "pairs": np.array([[0, 2], [1, 0]]), "mask": np.array([True, False, True]), "on": np.array([1, 3]), "depth": np.array(4)})
+
+
+complex_cases("", np.complex64)
+complex_cases("_wide", np.complex128)
+parts = complex_rand(np.complex64, 2, 3)
+case("complex_bits", [node("BitCast", ["x"], ["bits"], to=TensorProto.UINT64), node("BitCast", ["bits"], ["same"], to=TensorProto.COMPLEX64)], {"x": parts},
+     {"bits": parts.view(np.uint64), "same": parts}, opset=26)
+
+
 def write(path, message):
     with open(path, "wb") as f:
         f.write(message.SerializeToString())

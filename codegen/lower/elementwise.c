@@ -21,6 +21,7 @@ lp_value *cg_const_value(lp_builder *b, const ir_value *v, unsigned lanes) {
 
 bool cg_is_literal(const ir_value *v) {
     return ir_value_is_const(v) && !v->tensor->opaque && v->type->dtype != DT_str &&
+           ir_dtype_get_class(v->type->dtype) != DTYPE_COMPLEX &&
            ir_tensor_elements(v->tensor) > 0 && ir_tensor_is_splat(v->tensor);
 }
 

@@ -3,6 +3,12 @@
 #include "ir/infer/infer.h"
 #include "ir/window.h"
 
+/* Complex numbers are moved, everywhere; here they would have to be calculated with. */
+static bool expect_real(ir_ctx *c, const ir_node *n) {
+    if (ir_dtype_get_class(infer_in(n, 0)->dtype) != DTYPE_COMPLEX) return true;
+    return infer_error(c, n, 0, "complex numbers are not supported here");
+}
+
 /* ---- Resize ------------------------------------------------------------------------------------------------------- */
 
 /* An operand that is omitted, or empty as opset 11 wrote it where only the other one counts. */
@@ -39,6 +45,7 @@ bool infer_resize(ir_ctx *c, ir_node *n) {
     ir_dtype dtype = infer_in(n, 0)->dtype;
     const ir_dim *sizes[IR_MAX_KNOWN];
     int32_t n_roi;
+    if (!expect_real(c, n)) return false;
     if (!infer_is_ranked(n, 0)) return infer_set_unranked(c, n, 0, dtype);
     ir_shape x = infer_in_shape(n, 0);
     bool no_scales = is_absent(n, 2), no_sizes = is_absent(n, 3);
@@ -64,6 +71,7 @@ bool infer_resize(ir_ctx *c, ir_node *n) {
 /* x[N,C,...] at grid[N,...,axes]: [N,C,...] */
 bool infer_grid_sample(ir_ctx *c, ir_node *n) {
     ir_dtype dtype = infer_in(n, 0)->dtype;
+    if (!expect_real(c, n)) return false;
     if (!infer_is_ranked(n, 0)) return infer_set_unranked(c, n, 0, dtype);
     ir_shape x = infer_in_shape(n, 0);
     if (x.rank < 3) return infer_error(c, n, 0, "rank is %d, expected 3 or more", x.rank);
@@ -126,7 +134,7 @@ bool infer_center_crop_pad(ir_ctx *c, ir_node *n) {
 bool infer_col2im(ir_ctx *c, ir_node *n) {
     ir_dtype dtype = infer_in(n, 0)->dtype;
     const ir_dim *image[IR_MAX_KNOWN], *block[IR_MAX_KNOWN];
-    if (!infer_expect_rank(c, n, 0, 3) || !infer_expect_rank(c, n, 1, 1) ||
+    if (!expect_real(c, n) || !infer_expect_rank(c, n, 0, 3) || !infer_expect_rank(c, n, 1, 1) ||
         !infer_expect_rank(c, n, 2, 1))
         return false;
     int64_t axes = infer_in_length(n, 1);

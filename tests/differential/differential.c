@@ -68,6 +68,17 @@ static const ir_dim *pick(void *data, const char *symbol) {
     return ir_dim_const(k->c, k->value);
 }
 
+static bool is_complex(const ir_tensor *x) {
+    return ir_dtype_get_class(x->type->dtype) == DTYPE_COMPLEX;
+}
+
+/* Real and imaginary part, each with bits of its own. */
+static void random_parts(ir_tensor *x, const settings *s) {
+    ir_dtype part = x->type->dtype == DT_c64 ? DT_f32 : DT_f64;
+    for (size_t i = 0; i < 2 * ir_tensor_elements(x); i++)
+        ir_element_set_f64(part, ir_tensor_data(x), i, random_in(s->lo, s->hi));
+}
+
 static ir_tensor *random_tensor(ir_ctx *c, tl_arena *a, const ir_type *t, const settings *s,
                                 int64_t size) {
     const ir_dim *dims[32];
@@ -75,7 +86,8 @@ static ir_tensor *random_tensor(ir_ctx *c, tl_arena *a, const ir_type *t, const 
     for (int32_t i = 0; i < t->rank; i++)
         dims[i] = ir_dim_substitute(c, t->dims[i], pick, &k);
     ir_tensor *x = ir_tensor_alloc(a, ir_type_tensor(c, t->dtype, t->rank, dims));
-    for (size_t i = 0; i < ir_tensor_elements(x); i++) {
+    if (is_complex(x)) random_parts(x, s);
+    for (size_t i = 0; !is_complex(x) && i < ir_tensor_elements(x); i++) {
         double v = random_in(s->lo, s->hi);
         if (t->dtype == DT_bool)
             ir_tensor_set_i64(x, i, (int64_t)(random_bits() & 1));
@@ -92,6 +104,9 @@ static ir_tensor *random_tensor(ir_ctx *c, tl_arena *a, const ir_type *t, const 
 
 static bool compare(const char *name, const ir_tensor *want, const ir_tensor *got, double ulp) {
     if (want->type != got->type) return printf("    %s: another type or shape\n", name), false;
+    if (is_complex(want))
+        return memcmp(want->data, got->data, want->bytes) == 0 ||
+               (printf("    %s: other complex numbers\n", name), false);
     bool is_float = ir_dtype_is_float(want->type->dtype);
     ulp_bound bound = {ulp, is_float && ulp > 0 ? ulp_mean_size(want) : 0};
     for (size_t i = 0; i < ir_tensor_elements(want); i++) {
