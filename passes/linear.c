@@ -87,9 +87,17 @@ static ir_value *build_ones(ir_builder *b, const ir_type *t) {
     return ir_module_const(b->m, ones, NULL);
 }
 
-ir_value *norm_build_plain(ir_builder *b, const norm_affine *n) {
+static ir_node *build_plain(ir_builder *b, const norm_affine *n, uint32_t n_out) {
     ir_value *in[] = {n->x, build_ones(b, n->g->type)};
-    return &build_node(b, n->node->op, in, 2, 1, n->node->attrs, n->node->n_attrs)->out[0];
+    return build_node(b, n->node->op, in, 2, n_out, n->node->attrs, n->node->n_attrs);
+}
+
+ir_value *norm_build_plain(ir_builder *b, const norm_affine *n) {
+    return &build_plain(b, n, 1)->out[0];
+}
+
+ir_value *norm_build_inverse(ir_builder *b, const norm_affine *n) {
+    return &build_plain(b, n, 3)->out[2];
 }
 
 ir_value *linear_scale_rows(ir_builder *b, ir_value *w, ir_value *g) {

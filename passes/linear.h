@@ -34,6 +34,8 @@ bool norm_read(ir_node *n, norm_affine *out);
 bool norm_is_plain(const norm_affine *n);
 /* norm(x) without scale and shift, at the cursor. */
 ir_value *norm_build_plain(ir_builder *b, const norm_affine *n);
+/* 1 / deviation of each row of a LayerNormalization's operand, its third result. */
+ir_value *norm_build_inverse(ir_builder *b, const norm_affine *n);
 /* diag(g) w and w diag(g) */
 ir_value *linear_scale_rows(ir_builder *b, ir_value *w, ir_value *g);
 ir_value *linear_scale_columns(ir_builder *b, ir_value *w, ir_value *g);

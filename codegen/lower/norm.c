@@ -11,7 +11,7 @@ enum { ROWS = 16 }; /* of a block; a multiple of the lanes of every processor */
 
 typedef struct norm {
     uint32_t x, y, scale, bias, mean_out, inverse_out;
-    bool has_scale, has_bias, centred, has_mean_out, has_inverse_out;
+    bool has_y, has_scale, has_bias, centred, has_mean_out, has_inverse_out;
     double epsilon;
     lp_value *mean, *inverse;   /* of the row at hand */
     lp_value *means, *inverses; /* of the block's rows */
@@ -87,7 +87,8 @@ static void store_statistic(cg_rows *r, uint32_t view, lp_value *x) {
     cg_row_store(r, view, 1, lp_index(&r->k.b, 0), x);
 }
 
-static const cg_view *statistic(cg *g, ir_node *n, uint32_t i, int32_t axis) {
+/* Result i with its axes from `axis` on joined; NULL where nobody reads it. */
+static const cg_view *result(cg *g, ir_node *n, uint32_t i, int32_t axis) {
     ir_value *v = ir_out(n, i);
     if (!v || !v->uses) return NULL;
     return join_tail(g, cg_write(g, v), axis);
@@ -124,7 +125,7 @@ static void write_loop(cg_rows *r, norm *s, lp_value *lo, lp_value *hi) {
     s->inverse = lp_load(b, compute_type(r, s), s->inverses, at);
     if (s->has_mean_out) store_statistic(r, s->mean_out, s->mean);
     if (s->has_inverse_out) store_statistic(r, s->inverse_out, s->inverse);
-    cg_row_pass(r, cg_rows_lanes(r), LP_reduce_add, NULL, 0, write_pass, s);
+    if (s->has_y) cg_row_pass(r, cg_rows_lanes(r), LP_reduce_add, NULL, 0, write_pass, s);
     lp_for_end(b, &r->loop, NULL);
 }
 
@@ -147,15 +148,15 @@ static bool lower_norm(cg *g, ir_node *n, bool centred) {
     int64_t axis = ir_attr_int(n, "axis", -1);
     if (axis < 0) axis += t->rank;
     int32_t a = (int32_t)axis;
-    const cg_view *x = join_tail(g, cg_read(g, ir_in(n, 0)), a),
-                  *y = join_tail(g, cg_write(g, ir_out(n, 0)), a);
-    bool scales = ir_in(n, 1) && !ir_value_is_splat(ir_in(n, 1), 1);
+    const cg_view *x = join_tail(g, cg_read(g, ir_in(n, 0)), a), *y = result(g, n, 0, a);
+    bool scales = y && ir_in(n, 1) && !ir_value_is_splat(ir_in(n, 1), 1);
     const cg_view *scale = scales ? parameter(g, ir_in(n, 1), t, a) : NULL;
-    const cg_view *bias = ir_in(n, 2) ? parameter(g, ir_in(n, 2), t, a) : NULL;
-    const cg_view *mean = centred ? statistic(g, n, 1, a) : NULL,
-                  *inverse = centred ? statistic(g, n, 2, a) : NULL;
+    const cg_view *bias = y && ir_in(n, 2) ? parameter(g, ir_in(n, 2), t, a) : NULL;
+    const cg_view *mean = centred ? result(g, n, 1, a) : NULL,
+                  *inverse = centred ? result(g, n, 2, a) : NULL;
     cg_rows r;
     norm s = {.centred = centred,
+              .has_y = y,
               .has_scale = scale,
               .has_bias = bias,
               .has_mean_out = mean,
@@ -163,7 +164,7 @@ static bool lower_norm(cg *g, ir_node *n, bool centred) {
               .epsilon = (double)ir_attr_float(n, "epsilon", 1e-5f)};
     cg_rows_begin(&r, g, n, a + 1, x->dims, a);
     s.x = cg_rows_add(&r, x, false);
-    s.y = cg_rows_add(&r, y, true);
+    if (y) s.y = cg_rows_add(&r, y, true);
     if (scale) s.scale = cg_rows_add(&r, scale, false);
     if (bias) s.bias = cg_rows_add(&r, bias, false);
     if (mean) s.mean_out = cg_rows_add(&r, mean, true);
