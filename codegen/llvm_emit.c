@@ -245,8 +245,8 @@ static LLVMValueRef emit_plain(emitter *e, const lp_instr *i) {
         return emit_dot4(e, i->op == LP_dot4n, t.lanes, args);
     case LP_lookup:
         return emit_lookup(e, t.lanes, args);
-    case LP_dot8n:
-        return emit_dot8(e, t.lanes, args);
+    case LP_pairs:
+        return emit_pair_sums(e, t.lanes / 2u, args);
     case LP_dot2:
         return emit_dot2(e, t.lanes, args);
     default:

@@ -3,11 +3,11 @@
  *   dot4 i32x8 %x, %w, %sum     with VNNI     vpdpbusd
  *                               with AVX2     bytes 0 and 2, then 1 and 3, as pairs of 16 bits: two vpmaddwd, two vpaddd
  *   dot2 i32x8 %x, %w, %sum     with AVX2     vpmaddwd, vpaddd
- *   dot8n: two of dot4n     with AVX2     two vpmaddubsw, vpaddw, then as dot4n: three quarters of the multiplications
  *   dot4n i32x8 %x, %w, %sum    with AVX2     vpmaddubsw, vpmaddwd by ones, vpaddd; else as dot4
+ *   pairs i16x16 %x, %w         with AVX2     vpmaddubsw
  *
  * x holds unsigned bytes, w signed ones. No intermediate result of dot4 saturates (which vpmaddubsw would do): a pair of products is below
- * 2^17. Who writes dot4n has seen that all weights are small enough for that instruction.
+ * 2^17. Who writes dot4n or pairs has seen that all weights are small enough for that instruction.
  * Splitting x and w is written once per use; LLVM keeps one copy of equal ones. */
 #include "codegen/llvm_emit_ints.h"
 
@@ -64,21 +64,28 @@ static const char *narrow_name(const emitter *e, unsigned lanes) {
                         : "llvm.x86.avx512.pmaddubs.w.512";
 }
 
-/* Sums of two neighbouring products, 16 bits each. */
-static LLVMValueRef pair_sums(emitter *e, LLVMValueRef x, LLVMValueRef w, unsigned lanes) {
-    LLVMTypeRef i8 = int_type(e, 8, 4 * lanes);
-    LLVMValueRef bytes[2] = {LLVMBuildBitCast(e->b, x, i8, ""), LLVMBuildBitCast(e->b, w, i8, "")};
-    return emit_intrinsic(e, narrow_name(e, lanes), NULL, 0, bytes, 2);
+LLVMValueRef emit_pair_sums(emitter *e, unsigned lanes, LLVMValueRef *args) {
+    if (narrow_name(e, lanes)) {
+        LLVMTypeRef i8 = int_type(e, 8, 4 * lanes);
+        LLVMValueRef bytes[2] = {LLVMBuildBitCast(e->b, args[0], i8, ""),
+                                 LLVMBuildBitCast(e->b, args[1], i8, "")};
+        return emit_intrinsic(e, narrow_name(e, lanes), NULL, 0, bytes, 2);
+    }
+    LLVMTypeRef i16 = int_type(e, 16, 2 * lanes);
+    LLVMValueRef x = LLVMBuildBitCast(e->b, args[0], i16, ""),
+                 w = LLVMBuildBitCast(e->b, args[1], i16, ""), eight = emit_int(i16, 8);
+    ints s = {e, i16};
+    LLVMValueRef low = LLVMBuildMul(e->b, k_and(s, x, 0xff),
+                                    LLVMBuildAShr(e->b, k_shl(s, w, 8), eight, ""), "");
+    LLVMValueRef high = LLVMBuildMul(e->b, k_shr(s, x, 8), LLVMBuildAShr(e->b, w, eight, ""), "");
+    return LLVMBuildAdd(e->b, low, high, "");
 }
 
-static LLVMValueRef add_pairs(emitter *e, LLVMValueRef sums, LLVMValueRef sum, unsigned lanes) {
-    LLVMValueRef pairs[2] = {sums, emit_int(int_type(e, 16, 2 * lanes), 1)};
-    return LLVMBuildAdd(e->b, sum, emit_intrinsic(e, pairs_name(e, lanes), NULL, 0, pairs, 2), "");
-}
-
-static LLVMValueRef emit_narrow(emitter *e, LLVMValueRef x, LLVMValueRef w, LLVMValueRef sum,
-                                unsigned lanes) {
-    return add_pairs(e, pair_sums(e, x, w, lanes), sum, lanes);
+static LLVMValueRef emit_narrow(emitter *e, LLVMValueRef *args, unsigned lanes) {
+    LLVMValueRef pairs[2] = {emit_pair_sums(e, lanes, args),
+                             emit_int(int_type(e, 16, 2 * lanes), 1)};
+    return LLVMBuildAdd(e->b, args[2], emit_intrinsic(e, pairs_name(e, lanes), NULL, 0, pairs, 2),
+                        "");
 }
 
 /* Byte by byte, in lanes of 32 bits: scalars, and machines without either instruction. */
@@ -97,19 +104,8 @@ LLVMValueRef emit_dot4(emitter *e, bool narrow, unsigned lanes, LLVMValueRef *ar
     LLVMValueRef x = args[0], w = args[1], sum = args[2];
     const char *vnni = vnni_name(e, lanes), *pairs = pairs_name(e, lanes);
     if (vnni) return emit_vnni(e, vnni, x, w, sum);
-    if (narrow && narrow_name(e, lanes)) return emit_narrow(e, x, w, sum, lanes);
+    if (narrow && narrow_name(e, lanes)) return emit_narrow(e, args, lanes);
     return pairs ? emit_pairs(e, pairs, x, w, sum, lanes) : emit_bytes(e, x, w, sum);
-}
-
-LLVMValueRef emit_dot8(emitter *e, unsigned lanes, LLVMValueRef *args) {
-    if (vnni_name(e, lanes) || !narrow_name(e, lanes)) {
-        LLVMValueRef first[3] = {args[0], args[1], args[4]};
-        LLVMValueRef second[3] = {args[2], args[3], emit_dot4(e, true, lanes, first)};
-        return emit_dot4(e, true, lanes, second);
-    }
-    LLVMValueRef low = pair_sums(e, args[0], args[1], lanes),
-                 high = pair_sums(e, args[2], args[3], lanes);
-    return add_pairs(e, LLVMBuildAdd(e->b, low, high, ""), args[4], lanes);
 }
 
 LLVMValueRef emit_dot2(emitter *e, unsigned lanes, LLVMValueRef *args) {

@@ -59,7 +59,7 @@ void emit_watch(emitter *e, bool write, LLVMValueRef p, LLVMValueRef elements, u
 void emit_watch_lanes(emitter *e, bool write, LLVMValueRef pointers, unsigned lanes,
                       uint32_t bytes);
 LLVMValueRef emit_lookup(emitter *e, unsigned lanes, LLVMValueRef *args);
-LLVMValueRef emit_dot8(emitter *e, unsigned lanes, LLVMValueRef *args);
+LLVMValueRef emit_pair_sums(emitter *e, unsigned lanes, LLVMValueRef *args);
 LLVMValueRef emit_dot2(emitter *e, unsigned lanes, LLVMValueRef *args);
 LLVMValueRef emit_dot4(emitter *e, bool narrow, unsigned lanes, LLVMValueRef *args);
 LLVMValueRef emit_cast(emitter *e, LLVMValueRef x, int from, int to, unsigned lanes);

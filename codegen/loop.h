@@ -177,8 +177,8 @@ lp_value *lp_bin(lp_builder *b, lp_op op, lp_value *x,
                  lp_value *y); /* comparisons give bool lanes; folds i64 constants */
 lp_value *lp_fma(lp_builder *b, lp_value *x, lp_value *y, lp_value *z);
 lp_value *lp_dot4(lp_builder *b, lp_value *x, lp_value *y, lp_value *z,
-                  bool narrow); /* i32: dot4, dot4n of loop_ops.def */
-lp_value *lp_dot8(lp_builder *b, lp_value *const *xwyv, lp_value *z); /* i32: dot8n */
+                  bool narrow);                              /* i32: dot4, dot4n of loop_ops.def */
+lp_value *lp_pairs(lp_builder *b, lp_value *x, lp_value *y); /* of i32, gives i16 */
 lp_value *lp_dot2(lp_builder *b, lp_value *x, lp_value *y, lp_value *z);
 lp_value *lp_lookup(lp_builder *b, lp_value *x, lp_value *table); /* u8 */
 lp_value *lp_select(lp_builder *b, lp_value *c, lp_value *x, lp_value *y);

@@ -223,11 +223,9 @@ lp_value *lp_dot4(lp_builder *b, lp_value *x, lp_value *y, lp_value *z, bool nar
     return emit1(b, narrow ? LP_dot4n : LP_dot4, z->type, (lp_value *[]){x, y, z}, 3);
 }
 
-lp_value *lp_dot8(lp_builder *b, lp_value *const *xwyv, lp_value *z) {
-    TL_ASSERT(z->type.elem == DT_i32);
-    for (int i = 0; i < 4; i++)
-        TL_ASSERT(lp_type_equal(xwyv[i]->type, z->type));
-    return emit1(b, LP_dot8n, z->type, (lp_value *[]){xwyv[0], xwyv[1], xwyv[2], xwyv[3], z}, 5);
+lp_value *lp_pairs(lp_builder *b, lp_value *x, lp_value *y) {
+    TL_ASSERT(x->type.elem == DT_i32 && lp_type_equal(x->type, y->type));
+    return emit1(b, LP_pairs, lp_vec(DT_i16, 2 * x->type.lanes), (lp_value *[]){x, y}, 2);
 }
 
 lp_value *lp_dot2(lp_builder *b, lp_value *x, lp_value *y, lp_value *z) {

@@ -139,6 +139,13 @@ static void verify_dot(verifier *s) {
     if (s->i->type.elem != DT_i32) fail(s, "not for %s", type_text(s, s->i->type));
 }
 
+static void verify_pairs(verifier *s) {
+    lp_type t = s->i->type;
+    if (t.elem != DT_i16 || t.lanes % 2) fail(s, "not for %s", type_text(s, t));
+    for (uint32_t k = 0; k < s->i->n_args; k++)
+        expect_arg(s, k, lp_vec(DT_i32, t.lanes / 2u));
+}
+
 static void verify_lookup(verifier *s) {
     expect_arg(s, 0, s->i->type);
     expect_arg(s, 1, lp_scalar(LP_PTR));
@@ -419,8 +426,10 @@ static void verify_kind(verifier *s) {
         verify_arithmetic(s, kinds_of_unary(op));
     else if (op == LP_fma)
         verify_arithmetic(s, KIND_FLOAT);
-    else if (op == LP_dot4 || op == LP_dot4n || op == LP_dot2 || op == LP_dot8n)
+    else if (op == LP_dot4 || op == LP_dot4n || op == LP_dot2)
         verify_dot(s);
+    else if (op == LP_pairs)
+        verify_pairs(s);
     else if (op == LP_lookup)
         verify_lookup(s);
     else if (op == LP_select)

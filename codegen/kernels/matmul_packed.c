@@ -199,14 +199,13 @@ static void choose_tile(matmul_state *s) {
     while (s->lanes > s->mm->panel)
         s->lanes /= 2;
     s->vectors = (unsigned)(s->mm->panel / s->lanes);
-    /* without VNNI a step splits both operands in two, or has sums on the way */
-    bool splits = s->mm->quads && !t->has_vnni;
-    unsigned work = s->mm->octs                ? 2 * s->vectors + 4
-                    : splits && !s->mm->narrow ? 2 * s->vectors + 3
-                    : splits                   ? s->vectors + 2
-                    : s->mm->bits              ? 3 * s->vectors + 1
-                                               : s->vectors + 1;
-    unsigned accumulators = t->n_registers - work;
+    /* without VNNI a step splits both operands in two; groups have sums of their own */
+    bool splits = s->mm->quads && !t->has_vnni, grouped = s->mm->counts && !s->mm->alone;
+    unsigned work = grouped       ? s->vectors + 2
+                    : splits      ? 2 * s->vectors + 3
+                    : s->mm->bits ? 3 * s->vectors + 1
+                                  : s->vectors + 1;
+    unsigned accumulators = (t->n_registers - work) / (1 + grouped);
     s->max_rows = accumulators / s->vectors;
     if (s->max_rows > MAX_TILE_ROWS) s->max_rows = MAX_TILE_ROWS;
     if (s->max_rows < 1) s->max_rows = 1;
@@ -215,6 +214,7 @@ static void choose_tile(matmul_state *s) {
     s->by_panels = fixed && threads_share_panels(s, m);
     if (!fixed || m > s->max_rows) return;
     s->max_rows = (unsigned)(m > 0 ? m : 1);
+    if (s->mm->counts) return; /* sums of integers do not wait for each other */
     /* few rows: several panels at once, for enough independent chains to hide the latency of an FMA */
     while (s->group < 4 && s->group * 2 <= s->n_panels &&
            s->group * 2 * s->vectors <= MAX_TILE_VECTORS &&
@@ -235,8 +235,8 @@ static void bind(matmul_state *s) {
     bool rows = !s->by_panels;
     s->a = cg_kernel_in(&s->k, mm->a, rows && !mm->window && cg_view_is_whole(mm->g, mm->a));
     s->w = cg_kernel_in(&s->k, mm->w, false);
-    if (mm->rests) s->rest = cg_kernel_in(&s->k, mm->rest, false);
-    if (mm->rests) s->rest_steps = cg_kernel_in(&s->k, mm->rest_steps, false);
+    if (mm->counts) s->counts = cg_kernel_in(&s->k, mm->counts, false);
+    if (mm->counts) s->group_steps = cg_kernel_in(&s->k, mm->steps, false);
     s->y = cg_kernel_out(&s->k, mm->y, rows && cg_view_is_whole(mm->g, mm->y));
     s->lda = cg_kernel_dim(&s->k, mm->a->strides[0]);
     s->ldy = cg_kernel_dim(&s->k, mm->y->strides[0]);
@@ -273,7 +273,6 @@ void cg_matmul_packed(cg_matmul *mm) {
     s->tail = mm->n % mm->panel;
     s->run = mm->window ? mm->k / mm->taps : mm->k;
     s->run_steps = mm->quads ? (s->run + 3) / 4 : s->run;
-    s->ragged = mm->quads && s->run % 4 && !mm->whole_quads;
     s->steps = mm->window ? mm->taps * s->run_steps : s->run_steps;
     s->row_block = mm->window ? cg_places_block(mm->taps, ROW_BLOCK) : ROW_BLOCK;
     s->panel_bytes = s->steps * mm->panel * 4;

@@ -4,10 +4,10 @@
  * number of rows: that is what makes results the same bits in every arrangement.
  *
  * Integers: rows of u8 times a weight of i8, stored as lanes of four (k .. k+3 of one column), [ceil(N/panel)][ceil(K/4)][panel] i32,
- * zero padded; the sum is i32, exact, and a step takes four of k at once (`dot4`, or
- * `dot4n` where the constant allows it: quantizers that know AVX2 leave weights 7 bits).
+ * zero padded; the sum is i32, exact, and a step takes four of k at once (`dot4`). Rows have room for whole quads.
  *
- * Without VNNI weights of eight bits are split, so that `dot4n` will do (codegen/lower/split_bytes.c).
+ * Without VNNI steps are grouped so that sums over a group have 16 bits (codegen/lower/group_bytes.c): for each run of steps of a panel
+ * there are groups of three, then of two, then steps alone, each step with the number of the quad of the row that it meets.
  * Convolution is such a product of bytes whose rows are windows: k runs tap by tap, quads begin anew at each (places.h).
  *
  * Weights that stay quantised (passes/dequantized_weight.c): [ceil(N/panel)][ceil(K/block)] times scales f32[panel], zero points
@@ -19,7 +19,7 @@
 
 #include "codegen/kernels/places.h"
 
-enum { CG_MATMUL_UNROLL = 4 }; /* steps of k */
+enum { CG_MATMUL_GROUP_SIZES = 3 }; /* 3, 2, 1 steps */
 
 typedef struct cg_matmul {
     cg *g;
@@ -27,17 +27,15 @@ typedef struct cg_matmul {
     const ir_dim *m; /* rows */
     int64_t k, n, panel;
     bool quads;    /* u8 by i8 */
-    bool octs;     /* pairs of steps are so small that `dot8n` will do */
-    bool narrow;   /* and all weights so small that `dot4n` will do */
     int64_t bits;  /* of the codes of a quantised weight; 0: it is not */
     int64_t block; /* rows that share a scale */
     const ir_window *
         window; /* rows are windows of an image `a` u8[N,...,C]: k is taps * C; NULL: they are not */
     int64_t taps, pad;
-    bool whole_quads; /* there is room behind the channels up to whole quads */
-    int64_t rests;    /* further steps for each panel: what was cut off weights, `narrow` */
-    const cg_view *rest,
-        *rest_steps; /* i32[panels,rests,panel]; i32[panels,rests]: steps whose bytes they meet */
+    /* Grouped steps (NULL: plain ones), then w is i32[steps,panel]: i32[panels * taps, 1 + sizes], the first step of a run, how many groups of
+     * each size; i32[steps], their quads in the run. alone: no step is in a group, nor are its weights small. */
+    const cg_view *counts, *steps;
+    bool alone;
     const cg_view *a, *w,
         *y; /* 2-D: [m,k] and [m,n], contiguous along the last axis; w as packed */
     const ir_region *epilogue; /* parameters: the sum, then the extras; NULL = none */

@@ -7,21 +7,8 @@ lp_type matmul_sum_type(const matmul_state *s, unsigned lanes) {
     return lp_vec(s->mm->quads ? DT_i32 : DT_f32, lanes);
 }
 
-/* The last of a run, of which there are fewer than four; the weight's are zeros behind them. */
-static lp_value *partial_quad(matmul_state *s, lp_value *from, lp_value *at, int64_t count) {
-    lp_builder *b = &s->k.b;
-    lp_value *quad = lp_const_i(b, lp_scalar(DT_u32), 0);
-    for (int64_t i = 0; i < count; i++) {
-        lp_value *byte = lp_load(b, lp_scalar(DT_u8), from, lp_bin(b, LP_add, at, lp_index(b, i)));
-        byte = lp_cast(b, byte, DT_u32);
-        quad = lp_bin(b, LP_or, quad, lp_bin(b, LP_shl, byte, lp_const_i(b, quad->type, 8 * i)));
-    }
-    return lp_bitcast(b, quad, DT_i32);
-}
-
 /* What a row contributes to a step: an element of A, or four bytes as one i32. */
-static lp_value *row_operand(matmul_state *s, unsigned row, lp_value *row_at, lp_value *step,
-                             bool last) {
+static lp_value *row_operand(matmul_state *s, unsigned row, lp_value *row_at, lp_value *step) {
     lp_builder *b = &s->k.b;
     if (!s->mm->quads) return lp_load(b, lp_scalar(DT_f32), s->a, lp_bin(b, LP_add, row_at, step));
     lp_value *at = lp_bin(b, LP_mul, step, lp_index(b, 4)), *from = s->a;
@@ -29,14 +16,12 @@ static lp_value *row_operand(matmul_state *s, unsigned row, lp_value *row_at, lp
         from = s->row_from[row];
     else
         at = lp_bin(b, LP_add, row_at, at);
-    if (last && s->ragged) return partial_quad(s, from, at, s->run % 4);
     return lp_load_aligned(b, lp_scalar(DT_i32), lp_ptr_add(b, from, at), lp_index(b, 0), 1);
 }
 
 /* One step of k: vectors of W once, each row's element of A broadcast. */
 static void tile_step(matmul_state *s, unsigned rows, unsigned vectors, lp_value *const *row_at,
-                      lp_value *const *panel_at, lp_value *kk, int64_t offset, bool last,
-                      lp_value **acc) {
+                      lp_value *const *panel_at, lp_value *kk, int64_t offset, lp_value **acc) {
     lp_builder *b = &s->k.b;
     lp_value *at = lp_bin(b, LP_add, kk, lp_index(b, offset)), *w[MAX_TILE_VECTORS];
     for (unsigned v = 0; v < vectors; v++) {
@@ -46,35 +31,10 @@ static void tile_step(matmul_state *s, unsigned rows, unsigned vectors, lp_value
         w[v] = lp_load(b, matmul_sum_type(s, s->lanes), panel_at[panel], index);
     }
     for (unsigned r = 0; r < rows; r++) {
-        lp_value *x = lp_broadcast(b, row_operand(s, r, row_at[r], at, last), s->lanes);
+        lp_value *x = lp_broadcast(b, row_operand(s, r, row_at[r], at), s->lanes);
         for (unsigned v = 0; v < vectors; v++) {
             lp_value **sum = &acc[r * vectors + v];
-            *sum = s->mm->quads ? lp_dot4(b, x, w[v], *sum, s->mm->narrow)
-                                : lp_fma(b, x, w[v], *sum);
-        }
-    }
-}
-
-/* Two steps of bytes, whose sums of four products have 16 bits. */
-static void tile_oct(matmul_state *s, unsigned rows, unsigned vectors, lp_value *const *row_at,
-                     lp_value *const *panel_at, lp_value *kk, int64_t offset, lp_value **acc) {
-    lp_builder *b = &s->k.b;
-    lp_value *at[2], *w[2][MAX_TILE_VECTORS];
-    for (int j = 0; j < 2; j++) {
-        at[j] = add(b, kk, lp_index(b, offset + j));
-        for (unsigned v = 0; v < vectors; v++) {
-            lp_value *index = add(b, mul(b, at[j], lp_index(b, s->mm->panel)),
-                                  lp_index(b, v % s->vectors * s->lanes));
-            w[j][v] = lp_load(b, matmul_sum_type(s, s->lanes), panel_at[v / s->vectors], index);
-        }
-    }
-    for (unsigned r = 0; r < rows; r++) {
-        lp_value *x[2];
-        for (int j = 0; j < 2; j++)
-            x[j] = lp_broadcast(b, row_operand(s, r, row_at[r], at[j], false), s->lanes);
-        for (unsigned v = 0; v < vectors; v++) {
-            lp_value **sum = &acc[r * vectors + v];
-            *sum = lp_dot8(b, (lp_value *[]){x[0], w[0][v], x[1], w[1][v]}, *sum);
+            *sum = s->mm->quads ? lp_dot4(b, x, w[v], *sum, false) : lp_fma(b, x, w[v], *sum);
         }
     }
 }
@@ -91,7 +51,6 @@ static void prefetch(matmul_state *s, lp_value *kk) {
 static void tile_loop(matmul_state *s, unsigned rows, unsigned vectors, lp_value *const *row_at,
                       lp_value *const *panel_at, int64_t lo, int64_t hi, int64_t step,
                       lp_value **acc) {
-    bool last = hi == s->run_steps && step == 1;
     if (lo >= hi) return;
     lp_builder *b = &s->k.b;
     lp_loop l = lp_for_begin(b, lp_index(b, lo), lp_index(b, hi), lp_index(b, step), acc,
@@ -99,13 +58,8 @@ static void tile_loop(matmul_state *s, unsigned rows, unsigned vectors, lp_value
     lp_value *next[MAX_TILE_ROWS * MAX_TILE_VECTORS];
     memcpy(next, l.carried, rows * vectors * sizeof *next);
     if (step > 1) prefetch(s, l.counter);
-    bool octs = s->mm->octs && step == K_UNROLL;
-    for (int64_t u = 0; u < step; u += 1 + octs) {
-        if (octs)
-            tile_oct(s, rows, vectors, row_at, panel_at, l.counter, u, next);
-        else
-            tile_step(s, rows, vectors, row_at, panel_at, l.counter, u, last, next);
-    }
+    for (int64_t u = 0; u < step; u++)
+        tile_step(s, rows, vectors, row_at, panel_at, l.counter, u, next);
     lp_for_end(b, &l, next);
     memcpy(acc, l.results, rows * vectors * sizeof *acc);
 }
@@ -230,19 +184,71 @@ static void tile_blocks(matmul_state *s, unsigned rows, unsigned vectors, lp_val
     if (rest) one_block(s, &k, panel_at, lp_index(b, whole), rest, acc);
 }
 
+/* ---- groups of steps -------------------------------------------------------------------------------------------------- */
+
+/* Steps [first, first + size) of the weight: sums of 16 bits over all of them, then widened. One that is alone may be large. */
+static void group_step(matmul_state *s, unsigned rows, int64_t size, lp_value *const *row_at,
+                       lp_value *first, lp_value **acc) {
+    lp_builder *b = &s->k.b;
+    lp_value *w[MAX_TILE_VECTORS], *sums[MAX_TILE_ROWS * MAX_TILE_VECTORS];
+    for (int64_t j = 0; j < size; j++) {
+        lp_value *at = add(b, first, lp_index(b, j));
+        lp_value *quad = lp_cast(b, lp_load(b, lp_scalar(DT_i32), s->group_steps, at), DT_i64);
+        for (unsigned v = 0; v < s->vectors; v++)
+            w[v] = lp_load(
+                b, matmul_sum_type(s, s->lanes), s->w,
+                add(b, mul(b, at, lp_index(b, s->mm->panel)), lp_index(b, v * s->lanes)));
+        for (unsigned r = 0; r < rows; r++) {
+            lp_value *x = lp_broadcast(b, row_operand(s, r, row_at[r], quad), s->lanes);
+            for (unsigned v = 0; v < s->vectors; v++) {
+                unsigned i = r * s->vectors + v;
+                if (s->mm->alone)
+                    acc[i] = lp_dot4(b, x, w[v], acc[i], false);
+                else
+                    sums[i] = j ? add(b, sums[i], lp_pairs(b, x, w[v])) : lp_pairs(b, x, w[v]);
+            }
+        }
+    }
+    lp_type t = matmul_sum_type(s, s->lanes);
+    for (unsigned i = 0; i < rows * s->vectors && !s->mm->alone; i++)
+        acc[i] = lp_dot2(b, lp_regroup(b, sums[i], t), lp_const_i(b, t, 0x00010001), acc[i]);
+}
+
+/* The run-th of all panels' runs: groups of each size. */
+static void sum_groups(matmul_state *s, unsigned rows, lp_value *const *row_at, lp_value *run,
+                       lp_value **acc) {
+    lp_builder *b = &s->k.b;
+    lp_value *at = mul(b, run, lp_index(b, 1 + CG_MATMUL_GROUP_SIZES)),
+             *next[MAX_TILE_ROWS * MAX_TILE_VECTORS];
+    unsigned n = rows * s->vectors;
+    lp_value *first = lp_cast(b, lp_load(b, lp_scalar(DT_i32), s->counts, at), DT_i64);
+    for (int64_t i = 0; i < CG_MATMUL_GROUP_SIZES; i++) {
+        int64_t size = CG_MATMUL_GROUP_SIZES - i;
+        if (s->mm->alone && size > 1) continue;
+        lp_value *count = lp_load(b, lp_scalar(DT_i32), s->counts, add(b, at, lp_index(b, 1 + i)));
+        lp_value *end = add(b, first, mul(b, lp_cast(b, count, DT_i64), lp_index(b, size)));
+        lp_loop l = lp_for_begin(b, first, end, lp_index(b, size), acc, n);
+        memcpy(next, l.carried, n * sizeof *next);
+        group_step(s, rows, size, row_at, l.counter, next);
+        lp_for_end(b, &l, next);
+        memcpy(acc, l.results, n * sizeof *acc);
+        first = end;
+    }
+}
+
 /* ---- runs ----------------------------------------------------------------------------------------------------------------- */
 
 static void sum_run(matmul_state *s, unsigned rows, unsigned vectors, lp_value *const *row_at,
                     lp_value *const *panel_at, lp_value **acc) {
-    int64_t k = s->run_steps, end = s->ragged ? k - 1 : k, whole = end / K_UNROLL * K_UNROLL;
+    int64_t k = s->run_steps, whole = k / K_UNROLL * K_UNROLL;
     tile_loop(s, rows, vectors, row_at, panel_at, 0, whole, K_UNROLL, acc);
-    tile_loop(s, rows, vectors, row_at, panel_at, whole, end, 1, acc);
-    tile_loop(s, rows, vectors, row_at, panel_at, end, k, 1, acc);
+    tile_loop(s, rows, vectors, row_at, panel_at, whole, k, 1, acc);
 }
 
 /* Rows that are windows: tap by tap, each row from where it reads. */
 static void sum_taps(matmul_state *s, unsigned rows, unsigned vectors, lp_value *row,
-                     lp_value *const *row_at, lp_value *const *panel_at, lp_value **acc) {
+                     lp_value *number, lp_value *const *row_at, lp_value *const *panel_at,
+                     lp_value **acc) {
     lp_builder *b = &s->k.b;
     lp_value *from[MAX_TILE_ROWS], *panel[MAX_TILE_VECTORS],
         *next[MAX_TILE_ROWS * MAX_TILE_VECTORS], *one = lp_index(b, 1);
@@ -256,40 +262,11 @@ static void sum_taps(matmul_state *s, unsigned rows, unsigned vectors, lp_value 
     for (unsigned p = 0; p < vectors / s->vectors; p++)
         panel[p] = lp_ptr_add(b, panel_at[p], bytes);
     s->row_from = from;
-    sum_run(s, rows, vectors, row_at, panel, next);
-    s->row_from = NULL;
-    lp_for_end(b, &l, next);
-    memcpy(acc, l.results, n * sizeof *acc);
-}
-
-/* What was cut off the weights of panel p of the tile, with the bytes of the steps it was cut from. */
-static void sum_rests(matmul_state *s, unsigned rows, unsigned vectors, unsigned p, lp_value *row,
-                      lp_value *panel, lp_value *const *row_at, lp_value **acc) {
-    lp_builder *b = &s->k.b;
-    lp_value *rests = lp_index(b, s->mm->rests), *next[MAX_TILE_ROWS * MAX_TILE_VECTORS];
-    lp_value *first = mul(b, add(b, panel, lp_index(b, p)), rests), *from[MAX_TILE_ROWS];
-    unsigned n = rows * vectors;
-    lp_loop l = lp_for_begin(b, lp_index(b, 0), rests, lp_index(b, 1), acc, n);
-    memcpy(next, l.carried, n * sizeof *next);
-    lp_value *number = add(b, first, l.counter);
-    lp_value *step = lp_cast(b, lp_load(b, lp_scalar(DT_i32), s->rest_steps, number), DT_i64);
-    if (s->mm->window) {
-        lp_value *run = lp_index(b, s->run_steps), *tap = quotient(b, step, run);
-        for (unsigned r = 0; r < rows; r++)
-            from[r] = cg_places_get(&s->places, add(b, sub(b, row, s->first_row), lp_index(b, r)),
-                                    tap);
-        step = lp_bin(b, LP_rem, step, run);
-        s->row_from = from;
-    }
-    for (unsigned v = 0; v < s->vectors; v++) {
-        lp_value *at = add(b, mul(b, number, lp_index(b, s->mm->panel)), lp_index(b, v * s->lanes));
-        lp_value *w = lp_load(b, matmul_sum_type(s, s->lanes), s->rest, at);
-        for (unsigned r = 0; r < rows; r++) {
-            lp_value *x = lp_broadcast(b, row_operand(s, r, row_at[r], step, false), s->lanes);
-            lp_value **sum = &next[r * vectors + p * s->vectors + v];
-            *sum = lp_dot4(b, x, w, *sum, true);
-        }
-    }
+    lp_value *run = add(b, mul(b, number, lp_index(b, s->places.taps)), l.counter);
+    if (s->counts)
+        sum_groups(s, rows, row_at, run, next);
+    else
+        sum_run(s, rows, vectors, row_at, panel, next);
     s->row_from = NULL;
     lp_for_end(b, &l, next);
     memcpy(acc, l.results, n * sizeof *acc);
@@ -316,11 +293,11 @@ static void emit_tile(matmul_state *s, unsigned rows, unsigned panels, lp_value 
     if (s->mm->bits)
         tile_blocks(s, rows, vectors, row_at, panel_at, acc);
     else if (s->mm->window)
-        sum_taps(s, rows, vectors, row, row_at, panel_at, acc);
+        sum_taps(s, rows, vectors, row, panel, row_at, panel_at, acc);
+    else if (s->counts)
+        sum_groups(s, rows, row_at, panel, acc);
     else
         sum_run(s, rows, vectors, row_at, panel_at, acc);
-    for (unsigned p = 0; p < panels && s->mm->rests; p++)
-        sum_rests(s, rows, vectors, p, row, panel, row_at, acc);
     for (unsigned r = 0; r < rows; r++)
         for (unsigned v = 0; v < vectors; v++) {
             lp_value *at = lp_bin(b, LP_add, lp_bin(b, LP_mul, ld, lp_index(b, r)),

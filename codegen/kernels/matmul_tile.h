@@ -9,7 +9,7 @@
 
 #include "codegen/kernels/matmul_packed.h"
 
-enum { CACHE_LINE = 64, K_UNROLL = CG_MATMUL_UNROLL, MAX_TILE_ROWS = 14, MAX_TILE_VECTORS = 8 };
+enum { CACHE_LINE = 64, K_UNROLL = 4, MAX_TILE_ROWS = 14, MAX_TILE_VECTORS = 8 };
 
 /* What all parts of one product's kernel know. */
 typedef struct matmul_state {
@@ -22,13 +22,12 @@ typedef struct matmul_state {
     int64_t steps;            /* of k */
     int64_t run,
         run_steps; /* elements of a row side by side, their steps: all of k, or the channels under a tap */
-    bool ragged;      /* the last quad of a run must not be read whole */
     cg_places places; /* rows that are windows of an image */
     int64_t row_block;
     lp_value *first_row;       /* of the block */
     lp_value *const *row_from; /* windows: the tap's elements of each row of the tile */
     int64_t panel_bytes;       /* of the weight */
-    lp_value *rest, *rest_steps;
+    lp_value *counts, *group_steps;
     lp_value *a, *w, *y, *lda, *ldy, *scratch;
     lp_value *extra[CG_MAX_NEST_VIEWS], *extra_row[CG_MAX_NEST_VIEWS],
         *extra_col[CG_MAX_NEST_VIEWS];

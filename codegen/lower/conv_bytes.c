@@ -6,21 +6,20 @@
 
 #include "ir/limits.h"
 
-enum { WIDEN_BELOW = 16 }; /* channels */
-
 /* The image with its channels side by side. */
 static const cg_view *side_by_side(cg *g, const cg_view *x) {
     const ir_dim *step = x->strides[x->rank - 1];
     return ir_dim_is(step, 1) || ir_dim_is(x->dims[x->rank - 1], 1) ? x : cg_materialise(g, x);
 }
 
-/* Few channels, not whole quads: a copy in which each position has room for those, so that quads can be read whole. What lies in the room
- * meets weights of 0. */
-static const cg_view *widen(cg *g, const cg_view *x, int64_t channels) {
+const cg_view *cg_whole_quads(cg *g, const cg_view *x) {
     const ir_dim *dims[IR_MAX_RANK];
+    int64_t last = 0;
+    ir_dim_is_const(x->dims[x->rank - 1], &last);
+    if (last % 4 == 0) return x;
     for (int32_t i = 0; i < x->rank - 1; i++)
         dims[i] = x->dims[i];
-    dims[x->rank - 1] = cg_dc(g, (channels + 3) / 4 * 4);
+    dims[x->rank - 1] = cg_dc(g, (last + 3) / 4 * 4);
     const ir_type *t = ir_type_tensor(g->c, x->dtype, x->rank, dims);
     const cg_view *all = cg_view_dense(g, cg_buffer_create(g, ir_type_elements(g->c, t)), t);
     const ir_dim *zero = cg_dc(g, 0), *one = cg_dc(g, 1);
@@ -47,12 +46,7 @@ static bool lower_dense(cg *g, ir_node *n, const cg_view *x, const ir_window *w)
     mm->taps = count_taps(w);
     mm->pad = ir_attr_int(n, "pad", 0);
     ir_dim_is_const(x->dims[x->rank - 1], &channels);
-    if (channels % 4 && channels < WIDEN_BELOW) {
-        mm->a = widen(g, x, channels);
-        mm->whole_quads = true;
-    } else {
-        mm->a = side_by_side(g, x);
-    }
+    mm->a = cg_whole_quads(g, side_by_side(g, x));
     ir_dim_is_const(wt->dims[2], &mm->panel);
     mm->k = mm->taps * channels;
     mm->m = cg_dims_product(g, t->dims, t->rank - 1);

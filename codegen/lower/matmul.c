@@ -38,9 +38,8 @@ void cg_finish_product(cg_matmul *mm) {
     const ir_type *t = n->out[0].type;
     const ir_region *epilogue = ir_node_find_region(n, "epilogue");
     if (epilogue && ir_region_result(epilogue, 0) != epilogue->params[0]) mm->epilogue = epilogue;
-    mm->w = cg_read(g, ir_in(n, 1));
-    if (mm->quads && !g->target->has_vnni && ir_in(n, 1)->tensor)
-        cg_split_bytes(mm, ir_in(n, 1)->tensor);
+    const ir_tensor *w = ir_in(n, 1)->tensor;
+    if (!mm->quads || !w || !cg_group_bytes(mm, w)) mm->w = cg_read(g, ir_in(n, 1));
     ir_dim_is_const(t->dims[t->rank - 1], &mm->n);
     if (mm->epilogue) add_extras(mm, t);
     const cg_view *dest = cg_write(g, &n->out[0]);
@@ -63,7 +62,7 @@ bool lower_matmul_packed(cg *g, ir_node *n) {
     const ir_type *wt = ir_in(n, 1)->type;
     if (wt->rank != 3) return cg_unsupported(g, n, "weight is not packed (pass pack_weights)");
     *mm = (cg_matmul){.g = g, .node = n};
-    mm->quads = at->dtype == DT_u8 && wt->dtype == DT_i32;
+    mm->quads = at->dtype == DT_u8 && (wt->dtype == DT_i32 || wt->dtype == DT_i64);
     mm->bits = ir_attr_int(n, "bits", 0);
     mm->block = ir_attr_int(n, "block", 0);
     if (!mm->quads && !mm->bits && wt->dtype != DT_f32)
@@ -75,6 +74,7 @@ bool lower_matmul_packed(cg *g, ir_node *n) {
     const cg_view *a = cg_as_matrix(g, cg_read(g, ir_in(n, 0)));
     mm->a = ir_dim_is(a->strides[1], 1) || mm->k == 1 ? a : cg_materialise(g, a);
     mm->m = a->dims[0];
+    if (mm->quads) mm->a = cg_whole_quads(g, mm->a);
     cg_finish_product(mm);
     return true;
 }

@@ -155,9 +155,10 @@ static uint32_t small_bytes(uint32_t w) {
     return small;
 }
 
-/* The extreme bytes together, where an intermediate result of 16 bits would saturate, and all others in turn. */
+/* sums: pairs, widened by dot2. The extreme bytes together, where an intermediate result of 16 bits would saturate, and all others in turn. */
 static void check_dot(const cg_target *target, const char *op) {
-    bool narrow = strcmp(op, "dot4n") == 0, pairs = strcmp(op, "dot2") == 0;
+    bool sums = strcmp(op, "pairs") == 0, narrow = sums || strcmp(op, "dot4n") == 0,
+         halves = strcmp(op, "dot2") == 0;
     static const int lanes[] = {1, 4, 8, 16};
     static uint32_t x[256], w[256];
     static int32_t z[256], r[256];
@@ -169,9 +170,16 @@ static void check_dot(const cg_target *target, const char *op) {
         tl_str_printf(&f.text,
                       "func @dot%d(ptr %%x, ptr %%y, ptr %%z, ptr %%r, i64 %%n) external {\n"
                       "  for %%i = 0 to %%n step %d {\n    %%a = load %s %%x[%%i]\n"
-                      "    %%b = load %s %%y[%%i]\n    %%c = load %s %%z[%%i]\n"
-                      "    %%d = %s %s %%a, %%b, %%c\n    store %s %%r[%%i], %%d\n  }\n}\n",
-                      lanes[k], lanes[k], type, type, type, op, type, type);
+                      "    %%b = load %s %%y[%%i]\n    %%c = load %s %%z[%%i]\n",
+                      lanes[k], lanes[k], type, type, type);
+        if (sums)
+            tl_str_printf(&f.text,
+                          "    %%e = pairs i16x%d %%a, %%b\n    %%f = bitcast %s %%e\n"
+                          "    %%g = const %s 65537\n    %%d = dot2 %s %%f, %%g, %%c\n",
+                          2 * lanes[k], type, type, type);
+        else
+            tl_str_printf(&f.text, "    %%d = %s %s %%a, %%b, %%c\n", op, type);
+        tl_str_printf(&f.text, "    store %s %%r[%%i], %%d\n  }\n}\n", type);
     }
     if (!compile_checked(&f)) return;
     for (uint32_t i = 0; i < 256; i++) {
@@ -184,7 +192,7 @@ static void check_dot(const cg_target *target, const char *op) {
         int wrong = 0;
         find(&f, tl_arena_printf(&f.ctx.arena, "dot%d", lanes[k]))(x, w, z, r, 256);
         for (int i = 0; i < 256; i++)
-            wrong += r[i] != (pairs ? dot2 : dot4)(x[i], w[i], z[i]);
+            wrong += r[i] != (halves ? dot2 : dot4)(x[i], w[i], z[i]);
         CHECK_EQ(wrong, 0);
     }
     teardown(&f);
@@ -194,6 +202,7 @@ static void test_dot(const cg_target *target) {
     check_dot(target, "dot4");
     check_dot(target, "dot4n");
     check_dot(target, "dot2");
+    check_dot(target, "pairs");
 }
 
 int main(void) {
