@@ -2,7 +2,7 @@
 """Measures tlbc and its peers on the systems of models/, in turns, and writes the table and the picture of docs/PERFORMANCE.md.
 
 usage: peers.py [--tlbc PATH] [--venvs DIR] [--work DIR] [--peers NAME,..] [--threads N,..] [--rounds N] [ROW...]
-       peers.py --quick             measures the rows of the results again: tlbc and the two fastest peers of each, with fewer runs
+       peers.py --quick             measures the rows of the results again: tlbc and the fastest peer or two of each, with fewer runs
        peers.py --write             only writes the table and the picture, from the results that are there
 example: peers.py --tlbc build/release/tlbc --threads 1,2                            every system, every size, whole and step
          peers.py --tlbc build/release/tlbc --peers ort,torch tlb:tiny tore::step    one size; the steps of one system
@@ -45,6 +45,7 @@ QUIET = 0.05        # of a worker's processors: when others have taken more, the
 USUAL = {"rounds": 3, "seconds": 0.2, "tries": 4}
 QUICK = {"rounds": 2, "seconds": 0.1, "tries": 3}
 LIKELY = ["ort", "openvino"]    # the fastest peers of most rows: asked where nothing is known
+NEAR = 1.3                      # times the best peer's: one that was slower than that is not the next best
 
 PEERS = list(report.NAMES)
 AHEAD = {"tlbc", "iree", "tvm", "emx", "torch_compile"}   # those that compile ahead of time
@@ -96,13 +97,13 @@ def known_rows(listing, results):
 
 
 def fastest_peers(results, row, count=2):
-    """Those that came closest to the row's best peer so far, on any number of threads."""
+    """The row's best peer so far, and the next if it was near: on any number of threads."""
     closest = {}
     for times in (report.timed(r["peers"]) for r in results["rows"] if r["row"] == row.name):
         times.pop("tlbc", None)
         for peer, us in times.items():
             closest[peer] = min(closest.get(peer, math.inf), us / min(times.values()))
-    return sorted(closest, key=closest.get)[:count] or LIKELY
+    return [peer for peer in sorted(closest, key=closest.get) if closest[peer] <= NEAR][:count] or LIKELY
 
 
 def peers_for(args, results, row):
@@ -372,7 +373,7 @@ def parse_args(argv):
     parser.add_argument("--results", default=os.path.join(HERE, "results.json"))
     parser.add_argument("--peers", default=PEERS, type=lambda text: text.split(","), help=f"of {', '.join(PEERS)}; default: all")
     parser.add_argument("--threads", default=[1, 2], type=lambda text: [int(t) for t in text.split(",")])
-    parser.add_argument("--quick", action="store_true", help="tlbc and the two fastest peers of each row, "
+    parser.add_argument("--quick", action="store_true", help="tlbc and the fastest peer of each row, and the next if it is near, "
                         + ", ".join(f"--{name} {value}" for name, value in QUICK.items()) + "; without ROWs, all that the results have")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--runs", type=int, default=1000, help="most runs of a turn")
