@@ -93,14 +93,19 @@ bool cli_check_streams(cli *c, int64_t n) {
            diag_error(c->diag, NULL, "--streams: expected a number from 1 to %d", MOST);
 }
 
-bool model_session_of(cli *c, const tlbc_model *m, int64_t threads, uint32_t streams, bool exact,
-                      tlbc_session **out) {
-    tlbc_session_options o = {
-        .struct_size = sizeof o, .threads = (uint32_t)threads, .streams = streams};
-    o.exact_threads = exact;
+static bool create_session(cli *c, const tlbc_model *m, tlbc_session_options o,
+                           tlbc_session **out) {
+    o.struct_size = sizeof o;
     tlbc_status status = tlbc_session_create(m, &o, out);
     if (!status) return true;
     return diag_error(c->diag, NULL, "cannot create a session: %s", tlbc_status_text(status));
+}
+
+bool model_session_of(cli *c, const tlbc_model *m, int64_t threads, uint32_t streams, bool exact,
+                      tlbc_session **out) {
+    tlbc_session_options o = {
+        .threads = (uint32_t)threads, .streams = streams, .exact_threads = exact};
+    return create_session(c, m, o, out);
 }
 
 bool model_session(cli *c, const tlbc_model *m, int64_t threads, tlbc_session **out) {
@@ -137,7 +142,11 @@ bool model_session_for(cli *c, const model_tensors *t, int64_t threads, bool exa
     int64_t streams = count_streams(t);
     if (streams < 1 || streams > INT32_MAX)
         return diag_error(c->diag, NULL, "the inputs hold %lld streams", (long long)streams);
-    return model_session_of(c, t->model, threads, (uint32_t)streams, exact, out);
+    tlbc_session_options o = {.threads = (uint32_t)threads,
+                              .streams = (uint32_t)streams,
+                              .exact_threads = exact,
+                              .seed = t->seed};
+    return create_session(c, t->model, o, out);
 }
 
 void model_report(cli *c, const tlbc_session *s, tlbc_status status, const char *what) {

@@ -57,7 +57,8 @@ void model_close(model_handle *h);
 typedef struct model_tensors {
     const tlbc_model *model;
     tlbc_tensor *in, *out;
-    bool *given; /* per input */
+    bool *given;   /* per input */
+    uint64_t seed; /* of the session */
 } model_tensors;
 
 void model_tensors_init(cli *c, const tlbc_model *m, model_tensors *t);

@@ -10,7 +10,7 @@ typedef struct run_args {
     model_source source; /* without the path */
     cli_list inputs;
     const char *output_dir, *load_state, *save_state;
-    int64_t threads;
+    int64_t threads, seed;
     bool random;
 } run_args;
 
@@ -22,6 +22,8 @@ static const cli_option run_options[] = {
     CLI_STRING(run_args, output_dir, "output-dir", "DIR", "write each output to DIR/NAME.npy"),
     CLI_FLAG(run_args, random, "random", "make up the inputs that are not given"),
     CLI_INT(run_args, threads, "threads", "N", "threads (1)"),
+    CLI_INT(run_args, seed, "seed", "N",
+            "what random operators without a seed of their own begin with (0)"),
     CLI_LIST(run_args, source.dims, "dim", "NAME=SIZE",
              "pin a symbolic dimension (.onnx), or its size for --random"),
     CLI_SOURCE(run_args),
@@ -70,6 +72,7 @@ static bool run_model(cli *c, const run_args *args, const tlbc_model *m) {
     model_tensors t;
     tlbc_session *s;
     model_tensors_init(c, m, &t);
+    t.seed = (uint64_t)args->seed;
     if (!model_bind_inputs(c, &t, args->inputs)) return false;
     if (args->random && !model_random_inputs(c, &t, args->source.dims, 1)) return false;
     if (!args->random && !model_require_inputs(c, &t)) return false;

@@ -5,8 +5,9 @@
  *                                            three rounds of %z = (%z ^ %z >> a) * b
  *                                            %y = low + (high - low) * 2^-53 * (%z >> 11)
  *
- * The rounds are the finaliser of the generator SplitMix64. The key comes from the attribute `seed`; without one from the name of the
- * result, so that every node has numbers of its own. A model gives the same numbers in every run. */
+ * The rounds are the finaliser of the generator SplitMix64. The key comes from the attribute `seed`; without one from the session's seed
+ * (operator Seed) and the name of the result, so that every node has numbers of its own. With one seed a model gives the same numbers in
+ * every run. */
 #include "frontend/upgrade.h"
 
 #include <math.h>
@@ -15,6 +16,7 @@ typedef struct generator {
     fe_node *n;
     ir_dtype type; /* f32 or f64: that of the numbers */
     uint64_t key;
+    ir_value *session; /* u64: to be added to the key; NULL: the model alone says */
 } generator;
 
 static ir_value *op2(const generator *g, op_id op, ir_value *x, ir_value *y) {
@@ -54,6 +56,7 @@ static ir_value *uniform(const generator *g, ir_value *shape, uint64_t stream) {
     ir_value *z = fe_build(g->n, OP_Range, (ir_value *[]){zero, count, one}, 3, NULL, 0);
     z = op2(g, OP_Mul, cast(g, z, DT_u64), word(g, 0x9e3779b97f4a7c15u));
     z = op2(g, OP_Add, z, word(g, g->key + stream * 0xd1342543de82ef95u));
+    if (g->session) z = op2(g, OP_Add, z, g->session);
     z = op2(g, OP_Mul, mix(g, z, 30), word(g, 0xbf58476d1ce4e5b9u));
     z = op2(g, OP_Mul, mix(g, z, 27), word(g, 0x94d049bb133111ebu));
     int bits = g->type == DT_f64 ? 53 : 24; /* what the type holds exactly: 1 is never reached */
@@ -81,17 +84,27 @@ static uint64_t hash(const void *data, size_t n) {
     return h;
 }
 
-uint64_t fe_seed(const fe_node *n) {
-    const char *name = n->n_out ? n->out_names[0] : "";
-    return hash(name, strlen(name));
+/* Seeds that are neighbours become keys far apart. */
+static void take_session(generator *g) {
+    const char *name = g->n->n_out ? g->n->out_names[0] : "";
+    g->key = hash(name, strlen(name));
+    g->session = op2(g, OP_Mul, fe_build(g->n, OP_Seed, NULL, 0, NULL, 0),
+                     word(g, 0xda942042e4dd58b5u));
 }
 
 static generator begin(fe_node *n, ir_dtype type) {
     generator g = {.n = n, .type = type == DT_f64 ? DT_f64 : DT_f32};
     const fe_attr *seed = fe_find_attr(n, "seed");
-    g.key = seed ? hash(&seed->a.v, seed->a.kind == ATTR_FLOAT ? sizeof(float) : sizeof(int64_t))
-                 : fe_seed(n);
+    if (!seed)
+        take_session(&g);
+    else
+        g.key = hash(&seed->a.v, seed->a.kind == ATTR_FLOAT ? sizeof(float) : sizeof(int64_t));
     return g;
+}
+
+ir_value *fe_random(fe_node *n, ir_value *shape) {
+    generator g = begin(n, DT_f64);
+    return uniform(&g, shape, 0);
 }
 
 /* Attribute dtype, or `fallback`; false after reporting one that no number has. */

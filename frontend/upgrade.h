@@ -50,8 +50,8 @@ float fe_attr_float(const fe_node *n, const char *name, float fallback);
 bool fe_attr_is(const fe_node *n, const char *name, const char *text);
 /* Attribute (INT, INTS or FLOATS) `name`, where present, becomes operand i. */
 bool fe_attr_to_input(fe_node *n, const char *name, uint32_t i);
-/* For an operator without attribute `seed`: a number made of its first result's name. */
-uint64_t fe_seed(const fe_node *n);
+/* Numbers in [0, 1) for each element of this 1-D shape, as f64: of the attribute `seed` or, without one, the session's. */
+ir_value *fe_random(fe_node *n, ir_value *shape);
 bool fe_error(fe_node *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- emitting --------------------------------------------------------------------------------- */

@@ -27,17 +27,22 @@ static bool drops_nothing(const fe_node *n) {
     return fe_in(n, 1) && ir_value_const_f64(fe_in(n, 1), &ratio) && ratio == 0;
 }
 
+/* With a seed in the model, numpy's numbers of that seed, which ONNX's tests expect. */
+static ir_value *chances(fe_node *n, ir_value *shape) {
+    const fe_attr *seed = fe_find_attr(n, "seed");
+    if (!seed || seed->a.kind != ATTR_INT) return fe_random(n, shape);
+    ir_attr number = {.name = "seed", .kind = ATTR_INT, .v.i = seed->a.v.i};
+    return fe_build(n, OP_Mt19937, &shape, 1, &number, 1);
+}
+
 /* Where the flag is set, elements of which a random number in [0, 1) is below the ratio become 0, and the others are scaled so that the
  * sum stays the same in the mean. */
 static bool drop_some(fe_node *n) {
     ir_dtype t;
-    const fe_attr *seed = fe_find_attr(n, "seed");
     ir_value *x = fe_in(n, 0), *ratio = fe_in(n, 1), *training = fe_in(n, 2),
              *shape = fe_shape(n, x);
     if (!shape || !fe_in_dtype(n, 0, &t)) return false;
-    ir_attr number = {.name = "seed", .kind = ATTR_INT};
-    number.v.i = seed ? seed->a.v.i : (int64_t)fe_seed(n);
-    ir_value *u = fe_build(n, OP_Mt19937, &shape, 1, &number, 1), *one = fe_scalar(n, DT_f64, 1);
+    ir_value *u = chances(n, shape), *one = fe_scalar(n, DT_f64, 1);
     ratio = ratio ? fe_build1_int(n, OP_Cast, ratio, "to", DT_f64) : fe_scalar(n, DT_f64, 0.5);
     ir_value *keep = fe_build2(n, OP_Or, fe_build1(n, OP_Not, training),
                                fe_build2(n, OP_GreaterOrEqual, u, ratio));

@@ -18,6 +18,7 @@ struct ir_datum {
 struct ir_eval {
     ir_ctx *ctx;        /* types, diagnostics */
     tl_arena *arena;    /* results live here */
+    uint64_t seed;      /* as tlbc_session_options have it */
     uint64_t max_bytes; /* of one result; 0 = no limit. Constant folding sets IR_MAX_FOLD_BYTES */
     struct ir_eval_frame *frame; /* values of the regions being run */
     /* Values of dimension symbols, bound from the inputs' shapes. */

@@ -23,7 +23,8 @@ enum op_traits {
     OP_INTERNAL = 1u << 5, /* ours, not ONNX's: no schema */
     OP_ML = 1u << 6,       /* domain ai.onnx.ml */
     OP_FLOAT_ONLY =
-        1u << 7 /* outputs of the evaluator and of compiled code may differ by rounding */
+        1u << 7,          /* outputs of the evaluator and of compiled code may differ by rounding */
+    OP_SESSION = 1u << 8, /* the session has a say in it: no constant, though it has no operands */
 };
 
 typedef struct ir_node ir_node;

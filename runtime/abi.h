@@ -25,6 +25,7 @@ typedef struct tlbc_frame {
     void *const *next;   /* where it writes what the next one reads; other memory */
     tlbc_tensor *cells;  /* values whose size or kind only the run tells (runtime/dynamic.c) */
     tlbc_session *session;
+    uint64_t seed; /* of the session's options */
 } tlbc_frame;
 
 /* All threads call it with the same frame: tid in [0, n_threads). */

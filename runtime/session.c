@@ -43,7 +43,7 @@ static void rt_session_free(tlbc_session *s) {
     free(s);
 }
 
-static void rt_init_frame(tlbc_session *s) {
+static void rt_init_frame(tlbc_session *s, uint64_t seed) {
     s->frame = (tlbc_frame){
         .weights = s->weights.data,
         .inputs = s->inputs,
@@ -56,6 +56,7 @@ static void rt_init_frame(tlbc_session *s) {
         .next = s->states.write,
         .cells = s->cells,
         .session = s,
+        .seed = seed,
     };
 }
 
@@ -153,7 +154,7 @@ static tlbc_status rt_open_tail(tlbc_session *s, const tlbc_session_options *o) 
     if (status) return status;
     t->states.ended = s->states.ended; /* the tail may read no state at all */
     if (!tlbc_rt_cells_create(t, o, tlbc_rt_team_size(t->team))) return TLBC_ERROR_MEMORY;
-    rt_init_frame(t);
+    rt_init_frame(t, o->seed);
     return rt_plan_tail(s);
 }
 
@@ -174,7 +175,7 @@ static tlbc_status rt_session_open(tlbc_session *s, const tlbc_session_options *
     status = tlbc_rt_states_open(s, o->streams, o->states_of);
     if (status) return status;
     if (!tlbc_rt_cells_create(s, o, tlbc_rt_team_size(s->team))) return TLBC_ERROR_MEMORY;
-    rt_init_frame(s);
+    rt_init_frame(s, o->seed);
     status = rt_plan_ahead(s);
     return status ? status : rt_open_tail(s, o);
 }

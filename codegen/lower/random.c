@@ -1,5 +1,20 @@
-/* Mt19937: one number after the other on one thread, the generator's state on its stack (ir/eval/random.c has it in C). */
+/* Seed: a word of the frame. Mt19937: one number after the other on one thread, the generator's state on its stack (ir/eval/random.c has it in C). */
 #include "codegen/lower.h"
+#include "runtime/abi.h"
+
+#include <stddef.h>
+
+bool lower_seed(cg *g, ir_node *n) {
+    lp_value *at = lp_ptr_add(&g->b, g->frame,
+                              lp_index(&g->b, (int64_t)offsetof(tlbc_frame, seed)));
+    lp_value *seed = lp_load(&g->b, lp_scalar(DT_u64), at, lp_index(&g->b, 0));
+    const cg_view *y = cg_write(g, &n->out[0]);
+    cg_kernel k = cg_kernel_begin(g, n, cg_dc(g, 1));
+    lp_value *py = cg_kernel_out(&k, y, false);
+    lp_store(&k.b, py, lp_index(&k.b, 0), cg_kernel_value(&k, seed));
+    cg_kernel_end(&k, "Seed");
+    return true;
+}
 
 enum { WORDS = 624, AHEAD = 397 };
 

@@ -189,6 +189,10 @@ typedef struct tlbc_session_options {
     tlbc_session *states_of;
     uint32_t
         exact_threads; /* 1: all threads take part in every run, however little there is to do; for tests. 0: so many as pay */
+    /* Random operators (RandomNormal, Bernoulli, Dropout in training, ...) that have no seed of their own in the model make their numbers
+     * from this one. One seed, one set of numbers: in every run of the session, with any number of threads. Another seed,
+     * others. */
+    uint64_t seed;
 } tlbc_session_options;
 
 /* The functions of a compiled model; call them through the wrappers below. */

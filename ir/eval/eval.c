@@ -188,7 +188,8 @@ bool ir_eval_graph(ir_eval *e, const ir_graph *g, const ir_datum *const *inputs,
 }
 
 bool ir_eval_can_fold(const ir_node *n) {
-    if (!op_is(n->op, OP_PURE) || n->n_regions || !n->n_out) return false;
+    if (!op_is(n->op, OP_PURE) || op_is(n->op, OP_SESSION) || n->n_regions || !n->n_out)
+        return false;
     for (uint32_t i = 0; i < n->n_in; i++) {
         const ir_value *v = ir_in(n, i);
         if (v && (!ir_value_is_const(v) || v->tensor->opaque)) return false;

@@ -1,5 +1,12 @@
-/* Mt19937: the random numbers of numpy's older interface, which ONNX's tests of Dropout expect. */
+/* Seed, of the session; and Mt19937: the random numbers of numpy's older interface, which ONNX's tests of Dropout expect. */
 #include "ir/eval/eval_internal.h"
+
+bool eval_seed(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
+    (void)in;
+    ir_tensor *y = ev_alloc(e, n, DT_u64, &(ev_shape){0});
+    if (y) ir_tensor_set_i64(y, 0, (int64_t)e->seed);
+    return (out[0].tensor = y) != NULL;
+}
 
 enum { WORDS = 624, AHEAD = 397 };
 

@@ -145,6 +145,10 @@ bool infer_mt19937(ir_ctx *c, ir_node *n) {
     return shaped(c, n, DT_f64);
 }
 
+bool infer_seed(ir_ctx *c, ir_node *n) {
+    return infer_set(c, n, 0, ir_type_scalar(c, DT_u64));
+}
+
 bool infer_eye_like(ir_ctx *c, ir_node *n) {
     int64_t dtype = ir_attr_int(n, "dtype", infer_in(n, 0)->dtype);
     if (dtype <= 0 || dtype >= DT_COUNT)

@@ -88,4 +88,15 @@ contains out MatMul
 expect 0 "missing ops" "$TLBC" ops --missing
 expect 0 "ops as Markdown" "$TLBC" ops --md
 contains out "| MatMul |"
+
+# Random operators without a seed of their own: the same numbers for the same seed.
+random=$SOURCE/tests/data/random.onnx
+for seed in 1 1 2; do
+    expect 0 "seed $seed" "$TLBC" run "$random" --seed $seed --output-dir r$seed
+    [ ! -d first ] && mv r$seed first
+done
+check "one seed, the same numbers" cmp -s first/uniform.npy r1/uniform.npy
+check "another seed, others" [ -n "$(cmp first/uniform.npy r2/uniform.npy)" ]
+check "a seed in the model" cmp -s first/fixed.npy r2/fixed.npy
+expect 2 "a seed that is no number" "$TLBC" run "$random" --seed tea
 finish
