@@ -12,6 +12,7 @@
 
 enum { PREFETCH_BYTES = 128 << 10 }; /* larger weights are fetched ahead */
 enum { LARGE_WEIGHT = 1 << 20 };     /* bytes: of a second-level cache */
+enum { LARGE_RESULT = 256 << 10 };
 enum { ROW_BLOCK = 96 };
 
 /* ---- epilogue ---------------------------------------------------------------------------------------------------------- */
@@ -230,6 +231,12 @@ static void choose_prefetch(matmul_state *s) {
     s->ahead_lines = tiles >= lines ? 1 : tiles > 0 ? lines / (unsigned)tiles : 0;
 }
 
+static void choose_fetch(matmul_state *s) {
+    int64_t m;
+    bool few = ir_dim_is_const(s->mm->m, &m) && m * s->mm->n * 4 < LARGE_RESULT;
+    s->fetches_results = !s->staged && !few && s->steps >= 32;
+}
+
 static void bind(matmul_state *s) {
     cg_matmul *mm = s->mm;
     bool rows = !s->by_panels;
@@ -280,6 +287,7 @@ void cg_matmul_packed(cg_matmul *mm) {
     s->staged = cg_elem_bytes(mm->y->dtype) != 4;
     choose_tile(s);
     choose_prefetch(s);
+    choose_fetch(s);
     s->k = cg_kernel_begin(mm->g, mm->node, s->by_panels ? cg_dc(mm->g, s->n_panels) : mm->m);
     bind(s);
     open_places(s);

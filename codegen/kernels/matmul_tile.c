@@ -274,6 +274,21 @@ static void sum_taps(matmul_state *s, unsigned rows, unsigned vectors, lp_value 
 
 /* ---- tiles --------------------------------------------------------------------------------------------------------------- */
 
+/* Results that are not in the second-level cache are on their way while the sums are made; a store would wait for its line, and what
+ * follows for the store. */
+static void fetch_results(matmul_state *s, unsigned rows, unsigned panels, lp_value *to,
+                          lp_value *ld) {
+    lp_builder *b = &s->k.b;
+    int64_t bytes = s->mm->panel * panels * 4;
+    for (unsigned r = 0; s->fetches_results && to != s->scratch && r < rows; r++) {
+        lp_value *at = lp_bin(b, LP_mul, ld, lp_index(b, 4 * (int64_t)r));
+        for (int64_t i = 0; i < bytes; i += CACHE_LINE)
+            lp_prefetch(b, to, lp_bin(b, LP_add, at, lp_index(b, i)));
+        if (s->mm->n * 4 % CACHE_LINE)
+            lp_prefetch(b, to, lp_bin(b, LP_add, at, lp_index(b, bytes - 4)));
+    }
+}
+
 /* rows x (panels * panel) results to `to` with row stride `ld`. */
 static void emit_tile(matmul_state *s, unsigned rows, unsigned panels, lp_value *row,
                       lp_value *panel, lp_value *to, lp_value *ld) {
@@ -290,6 +305,7 @@ static void emit_tile(matmul_state *s, unsigned rows, unsigned panels, lp_value 
                                  lp_index(b, s->panel_bytes));
         panel_at[p] = lp_ptr_add(b, s->w, bytes);
     }
+    fetch_results(s, rows, panels, to, ld);
     if (s->mm->bits)
         tile_blocks(s, rows, vectors, row_at, panel_at, acc);
     else if (s->mm->window)

@@ -19,6 +19,7 @@ typedef struct matmul_state {
     unsigned max_rows, group; /* group: panels done at once */
     bool by_panels;           /* threads share the panels instead of the rows */
     bool staged;              /* results are not as wide as sums: a tile is made apart */
+    bool fetches_results;     /* they are too many for the second-level cache */
     int64_t steps;            /* of k */
     int64_t run,
         run_steps; /* elements of a row side by side, their steps: all of k, or the channels under a tap */
