@@ -30,11 +30,15 @@ static void begin_entry(cg *g, const cg_entry *e, const cg_options *o) {
         tl_vec_push(g->arena, &g->symbol_names, e->io->symbols.data[s]);
 }
 
+/* Most instructions of a function: about 150 calls of kernels. Models of one step stay below it. */
+enum { MAX_PROGRAM = 2000 };
+
 static bool lower_variant(cg *g, const cg_entry *e, cg_variant *v) {
     if (!cg_lower_graph(g, e->graph)) return false;
     g->b.func->name = v->main_name;
     cg_plan_memory(g, &v->plan);
     cg_place_buffers(g);
+    lp_func_split(g->b.func, MAX_PROGRAM);
     v->steps = g->steps.data;
     v->n_steps = g->steps.len;
     cg_emit_plan(g, &v->plan, v->plan_name, e->io->exprs.data, e->io->exprs.len);

@@ -317,25 +317,9 @@ static void add_param_attributes(emitter *e, LLVMValueRef f, uint32_t i, lp_type
     if (extension) add_attribute(e, f, i + 1, extension, 0);
 }
 
-/* Register allocation is quadratic in the calls a value lives across: a program of 20,000 calls takes 20 s, and four without
- * optimisation. What such a function does itself is little beside what it calls. */
-enum { MAX_CALLS = 4000 };
-
-static uint32_t count_calls(const lp_block *b) {
-    uint32_t n = 0;
-    for (const lp_instr *i = b->first; i; i = i->next) {
-        n += i->op == LP_call;
-        for (int k = 0; k < 2; k++)
-            if (i->blocks[k]) n += count_calls(i->blocks[k]);
-    }
-    return n;
-}
-
 static void add_func_attributes(emitter *e, LLVMValueRef v, const lp_func *f) {
-    bool huge = count_calls(f->body) > MAX_CALLS;
     add_attribute(e, v, LLVMAttributeFunctionIndex, "nounwind", 0);
-    if (f->noinline_ || huge) add_attribute(e, v, LLVMAttributeFunctionIndex, "noinline", 0);
-    if (huge) add_attribute(e, v, LLVMAttributeFunctionIndex, "optnone", 0);
+    if (f->noinline_) add_attribute(e, v, LLVMAttributeFunctionIndex, "noinline", 0);
     add_target_attributes(e, v);
 }
 

@@ -56,7 +56,7 @@ struct lp_value {
     const char *name; /* may be NULL: printed by number */
     lp_instr *def;    /* NULL: parameter of a function or block */
     uint32_t id;      /* scratch numbering (print, emit) */
-    void *scratch;    /* of the emitter */
+    void *scratch;    /* of the emitter and of lp_func_split */
 };
 
 struct lp_block {
@@ -246,5 +246,7 @@ const char *lp_instr_text(const lp_func *f, const lp_instr *i, tl_arena *a); /* 
 void lp_module_print(const lp_module *m, tl_str *out);
 lp_module *lp_module_parse(ir_ctx *c, tl_arena *a, const char *file, const char *text, size_t len);
 bool lp_module_verify(const lp_module *m, diag *d); /* reports all it finds */
+/* Turns what is longer into calls of new functions at the end of the module, so that none has many more instructions than that. */
+void lp_func_split(lp_func *f, uint32_t most);
 
 #endif

@@ -30,6 +30,7 @@ typedef struct golden_result {
  *   RUN: infer                  infer all types, print
  *   RUN: dce,fix(cse,dce)       passes (passes/pass.h), with verification around them
  *   RUN: loop                   loop IR: verify, print; what was printed reads back to the same
+ *   RUN: split:4                loop IR: functions in pieces of so many instructions, printed
  *   RUN: asm:x86-64-v3          loop IR: assembly for that CPU; RUN: llvm:x86-64-v3 LLVM IR after its passes
  * Options behind it: --constants=full|hash|none, --locations, --math=strict|fast,
  * --state=IN=OUT[,...], --stream=INPUT:AXIS:CHUNK. */

@@ -3,6 +3,8 @@
 #include "codegen/object.h"
 #include "tests/support/golden.h"
 
+#include <stdlib.h>
+
 static bool print_and_reread(const golden_case *k, const lp_module *m, tl_arena *a, tl_str *out) {
     ir_ctx *c = m->ctx;
     lp_module_print(m, out);
@@ -43,18 +45,29 @@ static bool lower_graph(const golden_case *k, ir_ctx *c, tl_arena *a, const char
     return model && print_and_reread(k, model->entries[0].variants[0].lp, a, &r->out);
 }
 
+/* "split:4": every function in pieces of 4 instructions. */
+static bool split_funcs(const golden_case *k, lp_module *m, uint32_t most, tl_arena *a,
+                        golden_result *r) {
+    const lp_func *last = m->last;
+    for (lp_func *f = m->funcs; f; f = f == last ? NULL : f->next)
+        lp_func_split(f, most);
+    return lp_module_verify(m, &m->ctx->diag) && print_and_reread(k, m, a, &r->out);
+}
+
 bool golden_run_loop(const golden_case *k, ir_ctx *c, tl_arena *a, golden_result *r) {
     const char *run = tl_arena_strndup(a, k->run.data, k->run.len);
     const char *asm_cpu = after(run, "asm:"), *llvm_cpu = after(run, "llvm:"),
-               *lower_cpu = after(run, "lower:");
+               *lower_cpu = after(run, "lower:"), *split = after(run, "split:");
     if (lower_cpu) {
         r->ok = lower_graph(k, c, a, lower_cpu, r);
         return true;
     }
-    if (strcmp(run, "loop") != 0 && !asm_cpu && !llvm_cpu) return false;
-    const lp_module *m = lp_module_parse(c, a, k->file, k->text, k->text_len);
+    if (strcmp(run, "loop") != 0 && !asm_cpu && !llvm_cpu && !split) return false;
+    lp_module *m = lp_module_parse(c, a, k->file, k->text, k->text_len);
     if (!m || !lp_module_verify(m, &c->diag)) return true;
-    if (asm_cpu)
+    if (split)
+        r->ok = split_funcs(k, m, (uint32_t)strtoul(split, NULL, 10), a, r);
+    else if (asm_cpu)
         r->ok = print_code(c, m, asm_cpu, CG_ASSEMBLY, &r->out);
     else if (llvm_cpu)
         r->ok = print_code(c, m, llvm_cpu, CG_LLVM_TEXT, &r->out);
