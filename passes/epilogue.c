@@ -15,7 +15,7 @@ bool chain_spans(const ir_type *v, const ir_type *t, int32_t from, int32_t to) {
 }
 
 static bool is_of_integers(const chain *k) {
-    return k->product->op == OP_MatMulInteger || k->product->op == OP_ConvBytes;
+    return ir_dtype_is_int(k->product->out[0].type->dtype);
 }
 
 /* Behind a product of floats the type stays; behind one of integers it may be any number's. */

@@ -8,7 +8,8 @@
  *
  *   sum (x - zx)(w - zw)  =  sum x w  -  zx (sum w - K zw)  -  zw sum x
  *
- * w - zw becomes the weight where it fits in eight bits. What follows is elementwise and goes into the kernel's epilogue (fuse_matmul),
+ * w - zw becomes the weight, in eight bits, or in sixteen where just a few weights need more (the kernel makes of one two that have eight).
+ * Where many do, zw stays in part. What follows is elementwise and goes into the kernel's epilogue (fuse_matmul),
  * a QuantizeLinear of the result included. x of i8 is moved to u8. Costs one pass over each weight.
  *
  * Where only the weight is quantised, the product is one of floats: dequantized_weight.c. Convolutions: fuse_quantized_conv.c. */
@@ -48,6 +49,9 @@ int64_t zero_of(const ir_value *zero, int64_t column) {
     return ir_tensor_get_i64(zero->tensor, single ? 0 : (size_t)column);
 }
 
+/* So many weights in each that needs more than eight bits less its zero point are few. */
+enum { FEW = 64 };
+
 /* How much is taken from the elements of a column: all of its zero point where the rest fits, else what makes them i8. */
 static int64_t shift_of(const ir_tensor *w, const ir_value *zero, int64_t column, int64_t rows,
                         int64_t row_step, int64_t column_step) {
@@ -61,6 +65,19 @@ static int64_t shift_of(const ir_tensor *w, const ir_value *zero, int64_t column
     return w->type->dtype == DT_u8 ? 128 : 0;
 }
 
+/* Some weights need more than eight bits less their zero points, but few. */
+static bool is_wide(const byte_matrix *d, const ir_value *w, const ir_value *zero, int64_t row_step,
+                    int64_t column_step) {
+    int64_t large = 0;
+    for (int64_t c = 0; c < d->columns; c++)
+        for (int64_t r = 0; r < d->rows; r++) {
+            int64_t v = ir_tensor_get_i64(w->tensor, (size_t)(r * row_step + c * column_step));
+            v -= zero_of(zero, c);
+            large += v < INT8_MIN || v > INT8_MAX;
+        }
+    return large > 0 && large * FEW <= d->rows * d->columns;
+}
+
 byte_matrix prepare_bytes(pass_ctx *ctx, const ir_value *w, const ir_value *zero, bool transposed) {
     byte_matrix d = {0};
     const ir_type *t = w->type;
@@ -68,17 +85,19 @@ byte_matrix prepare_bytes(pass_ctx *ctx, const ir_value *w, const ir_value *zero
     ir_dim_is_const(t->dims[t->rank - 2 + transposed], &d.rows);
     int64_t row_step = transposed ? 1 : d.columns, column_step = transposed ? d.rows : 1;
     tl_arena *a = ctx->m->arena;
+    bool wide = is_wide(&d, w, zero, row_step, column_step);
     ir_tensor *matrix = ir_tensor_alloc(
-        a, ir_type_tensor_static(ctx->c, DT_i8, 2, (int64_t[]){d.rows, d.columns}));
+        a, ir_type_tensor_static(ctx->c, wide ? DT_i16 : DT_i8, 2, (int64_t[]){d.rows, d.columns}));
     d.zeros = ir_tensor_alloc(a, ir_type_tensor_static(ctx->c, DT_i32, 1, &d.columns));
     d.sums = ir_tensor_alloc(a, ir_type_tensor_static(ctx->c, DT_i32, 1, &d.columns));
     for (int64_t c = 0; c < d.columns; c++) {
-        int64_t shift = shift_of(w->tensor, zero, c, d.rows, row_step, column_step), sum = 0;
+        int64_t sum = 0, shift = wide ? zero_of(zero, c)
+                                      : shift_of(w->tensor, zero, c, d.rows, row_step, column_step);
         int64_t left = zero_of(zero, c) - shift;
         for (int64_t r = 0; r < d.rows; r++) {
             size_t at = (size_t)(r * row_step + c * column_step);
             int64_t v = ir_tensor_get_i64(w->tensor, at) - shift;
-            ((int8_t *)ir_tensor_data(matrix))[r * d.columns + c] = (int8_t)v;
+            ir_tensor_set_i64(matrix, (size_t)(r * d.columns + c), v);
             sum += v - left;
         }
         d.has_zeros = d.has_zeros || left;
@@ -86,7 +105,7 @@ byte_matrix prepare_bytes(pass_ctx *ctx, const ir_value *w, const ir_value *zero
         ir_tensor_set_i64(d.sums, (size_t)c, sum);
     }
     ir_tensor_seal(matrix), ir_tensor_seal(d.zeros), ir_tensor_seal(d.sums);
-    d.matrix = ir_module_const(ctx->m, matrix, ir_name_derive(ctx->m, w, "i8"));
+    d.matrix = ir_module_const(ctx->m, matrix, ir_name_derive(ctx->m, w, wide ? "i16" : "i8"));
     return d;
 }
 
@@ -121,12 +140,19 @@ ir_value *less_row_zero(pass_ctx *ctx, ir_builder *b, ir_value *y, ir_value *zer
     return build_op2(b, OP_Sub, y, build_op2(b, OP_Mul, s, zero));
 }
 
+/* The product of u8 by the matrix alone. MatMulInteger has no operands of i16. */
+static ir_value *build_product(ir_builder *b, ir_value *x, const byte_matrix *w) {
+    if (w->matrix->type->dtype == DT_i8) return build_op2(b, OP_MatMulInteger, x, w->matrix);
+    ir_attr n = {.name = "n", .kind = ATTR_INT, .v.i = w->columns};
+    return build_node(b, OP_MatMulPacked, (ir_value *[]){x, w->matrix}, 2, 1, &n, 1)->out;
+}
+
 /* sum (x - zx)(w - zw) over k as i32[..., N]. */
 static ir_value *product(pass_ctx *ctx, ir_builder *b, ir_value *x, ir_value *zero,
                          const byte_matrix *w) {
     bool moved = x->type->dtype == DT_i8;
     x = to_unsigned(b, x);
-    ir_value *y = build_op2(b, OP_MatMulInteger, x, w->matrix);
+    ir_value *y = build_product(b, x, w);
     y = less_row_zero(ctx, b, y, zero, moved, w->sums, w->matrix);
     if (!w->has_zeros) return y;
     ir_value *rows = build_op2(b, OP_ReduceSum, build_cast(b, x, DT_i32),

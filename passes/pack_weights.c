@@ -4,7 +4,7 @@
  *
  * Panel p holds columns [16 p, 16 p + 16) of every row of the matrix, one row after the other, so that a kernel of that width reads its
  * weights as one stream. Columns beyond n are zero. Of a weight of i8 four rows go into one, an i32 of four bytes for each column: what a
- * product of bytes multiplies in one step; rows beyond K are zero. A weight that several nodes share is packed once.
+ * product of bytes multiplies in one step; rows beyond K are zero. Of i16, an i64. A weight that several nodes share is packed once.
  *
  *   before:  ConvPacked<features=10>(%x, @w)  @w f32[10,C,3,3]     after:  ConvPacked<features=10>(%x, @w.packed)  @w.packed f32[2,9*C*6]
  *
@@ -14,7 +14,7 @@
  *
  *   before:  ConvPacked<features=40, group=40>(%x, @w)  @w f32[40,1,3,3]     after:  ... (%x, @w.packed)  @w.packed f32[1,9*40]
  *
- * ConvBytes: the matrix [taps*C,M] of i8 in panels of quads that begin anew at each tap, the rows [taps,C] of i16 of one channel per group as
+ * ConvBytes: the matrix [taps*C,M] of i8 or i16 in panels of quads that begin anew at each tap, the rows [taps,C] of i16 of one channel per group as
  * pairs of taps. */
 #include "ir/window.h"
 #include "passes/cluster.h"
@@ -39,15 +39,25 @@ static void copy_panel(ir_tensor *to, int64_t p, const ir_tensor *from, int64_t 
     }
 }
 
+/* Weight `at` of the matrix to place i of a quad. */
+static void copy_weight(ir_tensor *to, int64_t quad, int64_t i, const ir_tensor *from, int64_t at) {
+    size_t size = ir_dtype_bits(from->type->dtype) / 8;
+    memcpy((char *)ir_tensor_data(to) + (size_t)(4 * quad + i) * size,
+           (const char *)from->data + (size_t)at * size, size);
+}
+
 /* Row r of the panel holds rows 4 r ... 4 r + 3 of the matrix. */
 static void copy_quads(ir_tensor *to, int64_t p, const ir_tensor *from, int64_t rows,
                        int64_t columns, int64_t panel) {
     int64_t first = p * panel, width = columns - first < panel ? columns - first : panel;
-    int8_t *panel_at = (int8_t *)ir_tensor_data(to) + p * ((rows + 3) / 4) * 4 * panel;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < width; c++)
-            panel_at[(r / 4 * panel + c) * 4 + r % 4] =
-                ((const int8_t *)from->data)[r * columns + first + c];
+            copy_weight(to, (p * ((rows + 3) / 4) + r / 4) * panel + c, r % 4, from,
+                        r * columns + first + c);
+}
+
+static ir_dtype quad_type(const ir_value *w) {
+    return w->type->dtype == DT_i16 ? DT_i64 : DT_i32;
 }
 
 static ir_value *pack(packer *s, const ir_value *w) {
@@ -55,9 +65,10 @@ static ir_value *pack(packer *s, const ir_value *w) {
     ir_dim_is_const(w->type->dims[0], &rows);
     ir_dim_is_const(w->type->dims[1], &columns);
     int64_t panels = (columns + s->panel - 1) / s->panel;
-    bool quads = w->type->dtype == DT_i8;
+    bool quads = w->type->dtype == DT_i8 || w->type->dtype == DT_i16;
     int64_t dims[3] = {panels, quads ? (rows + 3) / 4 : rows, s->panel};
-    const ir_type *t = ir_type_tensor_static(s->ctx->c, quads ? DT_i32 : w->type->dtype, 3, dims);
+    ir_dtype type = quads ? quad_type(w) : (ir_dtype)w->type->dtype;
+    const ir_type *t = ir_type_tensor_static(s->ctx->c, type, 3, dims);
     ir_tensor *packed = ir_tensor_alloc(s->ctx->m->arena, t);
     for (int64_t p = 0; p < panels; p++)
         (quads ? copy_quads : copy_panel)(packed, p, w->tensor, rows, columns, s->panel);
@@ -129,14 +140,14 @@ static ir_value *pack_taps(packer *s, const ir_value *w, int64_t channels) {
     ir_dim_is_const(w->type->dims[1], &columns);
     int64_t taps = rows / channels;
     const ir_type *t = ir_type_tensor_static(
-        s->ctx->c, DT_i32, 3, (int64_t[]){(columns + panel - 1) / panel, taps * quads, panel});
+        s->ctx->c, quad_type(w), 3,
+        (int64_t[]){(columns + panel - 1) / panel, taps * quads, panel});
     ir_tensor *packed = ir_tensor_alloc(s->ctx->m->arena, t);
-    int8_t *to = ir_tensor_data(packed);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t m = 0; m < columns; m++) {
-            int64_t quad = m / panel * taps * quads + r / channels * quads + r % channels / 4;
-            to[(quad * panel + m % panel) * 4 + r % channels % 4] =
-                ((const int8_t *)w->tensor->data)[r * columns + m];
+            int64_t quad = (m / panel * taps + r / channels) * quads + r % channels / 4;
+            copy_weight(packed, quad * panel + m % panel, r % channels % 4, w->tensor,
+                        r * columns + m);
         }
     ir_tensor_seal(packed);
     return ir_module_const(s->ctx->m, packed, ir_name_derive(s->ctx->m, w, "packed"));
@@ -174,9 +185,9 @@ static ir_value *pack_windows(packer *s, const ir_value *w) {
 
 static ir_value *find_packed(packer *s, const ir_node *n) {
     ir_value *w = ir_in(n, 1), *packed = tl_map_get_ptr(&s->packed, w);
-    if (n->op == OP_ConvBytes && w->type->dtype == DT_i8) return pack_bytes(s, n, w);
-    if (packed) return packed;
     int64_t groups = ir_attr_int(n, "group", 1);
+    if (n->op == OP_ConvBytes && groups == 1) return pack_bytes(s, n, w);
+    if (packed) return packed;
     if (n->op == OP_ConvBytes)
         packed = pack_pairs(s, w);
     else if (n->op != OP_ConvPacked)
@@ -192,7 +203,8 @@ static ir_value *find_packed(packer *s, const ir_node *n) {
 /* The weight is there as the model has it, and a kernel wants it otherwise. */
 static bool wants_packing(const ir_node *n) {
     if (n->op == OP_MatMulPacked) return ir_in(n, 1)->type->rank == 2;
-    if (n->op == OP_ConvBytes) return ir_in(n, 1)->type->dtype != DT_i32;
+    ir_dtype t = n->op == OP_ConvBytes ? (ir_dtype)ir_in(n, 1)->type->dtype : DT_f32;
+    if (n->op == OP_ConvBytes) return t != DT_i32 && t != DT_i64;
     if (n->op != OP_ConvPacked) return false;
     const ir_type *w = ir_in(n, 1)->type;
     return w->rank > 2 && (!is_windows(n, w) || ir_attr_int(n, "group", 1) > 1);

@@ -14,7 +14,7 @@ bool fuse_integer_product(pass_ctx *ctx, ir_node *n);
 const ir_node *find_dequantized(const ir_value *v);
 /* y * alpha + C * beta of a Gemm; y for a MatMul. */
 ir_value *finish_gemm(ir_builder *b, const ir_node *n, ir_value *y);
-/* A matrix of i8, what is left of its zero points per column, and the sums of its columns less K of those. */
+/* A matrix of i8 or i16, what is left of its zero points per column, and the sums of its columns less K of those. */
 typedef struct byte_matrix {
     ir_value *matrix;
     ir_tensor *zeros, *sums; /* i32[N] */

@@ -72,7 +72,9 @@ static double most_of_node(const ir_node *n, unsigned depth) {
     case OP_MatMulInteger:
         return ir_in(n, 2) || ir_in(n, 3) ? INFINITY : most_of_product(ir_in(n, 1));
     case OP_ConvBytes:
-        return n->n_regions ? INFINITY : most_of_product(ir_in(n, 1));
+    case OP_MatMulPacked:
+        return n->n_regions || n->out[0].type->dtype != DT_i32 ? INFINITY
+                                                               : most_of_product(ir_in(n, 1));
     default:
         return INFINITY;
     }

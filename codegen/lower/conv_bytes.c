@@ -50,8 +50,7 @@ static bool lower_dense(cg *g, ir_node *n, const cg_view *x, const ir_window *w)
     ir_dim_is_const(wt->dims[2], &mm->panel);
     mm->k = mm->taps * channels;
     mm->m = cg_dims_product(g, t->dims, t->rank - 1);
-    cg_finish_product(mm);
-    return true;
+    return cg_finish_product(mm);
 }
 
 /* Operands of the epilogue as [positions, C]. */

@@ -32,14 +32,17 @@ static bool set_depth(cg_matmul *mm, const ir_dim *of_rows, const ir_dim *of_wei
     return ir_dim_is_const(of_weight, &mm->k);
 }
 
-void cg_finish_product(cg_matmul *mm) {
+bool cg_finish_product(cg_matmul *mm) {
     cg *g = mm->g;
     ir_node *n = mm->node;
     const ir_type *t = n->out[0].type;
     const ir_region *epilogue = ir_node_find_region(n, "epilogue");
     if (epilogue && ir_region_result(epilogue, 0) != epilogue->params[0]) mm->epilogue = epilogue;
     const ir_tensor *w = ir_in(n, 1)->tensor;
-    if (!mm->quads || !w || !cg_group_bytes(mm, w)) mm->w = cg_read(g, ir_in(n, 1));
+    bool grouped = mm->quads && w && cg_group_bytes(mm, w);
+    if (mm->quads && !grouped && ir_in(n, 1)->type->dtype == DT_i64)
+        return cg_unsupported(g, n, "weights of i16 that are not known");
+    if (!grouped) mm->w = cg_read(g, ir_in(n, 1));
     ir_dim_is_const(t->dims[t->rank - 1], &mm->n);
     if (mm->epilogue) add_extras(mm, t);
     const cg_view *dest = cg_write(g, &n->out[0]);
@@ -54,6 +57,7 @@ void cg_finish_product(cg_matmul *mm) {
     mm->y = y;
     cg_matmul_packed(mm);
     if (temporary) cg_copy(g, temporary, dest);
+    return true;
 }
 
 bool lower_matmul_packed(cg *g, ir_node *n) {
@@ -75,8 +79,7 @@ bool lower_matmul_packed(cg *g, ir_node *n) {
     mm->a = ir_dim_is(a->strides[1], 1) || mm->k == 1 ? a : cg_materialise(g, a);
     mm->m = a->dims[0];
     if (mm->quads) mm->a = cg_whole_quads(g, mm->a);
-    cg_finish_product(mm);
-    return true;
+    return cg_finish_product(mm);
 }
 
 /* ---- two run-time operands ------------------------------------------------------------------------------------------------ */

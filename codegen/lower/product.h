@@ -4,8 +4,9 @@
 
 #include "codegen/kernels/matmul_packed.h"
 
-/* The node's product, whose operand (a, m, k, window), kind and panel are set: weight, epilogue and result are the node's. */
-void cg_finish_product(cg_matmul *mm);
+/* The node's product, whose operand (a, m, k, window), kind and panel are set: weight, epilogue and result are the node's. False after
+ * reporting. */
+bool cg_finish_product(cg_matmul *mm);
 /* The steps of a packed weight of bytes in groups, mm->w included (group_bytes.c); false: plain steps are as good, or have to do. */
 bool cg_group_bytes(cg_matmul *mm, const ir_tensor *w);
 /* x with room for whole quads behind the elements of its last axis; what lies there meets weights of 0. */

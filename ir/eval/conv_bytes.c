@@ -13,12 +13,16 @@ typedef struct conv {
     int64_t pad;
 } conv;
 
+static bool is_packed(const conv *k) {
+    return k->weight->type->dtype == DT_i32 || k->weight->type->dtype == DT_i64;
+}
+
 /* The weight of a tap and channel for a feature: the matrix [taps*C,M] or [taps,C], or what pack_weights makes of it: panels of quads of
- * bytes, quads beginning anew at each tap, or pairs of i16, two taps of a channel. */
+ * bytes (of i16 in i64), quads beginning anew at each tap, or pairs of i16, two taps of a channel. */
 static int64_t weight_of(const conv *k, int64_t tap, int64_t c, int64_t m) {
     const ir_type *t = k->weight->type;
     int64_t rows = (k->channels + 3) / 4, panel = 0;
-    if (t->dtype != DT_i32) {
+    if (!is_packed(k)) {
         int64_t row = k->depthwise ? tap : tap * k->channels + c;
         return ir_tensor_get_i64(k->weight, (size_t)(row * k->features + m));
     }
@@ -28,7 +32,9 @@ static int64_t weight_of(const conv *k, int64_t tap, int64_t c, int64_t m) {
     }
     ir_dim_is_const(t->dims[2], &panel);
     int64_t quad = (m / panel * k->taps + tap) * rows + c / 4;
-    return ((const int8_t *)k->weight->data)[(quad * panel + m % panel) * 4 + c % 4];
+    int64_t at = (quad * panel + m % panel) * 4 + c % 4;
+    return t->dtype == DT_i64 ? ((const int16_t *)k->weight->data)[at]
+                              : ((const int8_t *)k->weight->data)[at];
 }
 
 static int64_t element(const conv *k, int64_t sample, int64_t feature, const int64_t *at) {
@@ -46,7 +52,7 @@ static int64_t element(const conv *k, int64_t sample, int64_t feature, const int
 
 static bool weight_fits(const conv *k) {
     ev_shape s = ev_shape_of(k->weight);
-    bool packed = k->weight->type->dtype == DT_i32;
+    bool packed = is_packed(k);
     if (k->features < 1 || k->channels < 1 || k->taps < 1) return false;
     if (k->depthwise)
         return s.rank == 2 && k->features == k->channels && s.dims[1] == k->channels &&

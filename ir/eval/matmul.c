@@ -173,15 +173,18 @@ bool eval_gemm(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum
 /* x[..., k] times a weight of k rows and `n` (attribute) columns, stored as panels [ceil(n / width), k, width] (the last one
  * filled up) or, before pack_weights, as the matrix, which is one panel; then the node's region, whose parameters are the product
  * and the operands after the weight. */
-/* Panels of lanes of four bytes, [panels, ceil(k / 4), width] i32, as [panels, 4 ceil(k / 4), width] numbers. */
+/* Panels of lanes of four bytes (i32), or four i16 (i64), [panels, ceil(k / 4), width], as [panels, 4 ceil(k / 4), width] numbers. */
 static const int64_t *spread_quads(ir_eval *e, const ir_tensor *w, const ev_shape *s) {
     size_t count;
     const int64_t *quads = ev_i64s(e, w, &count);
-    int64_t *bytes = TL_NEW_ARRAY(e->arena, int64_t, 4 * count + 1), width = s->dims[2];
+    int64_t *numbers = TL_NEW_ARRAY(e->arena, int64_t, 4 * count + 1), width = s->dims[2];
+    bool wide = w->type->dtype == DT_i64;
     for (int64_t i = 0; i < (int64_t)count; i++)
-        for (int64_t j = 0; j < 4; j++)
-            bytes[(i / width * 4 + j) * width + i % width] = (int8_t)((uint64_t)quads[i] >> 8 * j);
-    return bytes;
+        for (int64_t j = 0; j < 4; j++) {
+            uint64_t v = (uint64_t)quads[i] >> (wide ? 16 : 8) * j;
+            numbers[(i / width * 4 + j) * width + i % width] = wide ? (int16_t)v : (int8_t)v;
+        }
+    return numbers;
 }
 
 /* A weight in blocks of codes (docs/IR.md) as floats [k, columns]; NULL after reporting sizes that do not fit. */
@@ -216,7 +219,7 @@ bool eval_matmul_packed(ir_eval *e, const ir_node *n, const ir_datum *const *in,
     int64_t columns = ir_attr_int(n, "n", -1);
     if (panels.rank == 2) panels = (ev_shape){3, {1, panels.dims[0], panels.dims[1]}};
     bool whole = x->type->dtype == DT_u8 && !ir_attr_find(n, "bits"),
-         quads = whole && w->type->dtype == DT_i32;
+         quads = whole && (w->type->dtype == DT_i32 || w->type->dtype == DT_i64);
     int64_t depth = s.rank > 0 ? s.dims[s.rank - 1] : 0;
     bool blocks = ir_attr_find(n, "bits") != NULL;
     if (blocks) panels = (ev_shape){3, {1, depth, columns}};

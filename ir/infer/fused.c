@@ -68,7 +68,7 @@ bool infer_requantize(ir_ctx *c, ir_node *n) {
     return infer_set(c, n, 0, ir_type_with_dtype(c, x, (ir_dtype)to));
 }
 
-/* [...,M,K] x [K,N], N being attribute n; NULL after reporting. Weights of i8 are packed four of k to a lane of i32. */
+/* [...,M,K] x [K,N], N being attribute n; NULL after reporting. Weights of i8 are packed four of k to a lane of i32, of i16 to one of i64. */
 static const ir_type *packed_product(ir_ctx *c, const ir_node *n) {
     int64_t columns = ir_attr_int(n, "n", -1);
     const ir_type *a = infer_in(n, 0);
@@ -80,7 +80,8 @@ static const ir_type *packed_product(ir_ctx *c, const ir_node *n) {
     const ir_dim *rows = s.dims[s.rank - 1];
     s.dims[s.rank - 1] = ir_dim_const(c, columns);
     if (ir_attr_find(n, "bits")) return ir_type_tensor(c, a->dtype, s.rank, s.dims);
-    if (w->dtype == DT_i32 && a->dtype == DT_u8) rows = ir_dim_ceildiv(c, rows, ir_dim_const(c, 4));
+    bool quads = w->dtype == DT_i32 || w->dtype == DT_i64;
+    if (quads && a->dtype == DT_u8) rows = ir_dim_ceildiv(c, rows, ir_dim_const(c, 4));
     if (ir_type_is_ranked(w) && !infer_expect_dim(c, n, 1, w->rank - 2, rows)) return NULL;
     return ir_type_tensor(c, a->dtype == DT_u8 ? DT_i32 : a->dtype, s.rank, s.dims);
 }

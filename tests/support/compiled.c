@@ -5,6 +5,7 @@
 #include "ir/call.h"
 #include "passes/pass.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const tlbc_model *compiled_load(ir_module *m, const char *passes) {
@@ -12,7 +13,8 @@ const tlbc_model *compiled_load(ir_module *m, const char *passes) {
     if (passes && !pass_run(m, passes, NULL)) return NULL;
     cg_target *target = TL_NEW(m->arena, cg_target);
     cg_options *o = TL_NEW(m->arena, cg_options);
-    if (!cg_target_find(c, "native", target)) return NULL;
+    const char *cpu = getenv("TLBC_TEST_CPU");
+    if (!cg_target_find(c, cpu ? cpu : "native", target)) return NULL;
     *o = (cg_options){.targets = target, .n_targets = 1, .name = "model"};
     cg_model *model = cg_lower(m, o);
     return model ? cg_load_model(model) : NULL;

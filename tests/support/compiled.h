@@ -10,7 +10,8 @@
 #include "include/tlbc/runtime.h"
 #include "ir/eval.h"
 
-/* Runs the passes (NULL: none), lowers the first graph for this machine and links it into this process. The module is changed. NULL
+/* Runs the passes (NULL: none), lowers the first graph for this machine (or the CPU that the environment names as TLBC_TEST_CPU) and
+ * links it into this process. The module is changed. NULL
  * after reporting to its context, with which the code goes away. */
 const tlbc_model *compiled_load(ir_module *m, const char *passes);
 /* One run with this many threads; results are fresh tensors in the arena. false after reporting. */
