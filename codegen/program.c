@@ -196,7 +196,8 @@ void cg_loop_end(cg *g, cg_loop *l) {
 
 void cg_barrier(cg *g) {
     if (!g->alone) {
-        lp_call(&g->b, "tlbc_rt_barrier", lp_scalar(LP_VOID), &g->frame, 1);
+        lp_value *args[2] = {g->frame, g->tid};
+        lp_call(&g->b, "tlbc_rt_barrier", lp_scalar(LP_VOID), args, 2);
         cg_step_add(g, CG_STEP_BARRIER, NULL, NULL);
     }
     g->epoch++;

@@ -118,7 +118,7 @@ typedef struct tlbc_program {
 } tlbc_program;
 
 /* Called by generated code. */
-void tlbc_rt_barrier(const tlbc_frame *frame);
+void tlbc_rt_barrier(const tlbc_frame *frame, int64_t tid);
 void tlbc_rt_fail(const tlbc_frame *frame, int64_t failure, int64_t a,
                   int64_t b); /* the first one of a run is kept */
 

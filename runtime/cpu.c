@@ -1,4 +1,11 @@
+#define _GNU_SOURCE /* sched_getaffinity */
 #include "runtime/cpu.h"
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -64,3 +71,52 @@ uint64_t tlbc_rt_cpu_features(void) {
 }
 
 #endif
+
+/* ---- processors ---------------------------------------------------------------------------------------------------- */
+
+enum { PATH = 4096, MANY = 1 << 20 };
+
+/* The start of a small file as a string; false where there is none. */
+static bool rt_read_file(const char *path, char *text, size_t room) {
+    FILE *f = fopen(path, "re");
+    if (!f) return false;
+    text[fread(text, 1, room - 1, f)] = 0;
+    fclose(f);
+    return true;
+}
+
+/* "150000 100000" (time in a period) is 2, "max 100000" no limit. */
+static uint32_t rt_quota(const char *text) {
+    char *rest;
+    unsigned long long time = strtoull(text, &rest, 10), period = strtoull(rest, NULL, 10);
+    if (rest == text || period == 0) return MANY;
+    unsigned long long n = (time + period - 1) / period;
+    return n < 1 ? 1 : n < MANY ? (uint32_t)n : MANY;
+}
+
+/* The least that the process's control group and the groups around it are allowed. */
+static uint32_t rt_group_processors(void) {
+    char groups[PATH], file[2 * PATH], text[64];
+    uint32_t least = MANY;
+    if (!rt_read_file("/proc/self/cgroup", groups, sizeof groups)) return least;
+    bool first = strncmp(groups, "0::", 3) == 0;
+    char *group = first ? groups : strstr(groups, "\n0::");
+    if (!group) return least;
+    group += first ? 3 : 4;
+    group[strcspn(group, "\n")] = 0;
+    for (char *end = group + strlen(group); end; end = strrchr(group, '/')) {
+        *end = 0;
+        snprintf(file, sizeof file, "/sys/fs/cgroup%s/cpu.max", group);
+        if (!rt_read_file(file, text, sizeof text)) continue;
+        uint32_t n = rt_quota(text);
+        if (n < least) least = n;
+    }
+    return least;
+}
+
+uint32_t tlbc_rt_processors(void) {
+    cpu_set_t set;
+    uint32_t allowed = sched_getaffinity(0, sizeof set, &set) ? MANY : (uint32_t)CPU_COUNT(&set);
+    uint32_t group = rt_group_processors();
+    return group < allowed ? group : allowed;
+}

@@ -50,5 +50,8 @@
 
 /* Asks the processor (some microseconds in a virtual machine); the same answer every time. */
 uint64_t tlbc_rt_cpu_features(void);
+/* Processors that this process can keep busy, at least 1: those that the calling thread may run on, or fewer where a control group (version
+ * 2) is allowed less time than they have; a part of one counts as one. */
+uint32_t tlbc_rt_processors(void);
 
 #endif

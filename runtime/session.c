@@ -158,6 +158,13 @@ static tlbc_status rt_open_tail(tlbc_session *s, const tlbc_session_options *o) 
     return rt_plan_tail(s);
 }
 
+/* More threads than processors only take turns. */
+static uint32_t rt_choose_threads(const tlbc_session_options *o) {
+    if (o->threads <= 1) return 1;
+    uint32_t processors = o->exact_threads ? o->threads : tlbc_rt_processors();
+    return o->threads < processors ? o->threads : processors;
+}
+
 /* Threads, weights, states and, where no shape is open, the workspace: a static model never allocates again. */
 static tlbc_status rt_session_open(tlbc_session *s, const tlbc_session_options *o) {
     s->variant = rt_choose_variant(s->model->program);
@@ -169,9 +176,9 @@ static tlbc_status rt_session_open(tlbc_session *s, const tlbc_session_options *
     s->workspace_bytes = o->workspace ? o->workspace_bytes : 0;
     tlbc_status status = tlbc_rt_weights_open(s->model, &s->weights);
     if (status) return status;
-    s->team = tlbc_rt_team_create(o->threads ? o->threads : 1);
-    if (!s->team) return TLBC_ERROR_MEMORY;
     s->exact_threads = o->exact_threads != 0;
+    s->team = tlbc_rt_team_create(rt_choose_threads(o), s->exact_threads);
+    if (!s->team) return TLBC_ERROR_MEMORY;
     status = tlbc_rt_states_open(s, o->streams, o->states_of);
     if (status) return status;
     if (!tlbc_rt_cells_create(s, o, tlbc_rt_team_size(s->team))) return TLBC_ERROR_MEMORY;

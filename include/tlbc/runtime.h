@@ -169,7 +169,7 @@ typedef struct tlbc_model tlbc_model;
 typedef struct tlbc_session_options {
     uint32_t struct_size; /* sizeof(tlbc_session_options), or 0 */
     uint32_t
-        threads; /* 0 or 1: the calling thread alone; n: up to n-1 more, asleep while no run is going on; at most 1024 */
+        threads; /* 0 or 1: the calling thread alone; n: up to n-1 more, as far as there are processors, asleep while no run is going on; at most 1024 */
     void *
         workspace; /* caller's memory, 64-byte aligned, of this session alone until it is freed, as much as tlbc_shapes says (of a
                              * session without it and with as many threads); NULL: the session allocates its own */
@@ -263,8 +263,8 @@ static inline const tlbc_model *tlbc_session_model(const tlbc_session *s) {
 
 /* Creates a session. options may be NULL: one thread, own workspace. *out is NULL on failure, and the status is all there is to know:
  * TLBC_ERROR_CPU, _MEMORY (also for threads), _ARGUMENT (workspace not aligned, too many threads), _IO or _VERSION (the model's file of
- * weights is missing, or belongs to another compilation; or the model to another version). A session with threads does not survive
- * fork() into the child. */
+ * weights is missing, or belongs to another compilation; or the model to another version). After fork() parent and child may both go on
+ * with the session, if no call on it was going on; in the child the calling thread does all the work. */
 static inline tlbc_status
 tlbc_session_create(const tlbc_model *m, const tlbc_session_options *options, tlbc_session **out) {
     *out = NULL;

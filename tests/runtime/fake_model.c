@@ -41,7 +41,7 @@ static void mix_main(const tlbc_frame *f, int64_t tid, int64_t n) {
             rows[r * 4 + i] = k[0] * x[r * 4 + i];
     for (int64_t i = tid; i < 2 * batch; i += n)
         twice[i] = (float)i;
-    tlbc_rt_barrier(f);
+    tlbc_rt_barrier(f, tid);
     for (int64_t r = tid; r < batch; r += n)
         for (int i = 0; i < 4; i++)
             out[r * 4 + i] = rows[(batch - 1 - r) * 4 + i] + y[r * 4 + i];
@@ -110,9 +110,9 @@ static void stress_main(const tlbc_frame *f, int64_t tid, int64_t n) {
     if (tid == 0) *wrong = 0;
     for (int64_t step = 0; step < STEPS; step++) {
         *(int64_t *)(f->workspace + 64 * tid) = step;
-        tlbc_rt_barrier(f);
+        tlbc_rt_barrier(f, tid);
         mine += *(int64_t *)(f->workspace + 64 * ((tid + 1 + step) % n)) != step;
-        tlbc_rt_barrier(f);
+        tlbc_rt_barrier(f, tid);
     }
     __atomic_fetch_add(wrong, mine, __ATOMIC_RELAXED);
 }
