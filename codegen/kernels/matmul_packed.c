@@ -278,8 +278,7 @@ void cg_matmul_packed(cg_matmul *mm) {
     s->mm = mm;
     s->n_panels = (mm->n + mm->panel - 1) / mm->panel;
     s->tail = mm->n % mm->panel;
-    s->run = mm->window ? mm->k / mm->taps : mm->k;
-    s->run_steps = mm->quads ? (s->run + 3) / 4 : s->run;
+    s->run_steps = mm->window ? mm->run_steps : mm->quads ? (mm->k + 3) / 4 : mm->k;
     s->steps = mm->window ? mm->taps * s->run_steps : s->run_steps;
     s->row_block = mm->window ? cg_places_block(mm->taps, ROW_BLOCK) : ROW_BLOCK;
     s->panel_bytes = s->steps * mm->panel * 4;

@@ -31,7 +31,7 @@ typedef struct cg_matmul {
     int64_t block; /* rows that share a scale */
     const ir_window *
         window; /* rows are windows of an image `a` u8[N,...,C]: k is taps * C; NULL: they are not */
-    int64_t taps, pad;
+    int64_t taps, run_steps, pad; /* run_steps: quads under a tap */
     /* Grouped steps (NULL: plain ones), then w is i32[steps,panel]: i32[panels * taps, 1 + sizes], the first step of a run, how many groups of
      * each size; i32[steps], their quads in the run. alone: no step is in a group, nor are its weights small. */
     const cg_view *counts, *steps;

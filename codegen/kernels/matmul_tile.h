@@ -21,8 +21,8 @@ typedef struct matmul_state {
     bool staged;              /* results are not as wide as sums: a tile is made apart */
     bool fetches_results;     /* they are too many for the second-level cache */
     int64_t steps;            /* of k */
-    int64_t run,
-        run_steps; /* elements of a row side by side, their steps: all of k, or the channels under a tap */
+    int64_t
+        run_steps; /* of what lies side by side in a row: all of k, or the channels under a tap */
     cg_places places; /* rows that are windows of an image */
     int64_t row_block;
     lp_value *first_row;       /* of the block */
