@@ -8,6 +8,7 @@
  *
  * Axes are merged where all operands allow it. A last axis shorter than a few vectors is merged with the one before it, a longer one
  * stays apart, so that its rows are the same pieces as the rows of the products and normalisations around it (no barrier between). */
+#include "codegen/kernels/transposed_copy.h"
 #include "codegen/layout.h"
 
 #include "ir/base/assert.h"
@@ -329,6 +330,7 @@ static void copy_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value
 }
 
 void cg_copy(cg *g, const cg_view *from, const cg_view *to) {
+    if (cg_copy_transposed(g, from, to)) return;
     cg_nest *s = TL_NEW(g->arena, cg_nest);
     *s = (cg_nest){.g = g,
                    .node = g->node,

@@ -88,7 +88,7 @@ static void transpose_square(attention_state *s, unsigned v, int64_t d) {
         lp_value *row = add(s, s->q_base, mul(s, query_number(s, q), stride(s, s->a->q, 2)));
         x[i] = fixed && q >= present ? splat(s, 0) : load_part(s, s->pq, row, d, width);
     }
-    cg_transpose(b, x, s->lanes);
+    cg_transpose(b, x, s->lanes, 1);
     for (unsigned i = 0; i < s->lanes && d + i < width; i++) {
         lp_value *at = lp_index(b, (d + i) * s->block + v * s->lanes);
         lp_store(b, s->qt, at, mul(s, x[i], splat(s, s->a->scale)));
