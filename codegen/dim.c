@@ -49,6 +49,43 @@ lp_value *cg_dim_emit(lp_builder *b, const ir_dim *d, symbol_fn *symbol, void *d
     return sum;
 }
 
+/* ---- sizes in bytes -------------------------------------------------------------------------------------------------- */
+
+static lp_value *about(lp_builder *b, const ir_dim *d, symbol_fn *symbol, void *data);
+
+static lp_value *about_atom(lp_builder *b, const ir_dim_atom *a, symbol_fn *symbol, void *data) {
+    if (a->op == DIM_SYMBOL) return lp_cast(b, symbol(data, a->symbol), DT_f64);
+    lp_value *x = about(b, a->a, symbol, data), *y = about(b, a->b, symbol, data);
+    if (a->op == DIM_MAX) return lp_bin(b, LP_max, x, y);
+    if (a->op == DIM_MIN) return lp_bin(b, LP_min, x, y);
+    lp_value *one = lp_const_f(b, lp_scalar(DT_f64), 1);
+    return lp_bin(b, LP_div, x, lp_bin(b, LP_max, y, one));
+}
+
+/* The value as a double, which does not wrap. */
+static lp_value *about(lp_builder *b, const ir_dim *d, symbol_fn *symbol, void *data) {
+    lp_value *sum = lp_const_f(b, lp_scalar(DT_f64), 0);
+    for (uint32_t i = 0; i < d->n_terms; i++) {
+        const ir_dim_term *t = &d->terms[i];
+        lp_value *product = lp_const_f(b, lp_scalar(DT_f64), (double)t->coef);
+        for (uint32_t j = 0; j < t->n_atoms; j++)
+            product = lp_bin(b, LP_mul, about_atom(b, t->atoms[j], symbol, data), product);
+        sum = lp_bin(b, LP_add, product, sum);
+    }
+    return sum;
+}
+
+lp_value *cg_dim_emit_bytes(lp_builder *b, const ir_dim *d, symbol_fn *symbol, void *data) {
+    int64_t value;
+    lp_value *bytes = cg_dim_emit(b, d, symbol, data);
+    if (ir_dim_is_const(d, &value)) return bytes;
+    lp_value *limit = lp_const_f(b, lp_scalar(DT_f64), CG_MAX_BYTES);
+    lp_value *large = lp_bin(b, LP_gt, about(b, d, symbol, data), limit);
+    return lp_select(b, large, lp_index(b, -1), bytes);
+}
+
+/* ---- scopes ------------------------------------------------------------------------------------------------------------ */
+
 void cg_scope_begin(cg *g) {
     cg_scope *s = TL_NEW(g->arena, cg_scope);
     s->outer = g->scope;
@@ -103,6 +140,10 @@ lp_value *cg_dim(cg *g, const ir_dim *d) {
     lp_value *v = cg_dim_emit(&g->b, d, find_symbol, g);
     tl_map_set_ptr(&g->scope->dims, d, v);
     return v;
+}
+
+lp_value *cg_dim_bytes(cg *g, const ir_dim *bytes) {
+    return cg_dim_emit_bytes(&g->b, bytes, find_symbol, g);
 }
 
 const ir_dim *cg_dc(cg *g, int64_t v) {

@@ -193,7 +193,7 @@ cg_buffer *cg_buffer_grown(cg *g, const ir_dim *bytes, bool per_thread) {
     cg_buffer *b = TL_NEW(g->arena, cg_buffer);
     *b = (cg_buffer){.kind = CG_CELL, .bytes = bytes, .per_thread = per_thread};
     b->number = cg_cell_create(g, &(cg_cell){.dtype = DT_u8, .rank = 1, .input = -1});
-    lp_value *size = cg_dim(g, bytes);
+    lp_value *size = cg_dim_bytes(g, bytes);
     if (per_thread) size = lp_bin(&g->b, LP_mul, size, g->n_threads);
     cg_serial_call(g, "tlbc_rt_grow", b->number, size);
     return b;
@@ -265,12 +265,6 @@ void cg_adopt(cg *g, ir_value *v, uint32_t cell) {
 
 /* ---- calls ------------------------------------------------------------------------------------------------------------ */
 
-static const char *call_place(cg *g, const ir_node *n) {
-    const ir_loc *loc = n->loc;
-    return tl_arena_printf(g->arena, "node '%s' (%s)", loc && loc->node ? loc->node : "",
-                           op_get(n->op)->name);
-}
-
 /* Barriers around it; operands have been bound since the first of them. */
 static void invoke(cg *g, const cg_call *call) {
     tl_vec_push(g->arena, &g->cells->calls, *call);
@@ -287,7 +281,7 @@ bool lower_call(cg *g, ir_node *n) {
     if (n->op == OP_ImageDecoder && *TLBC_MISSING_IMAGE_LIBRARIES)
         return cg_unsupported(g, n, "this tlbc was built without%s", TLBC_MISSING_IMAGE_LIBRARIES);
     cg_cells_begin(g);
-    cg_call call = {.node = n, .n_in = n->n_in, .n_out = n->n_out, .where = call_place(g, n)};
+    cg_call call = {.node = n, .n_in = n->n_in, .n_out = n->n_out, .where = cg_node_text(g, n)};
     call.function = tl_arena_printf(g->arena, "tlbc_rt_op_%s", op_get(n->op)->name);
     call.cells = TL_NEW_ARRAY(g->arena, int32_t, (size_t)n->n_in + n->n_out);
     call.keeps = keeps_operands(n->op);
@@ -434,7 +428,7 @@ bool cg_resolve_shape(cg *g, ir_node *n) {
             return cg_unsupported(g, n, "operand %u has no known rank", i);
     }
     cg_cells_begin(g);
-    cg_call call = {.node = n, .n_in = n->n_in, .n_out = 1, .where = call_place(g, n)};
+    cg_call call = {.node = n, .n_in = n->n_in, .n_out = 1, .where = cg_node_text(g, n)};
     call.function = tl_arena_printf(g->arena, "tlbc_rt_shape_%s", find_rule(n->op)->function);
     call.cells = TL_NEW_ARRAY(g->arena, int32_t, (size_t)n->n_in + 1);
     for (uint32_t i = 0; i < n->n_in; i++)

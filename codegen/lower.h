@@ -145,6 +145,11 @@ bool cg_is_called(const ir_node *n); /* this node is a call, whatever others of 
 lp_value *cg_dim(cg *g, const ir_dim *d); /* i64 in the program */
 lp_value *cg_dim_emit(lp_builder *b, const ir_dim *d,
                       lp_value *(*symbol)(void *data, const char *name), void *data);
+/* The same of a size in bytes: -1 where it is more than a buffer may have, also where the products wrap. */
+#define CG_MAX_BYTES 0x1p46
+lp_value *cg_dim_emit_bytes(lp_builder *b, const ir_dim *d,
+                            lp_value *(*symbol)(void *data, const char *name), void *data);
+lp_value *cg_dim_bytes(cg *g, const ir_dim *bytes); /* in the program */
 /* Symbols and cached dims live in the block they were made in: begin/end around the blocks of loops and branches. */
 struct cg_scope {
     cg_scope *outer;
@@ -210,6 +215,8 @@ cg_load_scalar(cg *g,
 lp_value *cg_load_element(cg *g, ir_value *v, int64_t i); /* the same of a vector */
 /* All elements are constants or dimension expressions. */
 bool cg_knows_contents(const ir_value *v);
+/* "node 'x' (NonZero)", as the file or, without a name there, its first result has it. */
+const char *cg_node_text(cg *g, const ir_node *n);
 int64_t cg_failure(cg *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool cg_unsupported(cg *g, const ir_node *n, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

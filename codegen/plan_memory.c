@@ -184,10 +184,9 @@ static lp_value *load_symbol(void *data, const char *name) {
     return lp_index(p->b, 0);
 }
 
-/* total += bytes, where a negative or absurd size (more than 2^46 bytes) makes the total -1 for good. */
+/* total += bytes, where a negative size, which absurd ones have become, makes the total -1 for good. */
 static lp_value *add_size(lp_builder *b, lp_value *total, lp_value *bytes) {
-    lp_value *limit = lp_index(b, (int64_t)1 << 46), *zero = lp_index(b, 0);
-    lp_value *bad = lp_bin(b, LP_or, lp_bin(b, LP_lt, bytes, zero), lp_bin(b, LP_gt, bytes, limit));
+    lp_value *zero = lp_index(b, 0), *bad = lp_bin(b, LP_lt, bytes, zero);
     bad = lp_bin(b, LP_or, bad, lp_bin(b, LP_lt, total, zero));
     return lp_select(b, bad, lp_index(b, -1), lp_bin(b, LP_add, total, bytes));
 }
@@ -221,7 +220,7 @@ void cg_emit_plan(cg *g, const cg_memory_plan *plan, const char *name, const ir_
         lp_store(&b, out, lp_index(&b, i), cg_dim_emit(&b, exprs[i], load_symbol, &p));
     lp_value *total = lp_index(&b, plan->static_bytes);
     for (uint32_t i = 0; i < plan->n_slots; i++) {
-        lp_value *bytes = cg_dim_emit(&b, plan->slots[i].bytes, load_symbol, &p);
+        lp_value *bytes = cg_dim_emit_bytes(&b, plan->slots[i].bytes, load_symbol, &p);
         lp_store(&b, slots, lp_index(&b, i), total);
         if (plan->slots[i].per_thread) bytes = lp_bin(&b, LP_mul, bytes, n_threads);
         total = add_size(&b, total, bytes);

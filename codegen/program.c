@@ -58,13 +58,28 @@ static bool check_types(cg *g, const ir_node *n) {
     return true;
 }
 
+/* Names come from files, and failures are formats. */
+static const char *as_format(cg *g, const char *text) {
+    tl_str s;
+    tl_str_init(&s, g->arena);
+    for (; *text; text++)
+        tl_str_printf(&s, *text == '%' ? "%%%%" : "%c", *text);
+    return s.len ? s.data : "";
+}
+
+const char *cg_node_text(cg *g, const ir_node *n) {
+    const ir_loc *loc = n->loc;
+    const char *name = loc && loc->node && *loc->node ? loc->node : n->n_out ? n->out[0].name : "";
+    return tl_arena_printf(g->arena, "node '%s' (%s)", name ? name : "",
+                           loc && loc->op ? loc->op : op_get(n->op)->name);
+}
+
 int64_t cg_failure(cg *g, const char *format, ...) {
     va_list args;
     va_start(args, format);
     tl_str s;
     tl_str_init(&s, g->arena);
-    const ir_loc *loc = g->node ? g->node->loc : NULL;
-    if (loc && loc->op) tl_str_printf(&s, "node '%s' (%s), ", loc->node ? loc->node : "", loc->op);
+    if (g->node) tl_str_printf(&s, "%s, ", as_format(g, cg_node_text(g, g->node)));
     tl_str_vprintf(&s, format, args);
     va_end(args);
     for (uint32_t i = 0; i < g->failures.len; i++)
@@ -101,7 +116,7 @@ static void add_check(cg *g, const ir_dim *from, const ir_dim *to, bool exact) {
     int64_t failure = cg_failure(g,
                                  exact ? "dimension '%s' is not equal to '%s'"
                                        : "dimension '%s' is neither 1 nor equal to '%s'",
-                                 dim_text(g, from), dim_text(g, to));
+                                 as_format(g, dim_text(g, from)), as_format(g, dim_text(g, to)));
     tl_vec_push(g->arena, &g->checks, (cg_shape_check){from, to, exact, failure});
 }
 

@@ -131,8 +131,12 @@ void tlbc_rt_grow(const tlbc_frame *frame, int64_t cell, int64_t bytes) {
         t->bytes = (size_t)bytes;
         return;
     }
-    tlbc_rt_report(s, TLBC_ERROR_MEMORY, "cannot allocate %lld bytes for a value sized by data",
-                   (long long)bytes);
+    if (bytes < 0)
+        tlbc_rt_report(s, TLBC_ERROR_MEMORY,
+                       "a value sized by data is larger than the address space");
+    else
+        tlbc_rt_report(s, TLBC_ERROR_MEMORY, "cannot allocate %lld bytes for a value sized by data",
+                       (long long)bytes);
     rt_stop_all(s, TLBC_ERROR_MEMORY);
 }
 

@@ -60,11 +60,16 @@ static void rt_init_frame(tlbc_session *s, uint64_t seed) {
     };
 }
 
-/* Shapes that fit the declared ones but not each other, as plan() found. */
-static tlbc_status rt_report_shapes(tlbc_session *s, uint64_t failure) {
-    const struct tlbc_program *p = s->model->program;
-    return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "%s",
-                          failure < p->n_failures ? p->failures[failure] : "shapes do not fit");
+/* Failure i of the program with its two arguments. */
+static tlbc_status rt_report_failure(tlbc_session *s, tlbc_status status, uint64_t i, int64_t a,
+                                     int64_t b) {
+    if (i >= s->model->program->n_failures)
+        return tlbc_rt_report(s, TLBC_ERROR_INTERNAL, "unknown failure %llu",
+                              (unsigned long long)i);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    return tlbc_rt_report(s, status, s->model->program->failures[i], (long long)a, (long long)b);
+#pragma GCC diagnostic pop
 }
 
 /* The plan for s->candidate, unless it is the one already there. */
@@ -74,7 +79,8 @@ static tlbc_status rt_plan(tlbc_session *s) {
     s->planned = false;
     memcpy(s->symbols, s->candidate, bytes);
     int64_t needed = s->variant->plan(s->symbols, s->exprs, s->slots, tlbc_rt_team_size(s->team));
-    if (needed <= -2) return rt_report_shapes(s, (uint64_t)(-2 - needed));
+    if (needed <= -2) /* shapes that fit the declared ones but not each other */
+        return rt_report_failure(s, TLBC_ERROR_ARGUMENT, (uint64_t)(-2 - needed), 0, 0);
     if (needed < 0)
         return tlbc_rt_report(s, TLBC_ERROR_MEMORY,
                               "the workspace for these shapes is larger than the address space");
@@ -271,15 +277,8 @@ static tlbc_status rt_shapes(tlbc_session *s, const tlbc_tensor *in, tlbc_tensor
 }
 
 static tlbc_status rt_failure(tlbc_session *s) {
-    uint64_t i = (uint64_t)s->status[0] - 1;
-    if (i >= s->model->program->n_failures)
-        return tlbc_rt_report(s, TLBC_ERROR_INTERNAL, "unknown failure %llu",
-                              (unsigned long long)i);
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    return tlbc_rt_report(s, TLBC_ERROR_DATA, s->model->program->failures[i],
-                          (long long)s->status[1], (long long)s->status[2]);
-#pragma GCC diagnostic pop
+    return rt_report_failure(s, TLBC_ERROR_DATA, (uint64_t)s->status[0] - 1, s->status[1],
+                             s->status[2]);
 }
 
 /* A thread is worth waking for so many operations, some 25 microseconds: below that, meeting the others costs more than they do. */

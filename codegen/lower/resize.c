@@ -412,7 +412,10 @@ static bool set_geometry(resize *d) {
     cg *g = d->g;
     ir_resize_lists lists;
     const ir_dim *sizes[IR_MAX_RANK];
-    if (cg_shape_operands(d->node)) d->scales = cg_read(g, ir_in(d->node, 2));
+    bool by_data = cg_shape_operands(d->node);
+    if (by_data && !ir_in(d->node, 2)) /* the importer has put sizes into symbols */
+        return cg_unsupported(g, d->node, "sizes that depend on data");
+    if (by_data) d->scales = cg_read(g, ir_in(d->node, 2));
     if (!read_lists(d, &lists, sizes))
         return cg_unsupported(g, d->node, "scales that depend on data");
     const char *problem = ir_resize_init(&d->r, g->c, d->node, d->x->rank, d->x->dims, &lists);

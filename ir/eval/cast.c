@@ -8,6 +8,7 @@
 #include "ir/eval/sc_host.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,13 +98,14 @@ static bool string_to_number(ir_eval *e, const ir_node *n, tl_sv s, ir_tensor *y
     char *text = tl_arena_strndup(e->arena, s.data ? s.data : "", s.len), *end;
     ir_dtype t = y->type->dtype;
     bool is_float = ir_dtype_is_float(t);
+    errno = 0;
     double v = is_float ? strtod(text, &end) : 0;
     int64_t k = is_float      ? 0
                 : t == DT_u64 ? (int64_t)strtoull(text, &end, 10)
                               : strtoll(text, &end, 10);
     while (isspace((unsigned char)*end))
         end++;
-    if (end == text || *end)
+    if (end == text || *end || (!is_float && errno == ERANGE))
         return ev_error(e, n, "cannot convert '%s' to %s", text, ir_dtype_name(t));
     if (is_float)
         ev_store_float(n, t, ir_tensor_data(y), i, v);

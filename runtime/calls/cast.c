@@ -2,6 +2,7 @@
  * as ONNX spells them. */
 #include "runtime/calls/call.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,7 @@ static bool rt_read_number(tlbc_rt_call *c, tlbc_string s, tlbc_tensor *y, int64
     if (s.len < sizeof text) {
         if (s.len) memcpy(text, s.data, s.len);
         text[s.len] = '\0';
+        errno = 0;
         if (rt_is_float(y->dtype))
             tlbc_rt_set_f64(y, i, strtod(text, &end));
         else if (y->dtype == TLBC_U64)
@@ -60,7 +62,8 @@ static bool rt_read_number(tlbc_rt_call *c, tlbc_string s, tlbc_tensor *y, int64
             rt_store_integer(y, i, strtoll(text, &end, 10));
         while (*end == ' ' || (*end >= '\t' && *end <= '\r'))
             end++;
-        if (end != text && end == text + s.len) return true;
+        bool fits = rt_is_float(y->dtype) || errno != ERANGE; /* a float is infinite then, or 0 */
+        if (fits && end != text && end == text + s.len) return true;
     }
     return tlbc_rt_call_fail(c, "cannot convert '%.*s'", (int)(s.len < 100 ? s.len : 100),
                              s.data ? s.data : "");

@@ -16,6 +16,18 @@ static int64_t *rt_numbers(tlbc_rt_call *c, uint32_t n) {
     return t ? t->data : NULL;
 }
 
+/* The dimensions of a result that need not be anywhere in memory, of as many elements as memory could hold: what follows computes with
+ * the products of dimensions. */
+static bool rt_checked(tlbc_rt_call *c, const int64_t *dims, uint32_t n) {
+    double elements = 1;
+    for (uint32_t i = 0; dims && i < n; i++)
+        elements *= (double)dims[i];
+    if (!dims || elements <= 0x1p46) return dims != NULL;
+    tlbc_rt_call_fail(c, "a result of about %.3g elements", elements);
+    c->status = TLBC_ERROR_MEMORY;
+    return false;
+}
+
 static uint32_t rt_count(const tlbc_tensor *t) {
     return t ? (uint32_t)tlbc_rt_elements(t) : 0;
 }
@@ -116,7 +128,7 @@ bool tlbc_rt_shape_ConstantOfShape(tlbc_rt_call *c) {
         dims[i] = tlbc_rt_get_i64(c->in[0], i);
         if (dims[i] < 0) return tlbc_rt_call_fail(c, "dimension %u is %lld", i, (long long)dims[i]);
     }
-    return dims != NULL;
+    return rt_checked(c, dims, n);
 }
 
 bool tlbc_rt_shape_Expand(tlbc_rt_call *c) {
@@ -131,7 +143,7 @@ bool tlbc_rt_shape_Expand(tlbc_rt_call *c) {
                                      (long long)b);
         dims[rank - i] = a == 1 ? b : a;
     }
-    return dims != NULL;
+    return rt_checked(c, dims, rank);
 }
 
 bool tlbc_rt_shape_Tile(tlbc_rt_call *c) {
@@ -144,7 +156,7 @@ bool tlbc_rt_shape_Tile(tlbc_rt_call *c) {
         if (times < 0 || __builtin_mul_overflow(x->dims[i], times, &dims[i]))
             return tlbc_rt_call_fail(c, "dimension %u repeated %lld times", i, (long long)times);
     }
-    return dims != NULL;
+    return rt_checked(c, dims, x->rank);
 }
 
 /* max(ceil((limit - start) / delta), 0) of whole numbers. The distance may need 64 bits without a sign; 128 would be divided by a function
@@ -173,9 +185,9 @@ bool tlbc_rt_shape_Range(tlbc_rt_call *c) {
     if (whole)
         length = whole_steps(tlbc_rt_get_i64(x[0], 0), tlbc_rt_get_i64(x[1], 0),
                              tlbc_rt_get_i64(x[2], 0));
-    if (!(length < 0x1p53)) return tlbc_rt_call_fail(c, "the range has too many elements");
-    dims[0] = length > 0 ? (int64_t)length : 0;
-    return true;
+    if (isnan(length)) return tlbc_rt_call_fail(c, "the range has no length");
+    dims[0] = length > 0 ? (int64_t)fmin(length, 0x1p60) : 0;
+    return rt_checked(c, dims, 1);
 }
 
 bool tlbc_rt_shape_OneHot(tlbc_rt_call *c) {
@@ -188,7 +200,7 @@ bool tlbc_rt_shape_OneHot(tlbc_rt_call *c) {
     int64_t *dims = rt_numbers(c, x->rank + 1);
     for (uint32_t i = 0; dims && i <= x->rank; i++)
         dims[i] = i == axis ? depth : x->dims[at++];
-    return dims != NULL;
+    return rt_checked(c, dims, x->rank + 1);
 }
 
 bool tlbc_rt_shape_TopK(tlbc_rt_call *c) {
@@ -227,7 +239,7 @@ bool tlbc_rt_shape_Pad(tlbc_rt_call *c) {
                                      (long long)before, (long long)after, (long long)x->dims[axis]);
         out[x->rank + axis] = before;
     }
-    return out != NULL;
+    return rt_checked(c, out, x->rank);
 }
 
 static int64_t rt_clamp(int64_t v, int64_t low, int64_t high) {
@@ -316,7 +328,7 @@ bool tlbc_rt_shape_Resize(tlbc_rt_call *c) {
         out[axis] = (int64_t)fminl(floorl((long double)x->dims[axis] * scale), 0x1p60L);
         out[rank + axis] = rt_taps(c, scale);
     }
-    return out != NULL;
+    return rt_checked(c, out, rank);
 }
 
 /* ---- reductions ---------------------------------------------------------------------------------------------------------- */
