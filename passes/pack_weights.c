@@ -239,7 +239,8 @@ static bool pack_region(packer *s, ir_region *r) {
         for (uint32_t i = 0; i < n->n_regions && !cluster_is_node(n); i++)
             changed = pack_region(s, n->regions[i]) || changed;
         if (!wants_packing(n) || !ctx_take(s->ctx, "packed")) continue;
-        if (n->op == OP_ConvPacked && suits_winograd(s, n, ir_in(n, 1)->type))
+        if (n->op == OP_ConvPacked && suits_winograd(s, n, ir_in(n, 1)->type) &&
+            ctx_take(s->ctx, "winograd"))
             ir_attr_set_int(s->ctx->m, n, "winograd", 1);
         ir_node_set_operand(n, 1, find_packed(s, n));
         changed = true;

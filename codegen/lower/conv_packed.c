@@ -69,11 +69,12 @@ bool lower_conv_packed(cg *g, ir_node *n) {
     if (is_windows(n)) return cg_lower_depthwise(g, n);
     if (wt->rank != 2) return cg_unsupported(g, n, "weight is not packed (pass pack_weights)");
     cg_conv *c = TL_NEW(g->arena, cg_conv);
-    *c = (cg_conv){.g = g, .node = n, .x = cg_read(g, ir_in(n, 0)), .w = cg_read(g, ir_in(n, 1))};
+    *c = (cg_conv){.g = g, .node = n, .x = cg_read(g, ir_in(n, 0))};
     const char *problem = ir_window_init(&c->window, g->c, n, t->rank - 2, c->x->dims + 2, NULL);
     if (problem) return cg_unsupported(g, n, "%s", problem);
     if (!cg_conv_channels(n)) return cg_unsupported(g, n, "number of channels is not known");
     if (row_width(n, &c->window) == CG_CONV_PANEL) return cg_lower_conv_last(g, n);
+    c->w = cg_read(g, ir_in(n, 1));
     ir_window window = c->window;
     flatten_points(c, &window);
     set_sizes(c, n);
