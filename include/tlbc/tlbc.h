@@ -38,7 +38,7 @@ enum tlbc_emit {
 typedef enum tlbc_math {
     TLBC_MATH_DEFAULT = 0, /* bounded effects: scales folded into weights */
     TLBC_MATH_STRICT = 1,  /* every bit as the model's operators say */
-    TLBC_MATH_FAST = 2
+    TLBC_MATH_FAST = 2     /* also what ignores NaN, infinities and cancellation */
 } tlbc_math;
 
 /* Where the weights go. */
@@ -55,13 +55,13 @@ typedef enum tlbc_simplify {
     TLBC_SIMPLIFY_CLASSIC = 2 /* each as soon as it applies, no more */
 } tlbc_simplify;
 
-/* Zero means the default everywhere. Strings are borrowed during the call. */
 /* What a state of a step function begins with, where that is not zeros: its values, or fewer that are repeated as in broadcasting. */
 typedef struct tlbc_state_value {
     const char *name;
     tlbc_tensor value;
 } tlbc_state_value;
 
+/* Zero means the default everywhere. Strings are borrowed during the call. */
 typedef struct tlbc_compile_options {
     uint32_t struct_size; /* sizeof(tlbc_compile_options) */
     uint32_t emit;        /* enum tlbc_emit; 0 = TLBC_EMIT_SO */
