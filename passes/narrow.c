@@ -61,10 +61,11 @@ static bool find_bounds(ir_ctx *c, ir_node *n, narrowing *out) {
     return start == 0 && is_size(c, ir_in(n, 2));
 }
 
-/* n = Slice of one axis, step 1, that takes a known number of positions, or as many first ones as the run says, but not all. */
-static bool find_slice(ir_node *n, narrowing *out) {
+/* n = Slice of v along one axis, step 1, that takes a known number of positions, or as many first ones as the run says, but not all. */
+static bool find_slice(ir_node *n, const ir_value *v, narrowing *out) {
     int64_t axis = 0, step = 1;
-    if (!n || n->op != OP_Slice || (ir_in(n, 3) && !is_const_int(ir_in(n, 3), &axis)) ||
+    if (!n || n->op != OP_Slice || ir_in(n, 0) != v ||
+        (ir_in(n, 3) && !is_const_int(ir_in(n, 3), &axis)) ||
         (ir_in(n, 4) && !is_const_int(ir_in(n, 4), &step)) || step != 1)
         return false;
     const ir_type *t = ir_in(n, 0)->type;
@@ -389,7 +390,7 @@ static bool narrow_for(narrowing *w) {
 /* One Slice reads the result, and nobody else. */
 static bool narrow_single(narrowing *w) {
     ir_node *user = match_user(w->n->out);
-    return ir_value_has_one_use(w->n->out) && find_slice(user, w) && narrow_for(w);
+    return ir_value_has_one_use(w->n->out) && find_slice(user, w->n->out, w) && narrow_for(w);
 }
 
 /* The node makes values side by side along its last axis, and can make each alone from a part of a constant. */
@@ -413,12 +414,12 @@ static bool find_side_by_side(narrowing *w) {
     if (!is_side_by_side(w->n) || !ir_dim_is_const(t->dims[t->rank - 1], &width)) return false;
     ir_for_each_use (u, w->n->out) {
         narrowing further = *w;
-        if (!find_slice(u->user, w) || w->axis != t->rank - 1) return false;
+        if (!find_slice(u->user, w->n->out, w) || w->axis != t->rank - 1) return false;
         ir_dim_is_const(w->length, &length);
         taken += length;
-        narrowed = narrowed ||
-                   (ir_value_has_one_use(w->slice->out) &&
-                    find_slice(match_user(w->slice->out), &further) && further.axis != w->axis);
+        narrowed = narrowed || (ir_value_has_one_use(w->slice->out) &&
+                                find_slice(match_user(w->slice->out), w->slice->out, &further) &&
+                                further.axis != w->axis);
     }
     return narrowed && taken <= width;
 }
@@ -426,7 +427,7 @@ static bool find_side_by_side(narrowing *w) {
 static bool take_apart(narrowing *w) {
     bool changed = false, more = find_side_by_side(w);
     while (more && w->n->out[0].uses) {
-        more = find_slice(w->n->out[0].uses->user, w) && narrow_for(w);
+        more = find_slice(w->n->out[0].uses->user, w->n->out, w) && narrow_for(w);
         changed = changed || more;
     }
     return changed;
