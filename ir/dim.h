@@ -54,6 +54,8 @@ const ir_dim *ir_dim_div_exact(ir_ctx *c, const ir_dim *a, const ir_dim *b);
 /* Lower bound, given that symbols are >= 0 (>= 1 is not assumed). INT64_MIN where nothing is known. */
 int64_t ir_dim_lower_bound(const ir_dim *d);
 int64_t ir_dim_upper_bound(const ir_dim *d); /* INT64_MAX where nothing is known */
+/* a is not below 0 where b is 1 or more, as a divisor has to be: (7*n - 1)/n. */
+bool ir_dim_quotient_positive(const ir_dim *a, const ir_dim *b);
 
 /* Replaces symbols: the callback gives a symbol's replacement or NULL to keep it. */
 typedef const ir_dim *ir_dim_subst_fn(void *data, const char *symbol);

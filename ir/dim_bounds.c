@@ -3,7 +3,7 @@
  * Interval arithmetic over the terms, and, because that forgets that two terms speak of the same symbol, a case split on
  * atoms that stand alone in a term: with m = max(a, b), E(m) is at least the smaller of E(a) and E(b), and the larger where m
  * is added; k*floor(a/k) lies between a-k+1 and a. So max(s, 4) - s >= 0 and s - 4*(s/4) >= 0 are found,
- * and s - n*(s/n) for a symbol n. */
+ * and s - n*(s/n) for a symbol n. Divisors are 1 or more: (7*n - 1)/n >= 0. */
 #include "ir/dim_internal.h"
 
 enum { MAX_SPLITS = 3, MAX_CANDIDATES = 6 };
@@ -50,8 +50,8 @@ static range range_mul(range a, range b) {
 }
 
 static range divide_range(range a, range b, bool ceil) {
-    if (b.lo != b.hi || b.lo < 1) /* divisors are positive */
-        return a.lo >= 0 ? (range){0, a.hi} : (range){INT64_MIN, INT64_MAX};
+    if (b.lo != b.hi || b.lo < 1) /* divisors are 1 or more: no further from 0 than a is */
+        return (range){min64(a.lo, 0), max64(a.hi, 0)};
     int64_t k = b.lo, up = ceil ? k - 1 : 0;
     return (range){is_infinite(a.lo) ? a.lo : floor_div64(add_saturating(a.lo, up, INT64_MIN), k),
                    is_infinite(a.hi) ? a.hi : floor_div64(add_saturating(a.hi, up, INT64_MAX), k)};
@@ -60,6 +60,8 @@ static range divide_range(range a, range b, bool ceil) {
 static range atom_range(const ir_dim_atom *a) {
     if (a->op == DIM_SYMBOL) return (range){0, a->b ? dim_range(a->b).hi : INT64_MAX};
     range x = dim_range(a->a), y = dim_range(a->b);
+    bool division = a->op == DIM_FLOORDIV || a->op == DIM_CEILDIV;
+    if (division && x.lo < 0 && y.lo != y.hi && ir_dim_quotient_positive(a->a, a->b)) x.lo = 0;
     switch (a->op) {
     case DIM_MAX:
         return (range){max64(x.lo, y.lo), max64(x.hi, y.hi)};
@@ -188,4 +190,17 @@ int64_t ir_dim_lower_bound(const ir_dim *d) {
 
 int64_t ir_dim_upper_bound(const ir_dim *d) {
     return dim_upper(d);
+}
+
+/* With -k the lower bound of a: a - k*(b - 1) is not below 0, so a is not where b > 0. */
+bool ir_dim_quotient_positive(const ir_dim *a, const ir_dim *b) {
+    int64_t lower = terms_range(a->terms, a->n_terms).lo;
+    poly p;
+    if (a->unknown || b->unknown || lower >= 0) return !a->unknown && !b->unknown;
+    if (lower == INT64_MIN) return false;
+    poly_init(&p);
+    poly_add_dim(&p, a, 1);
+    poly_add_dim(&p, b, lower);
+    poly_add_const(&p, -lower);
+    return poly_lower(&p, MAX_SPLITS) >= 0;
 }

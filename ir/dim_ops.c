@@ -5,6 +5,7 @@
  *   ((s/2) + 1)/2       -> (s + 2)/4        quotients of quotients
  *   s%4                 -> s - 4*(s/4)      no form of its own
  *   (1 - s)/4           -> -((s + 2)/4)
+ *   (7*n - 1)/n         -> 6                divisors are at least 1: ceil(1/n) is 1
  *   (a*b)/(4*b)         -> a/4              common factors (divisors are not zero)
  *   max(s + 1, 1)       -> s + 1            by bounds
  *   max(max(c, a), b)   -> max(max(a, b), c)  sorted, each operand once */
@@ -165,6 +166,8 @@ static const ir_dim *divide_symbolic(ir_ctx *c, ir_dim_op op, const ir_dim *a, c
     split_symbolic(c, a, b, &q, &r);
     if (ir_dim_is_unknown(q) || ir_dim_is_unknown(r)) return ir_dim_unknown(c);
     if (op == DIM_FLOORDIV && dim_lower(r) >= 0 && dim_at_least(add_const(c, b, -1), r)) return q;
+    if (op == DIM_CEILDIV && dim_lower(r) >= 1 && (ir_dim_is(r, 1) || dim_at_least(b, r)))
+        return add_const(c, q, 1);
     if (!starts_negative(r)) return ir_dim_add(c, q, dim_from_atom(c, op, r, b));
     r = negate(c, r);
     return ir_dim_sub(c, q,

@@ -12,16 +12,38 @@
 
 /* ---- Conv --------------------------------------------------------------------------------------------------- */
 
-/* Windows of stride 1 and one element, or side by side without a rest: every element is read by one window. */
+/* Elements along an axis that windows without a gap between them read. */
+static const ir_dim *elements_read(ir_ctx *c, const ir_window *w, int32_t i) {
+    return ir_dim_mul(c, w->out[i], w->kernel[i]);
+}
+
+/* Windows of stride 1 and one element, or side by side: every element is read by one window. There may be a rest where the size is a
+ * symbol: the same model of a known size has none, and gets the same bits. */
 static bool windows_tile(ir_ctx *c, const ir_window *w) {
     if (ir_window_is_padded(w)) return false;
     for (int32_t i = 0; i < w->axes; i++) {
         bool single = ir_dim_is(w->kernel[i], 1);
         if (!ir_dim_is(w->kernel[i], w->stride[i]) || (w->dilation[i] != 1 && !single))
             return false;
-        if (!ir_dim_equal(ir_dim_mul(c, w->out[i], w->kernel[i]), w->size[i])) return false;
+        bool rest = !ir_dim_equal(elements_read(c, w, i), w->size[i]);
+        if (rest && (ir_dim_is_const(w->size[i], NULL) || ir_dim_is_unknown(w->out[i])))
+            return false;
     }
     return true;
+}
+
+/* Without what no window reads. */
+static ir_value *cut_rest(ir_builder *b, ir_value *x, const ir_window *w) {
+    ir_ctx *c = b->m->ctx;
+    for (int32_t i = 0; i < w->axes; i++) {
+        const ir_dim *read = elements_read(c, w, i);
+        int64_t zero = 0, axis = 2 + i;
+        if (ir_dim_equal(read, w->size[i])) continue;
+        ir_value *in[] = {x, build_i64s(b, &zero, 1), build_dims(b, &read, 1),
+                          build_i64s(b, &axis, 1)};
+        x = build_node(b, OP_Slice, in, 4, 1, NULL, 0)->out;
+    }
+    return x;
 }
 
 /* x[N,C,O1*k1,...] -> [N,C,O1,k1,...] -> [N,O1,...,C,k1,...] -> [N,O1*...,C*k1*...]: a row for each window. */
@@ -67,7 +89,7 @@ bool decompose_conv(ir_builder *b, ir_node *n) {
     if (ir_window_init(&window, b->m->ctx, n, axes, xd + 2, wd + 2) ||
         !windows_tile(b->m->ctx, &window) || stays_in_place(n, &window))
         return false;
-    ir_value *rows = gather_windows(b, x, &window);
+    ir_value *rows = gather_windows(b, cut_rest(b, x, &window), &window);
     const ir_dim *matrix[] = {wd[0], rows->type->dims[2]};
     ir_value *kernels = build_transpose(b, build_reshape(b, w, matrix, 2), (int64_t[]){1, 0}, 2);
     ir_value *y = build_op2(b, OP_MatMul, rows, kernels);

@@ -299,6 +299,10 @@ static bool visit(streamer *s, ir_node *n) {
     add_captured(s, n, &captured);
     if (captured.part || captured.length) {
         if (s->tail && !k.part && !k.length) return stream_tail_region(s, n);
+        if (n->op == OP_Loop || n->op == OP_Scan)
+            return stream_refuse(s, n,
+                                 "it reads positions of the sequence and has not become a "
+                                 "recurrence of a known form (--explain recur_from_loop)");
         return stream_refuse(s, n, "a region reads positions of the sequence from outside of it");
     }
     if (k.part && (k.final || captured.final) && !(s->tail && n->op == OP_Concat))

@@ -1,6 +1,7 @@
 /* The parts of the pass `stream`: stream.c (options, the walk over the graph, states), stream_rules.c (what each operator does to a value
- * of which a step has a part), stream_recur.c (recurrences), stream_window.c (running sums, causal convolutions), stream_attention.c,
- * stream_tail.c (the last part of a sequence, which is shorter), stream_delay.c (by how much outputs are late).
+ * of which a step has a part), stream_axes.c (operators along one axis), stream_recur.c (recurrences), stream_window.c (running sums, causal
+ * convolutions), stream_attention.c, stream_tail.c (the last part of a sequence, which is shorter), stream_delay.c (by how much outputs are
+ * late).
  *
  * Every value is one of four kinds. A value of kind PART has along one axis what belongs to the sequence; a step has `step` elements of it.
  * The axis may be several blocks of that, one behind the other (`outer`), as where a batch was folded into it: f32[2*T/4,4,d]. */
@@ -114,6 +115,18 @@ ir_value *stream_slice(ir_builder *b, ir_value *x, int32_t axis, int64_t from, i
 /* The node goes; its readers read `with`. */
 void stream_replace(streamer *s, ir_node *n, ir_value *with, stream_value info);
 
+/* ---- parts of rules (stream_rules.c) ------------------------------------------------------------------------------- */
+/* Nothing stands in front of the sequence, nothing is cut off; else refused. */
+bool stream_is_even(streamer *s, const ir_node *n, const stream_value *v);
+/* Operand 0 has the part, all others are shapes, axes or scalars: the common case. */
+bool stream_alone(streamer *s, const ir_node *n);
+/* All results have operand 0's part, along this axis. */
+bool stream_follow_all(streamer *s, ir_node *n, int32_t axis);
+bool stream_agree(const stream_value *a, const stream_value *b);
+/* Operand i, no sequence itself, next to one whose axis is `from_right` from the end: cut to the step where it is as long. */
+bool stream_cut_operand(streamer *s, ir_node *n, uint32_t i, const stream_value *like,
+                        int32_t from_right);
+
 /* ---- the tail (stream_tail.c) --------------------------------------------------------------------------------------- */
 /* Behind the graph of the step that s has made: its tail becomes one, too, or goes, and the step's no_tail says why. */
 void stream_make_tail(streamer *s);
@@ -141,6 +154,9 @@ void stream_find_delays(streamer *s);
 /* ---- rules ------------------------------------------------------------------------------------------------------ */
 /* stream_rules.c: NULL where the operator has none. */
 stream_rule *stream_rule_of(op_id op);
+/* stream_axes.c */
+stream_rule stream_softmax, stream_normalise, stream_reduce_axes, stream_arg_reduce,
+    stream_rearrange, stream_reverse, stream_one_hot, stream_trilu, stream_rotary;
 stream_rule stream_recur;
 stream_rule stream_cumsum;
 stream_rule stream_reduce; /* over the positions */

@@ -15,23 +15,22 @@ static const stream_value *part(const streamer *s, const ir_node *n, uint32_t i)
     return stream_get(s, ir_in(n, i));
 }
 
-static bool is_even(streamer *s, const ir_node *n, const stream_value *v) {
+bool stream_is_even(streamer *s, const ir_node *n, const stream_value *v) {
     if (!v->lead && !v->tail) return true;
     return stream_refuse(s, n,
                          "it is applied to a sequence that was padded or cut at its ends; only a "
                          "convolution can be");
 }
 
-/* Operand 0 has the part, all others are shapes, axes or scalars: the common case. */
-static bool alone(streamer *s, const ir_node *n) {
+bool stream_alone(streamer *s, const ir_node *n) {
     for (uint32_t i = 1; i < n->n_in; i++)
         if (part(s, n, i)->kind == STREAM_PART)
             return stream_refuse(s, n, "operand %u is a sequence, too", i);
-    return part(s, n, 0)->kind == STREAM_PART ? is_even(s, n, part(s, n, 0))
+    return part(s, n, 0)->kind == STREAM_PART ? stream_is_even(s, n, part(s, n, 0))
                                               : stream_refuse(s, n, "operand 0 is no sequence");
 }
 
-static bool follow(streamer *s, ir_node *n, int32_t axis) {
+bool stream_follow_all(streamer *s, ir_node *n, int32_t axis) {
     for (uint32_t i = 0; i < n->n_out; i++)
         stream_follow(s, n, i, part(s, n, 0), axis);
     return stream_retype(s, n);
@@ -39,12 +38,11 @@ static bool follow(streamer *s, ir_node *n, int32_t axis) {
 
 /* ---- elementwise ---------------------------------------------------------------------------------------------- */
 
-static bool agree(const stream_value *a, const stream_value *b) {
+bool stream_agree(const stream_value *a, const stream_value *b) {
     return a->step == b->step && a->outer == b->outer && a->lead == b->lead;
 }
 
-/* Operand i, no sequence itself, next to one whose axis is `from_right` from the end: cut to the step where it is as long. */
-static bool cut_operand(streamer *s, ir_node *n, uint32_t i, const stream_value *like,
+bool stream_cut_operand(streamer *s, ir_node *n, uint32_t i, const stream_value *like,
                         int32_t from_right) {
     ir_value *v = n->in[i].value;
     if (!v) return true;
@@ -68,12 +66,12 @@ static bool rule_pointwise(streamer *s, ir_node *n) {
         if (v->kind != STREAM_PART) continue;
         int32_t here = v->whole->rank - v->axis;
         if (!like) like = v, from_right = here;
-        if (!is_even(s, n, v)) return false;
-        if (here != from_right || !agree(v, like))
+        if (!stream_is_even(s, n, v)) return false;
+        if (here != from_right || !stream_agree(v, like))
             return stream_refuse(s, n, "it brings together different positions of the sequence");
     }
     for (uint32_t i = 0; i < n->n_in; i++)
-        if (part(s, n, i)->kind != STREAM_PART && !cut_operand(s, n, i, like, from_right))
+        if (part(s, n, i)->kind != STREAM_PART && !stream_cut_operand(s, n, i, like, from_right))
             return false;
     for (uint32_t i = 0; i < n->n_out; i++)
         stream_follow(s, n, i, like, n->out[i].type->rank - from_right);
@@ -99,11 +97,11 @@ static bool rule_matmul(streamer *s, ir_node *n) {
             return stream_refuse(s, n, "operand %u is computed from the length of the sequence", i);
         if (v->kind != STREAM_PART) continue;
         axes[i] = product_axis(n, i, v->whole, v->axis);
-        if (!is_even(s, n, v)) return false;
+        if (!stream_is_even(s, n, v)) return false;
         if (axes[i] < 0) return stream_refuse(s, n, "it looks ahead: it sums over all positions");
     }
     bool both = a->kind == STREAM_PART && b->kind == STREAM_PART;
-    if (both && (axes[0] != axes[1] || !agree(a, b)))
+    if (both && (axes[0] != axes[1] || !stream_agree(a, b)))
         return stream_refuse(s, n,
                              "it looks ahead: it brings each position together with all "
                              "others");
@@ -112,7 +110,7 @@ static bool rule_matmul(streamer *s, ir_node *n) {
     int32_t from_right = n->out[0].type->rank - axes[from];
     const ir_value *other = n->in[1 - from].value;
     bool batch = from_right > 2 && other->type->rank >= from_right;
-    if (!both && batch && !cut_operand(s, n, 1 - from, v, from_right)) return false;
+    if (!both && batch && !stream_cut_operand(s, n, 1 - from, v, from_right)) return false;
     stream_follow(s, n, 0, v, axes[from]);
     return stream_retype(s, n);
 }
@@ -123,11 +121,11 @@ static bool rule_transpose(streamer *s, ir_node *n) {
     int64_t perm[IR_MAX_RANK];
     uint32_t rank;
     const stream_value *v = part(s, n, 0);
-    if (!alone(s, n) || !get_perm(n, perm, &rank)) return false;
+    if (!stream_alone(s, n) || !get_perm(n, perm, &rank)) return false;
     int32_t axis = 0;
     while (perm[axis] != v->axis)
         axis++;
-    return follow(s, n, axis);
+    return stream_follow_all(s, n, axis);
 }
 
 static const ir_dim *product(ir_ctx *c, const ir_type *t, int32_t n) {
@@ -183,7 +181,7 @@ static const ir_dim **step_dims(streamer *s, const ir_type *whole, const stream_
 
 static bool rule_reshape(streamer *s, ir_node *n) {
     stream_value v;
-    if (!alone(s, n)) return false;
+    if (!stream_alone(s, n)) return false;
     const ir_type *whole = n->out[0].type;
     if (find_reshaped(s, n, part(s, n, 0), &v) < 0)
         return stream_refuse(s, n, "it merges positions of the sequence with what is not one");
@@ -232,7 +230,7 @@ static bool rule_expand(streamer *s, ir_node *n) {
     const ir_type *whole = n->out[0].type;
     stream_value out = *v;
     out.axis = whole->rank - (v->whole->rank - v->axis);
-    if (!is_even(s, n, v)) return false;
+    if (!stream_is_even(s, n, v)) return false;
     if (!s->tail) {
         ir_builder b = ir_build_before(n);
         ir_node_set_operand(n, 1, build_dims(&b, step_dims(s, whole, &out), (uint32_t)whole->rank));
@@ -275,13 +273,13 @@ static bool rule_concat(streamer *s, ir_node *n) {
         if (v->kind != STREAM_PART) continue;
         if (v->axis == axis) return stream_prepend(s, n, i);
         if (!like) like = v;
-        if (!is_even(s, n, v)) return false;
-        if (v->axis != like->axis || !agree(v, like))
+        if (!stream_is_even(s, n, v)) return false;
+        if (v->axis != like->axis || !stream_agree(v, like))
             return stream_refuse(s, n, "it brings together different positions of the sequence");
     }
     for (uint32_t i = 0; i < n->n_in; i++)
         if (part(s, n, i)->kind != STREAM_PART &&
-            !cut_operand(s, n, i, like, like->whole->rank - like->axis))
+            !stream_cut_operand(s, n, i, like, like->whole->rank - like->axis))
             return false;
     stream_follow(s, n, 0, like, like->axis);
     return stream_retype(s, n);
@@ -289,10 +287,10 @@ static bool rule_concat(streamer *s, ir_node *n) {
 
 static bool rule_split(streamer *s, ir_node *n) {
     const stream_value *v = part(s, n, 0);
-    if (!alone(s, n)) return false;
+    if (!stream_alone(s, n)) return false;
     if (normal_axis(ir_attr_int(n, "axis", 0), v->whole->rank) == v->axis)
         return stream_refuse(s, n, "it takes the sequence apart, along it");
-    return follow(s, n, v->axis);
+    return stream_follow_all(s, n, v->axis);
 }
 
 /* A constant list, or what the operand leaves out. */
@@ -360,7 +358,8 @@ static bool rule_slice(streamer *s, ir_node *n) {
     if (!stream_slice_joined(s, n, &done) || done) return done;
     if (s->tail && (!stream_tail_slice(s, n, &done) || done)) return done;
     int64_t starts[IR_MAX_RANK], ends[IR_MAX_RANK], axes[IR_MAX_RANK], steps[IR_MAX_RANK], length;
-    if (v->kind != STREAM_PART) return alone(s, n);
+    if (v->kind != STREAM_PART)
+        return stream_refuse(s, n, "it cuts something by the length of the sequence");
     int32_t count = ir_value_const_ints(n->in[1].value, starts, IR_MAX_RANK);
     if (count < 0 || !read_list(n, 2, ends, (uint32_t)count, false) ||
         !read_list(n, 3, axes, (uint32_t)count, true) ||
@@ -384,11 +383,13 @@ static bool rule_slice(streamer *s, ir_node *n) {
             v->step /= steps[k];
             continue;
         }
+        if (steps[k] < 0)
+            return stream_refuse(s, n, "it looks ahead: it turns the sequence around");
         if (!all)
             return stream_refuse(s, n, "it takes some positions of the sequence, from %lld on",
                                  (long long)starts[k]);
     }
-    if (!is_even(s, n, v)) return false;
+    if (!stream_is_even(s, n, v)) return false;
     stream_follow(s, n, 0, v, v->axis);
     return stream_retype(s, n);
 }
@@ -417,91 +418,14 @@ static bool rule_gather(streamer *s, ir_node *n) {
     if (data->kind == STREAM_PART && index->kind == STREAM_PART)
         return stream_refuse(s, n, "it picks positions of the sequence");
     if (index->kind == STREAM_PART) {
-        if (!is_even(s, n, index)) return false;
+        if (!stream_is_even(s, n, index)) return false;
         stream_follow(s, n, 0, index, axis + index->axis);
         return stream_retype(s, n);
     }
-    if (!is_even(s, n, data)) return false;
+    if (!stream_is_even(s, n, data)) return false;
     if (axis == data->axis) return gather_last(s, n, data);
-    return follow(s, n,
-                  data->axis < axis ? data->axis : data->axis + n->in[1].value->type->rank - 1);
-}
-
-/* ---- along other axes ----------------------------------------------------------------------------------------- */
-
-static bool rule_softmax(streamer *s, ir_node *n) {
-    const stream_value *v = part(s, n, 0);
-    if (!alone(s, n)) return false;
-    if (normal_axis(ir_attr_int(n, "axis", -1), v->whole->rank) == v->axis)
-        return stream_refuse(s, n, "it looks ahead: it needs all positions");
-    return follow(s, n, v->axis);
-}
-
-/* Normalises everything from `axis` on. */
-static bool rule_normalise(streamer *s, ir_node *n) {
-    const stream_value *v = part(s, n, 0);
-    if (!alone(s, n)) return false;
-    if (normal_axis(ir_attr_int(n, "axis", -1), v->whole->rank) <= v->axis)
-        return stream_refuse(s, n, "it looks ahead: it needs all positions");
-    return follow(s, n, v->axis);
-}
-
-static bool rule_reduce(streamer *s, ir_node *n) {
-    const stream_value *v = part(s, n, 0);
-    int64_t axes[IR_MAX_RANK];
-    if (!alone(s, n)) return false;
-    bool keep = ir_attr_int(n, "keepdims", 1), all = !ir_in(n, 1);
-    int32_t count = all ? 0 : ir_value_const_ints(n->in[1].value, axes, IR_MAX_RANK), below = 0;
-    if (count == 0 && ir_attr_int(n, "noop_with_empty_axes", 0)) return follow(s, n, v->axis);
-    for (int32_t i = 0; i < count; i++) {
-        int32_t axis = normal_axis(axes[i], v->whole->rank);
-        all |= axis == v->axis;
-        below += axis < v->axis;
-    }
-    if (all || count <= 0) return stream_reduce(s, n);
-    return follow(s, n, keep ? v->axis : v->axis - below);
-}
-
-static bool rule_arg_reduce(streamer *s, ir_node *n) {
-    const stream_value *v = part(s, n, 0);
-    if (!alone(s, n)) return false;
-    int32_t axis = normal_axis(ir_attr_int(n, "axis", 0), v->whole->rank);
-    if (axis == v->axis) return stream_refuse(s, n, "it looks ahead: it needs all positions");
-    bool drops = !ir_attr_int(n, "keepdims", 1) && axis < v->axis;
-    return follow(s, n, v->axis - drops);
-}
-
-static bool rule_one_hot(streamer *s, ir_node *n) {
-    const stream_value *v = part(s, n, 0);
-    if (!alone(s, n)) return false;
-    int32_t axis = normal_axis(ir_attr_int(n, "axis", -1), n->out[0].type->rank);
-    return follow(s, n, v->axis + (axis <= v->axis));
-}
-
-static bool rule_trilu(streamer *s, ir_node *n) {
-    const stream_value *v = part(s, n, 0);
-    if (!alone(s, n)) return false;
-    if (v->axis >= v->whole->rank - 2)
-        return stream_refuse(s, n, "it depends on where in the sequence a position is");
-    return follow(s, n, v->axis);
-}
-
-/* Rotary positions: the tables, or the numbers that pick their rows, are those of the step. */
-static bool rule_rotary(streamer *s, ir_node *n) {
-    const stream_value *v = part(s, n, 0);
-    if (v->kind != STREAM_PART) return stream_refuse(s, n, "operand 0 is no sequence");
-    bool by_number = ir_in(n, 3) != NULL;
-    if (!is_even(s, n, v)) return false;
-    if (v->axis != v->whole->rank - 2 && !(v->whole->rank == 3 && v->axis == 1))
-        return stream_refuse(s, n, "it rotates along the sequence");
-    for (uint32_t i = by_number ? 3 : 1; i < (by_number ? 4 : 3); i++) {
-        const stream_value *p = part(s, n, i);
-        bool same = p->kind == STREAM_PART && p->axis == 1 && agree(p, v);
-        if (!same && p->kind != STREAM_FIXED)
-            return stream_refuse(s, n, "operand %u has other positions", i);
-        if (!same && !cut_operand(s, n, i, v, by_number ? 1 : 2)) return false;
-    }
-    return follow(s, n, v->axis);
+    return stream_follow_all(
+        s, n, data->axis < axis ? data->axis : data->axis + n->in[1].value->type->rank - 1);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------------------ */
@@ -537,10 +461,10 @@ stream_rule *stream_rule_of(op_id op) {
     case OP_Softmax:
     case OP_LogSoftmax:
     case OP_Hardmax:
-        return rule_softmax;
+        return stream_softmax;
     case OP_LayerNormalization:
     case OP_RMSNormalization:
-        return rule_normalise;
+        return stream_normalise;
     case OP_ReduceL1:
     case OP_ReduceL2:
     case OP_ReduceLogSum:
@@ -551,16 +475,21 @@ stream_rule *stream_rule_of(op_id op) {
     case OP_ReduceProd:
     case OP_ReduceSum:
     case OP_ReduceSumSquare:
-        return rule_reduce;
+        return stream_reduce_axes;
     case OP_ArgMax:
     case OP_ArgMin:
-        return rule_arg_reduce;
+        return stream_arg_reduce;
+    case OP_TopK:
+    case OP_DFT:
+        return stream_rearrange;
+    case OP_ReverseSequence:
+        return stream_reverse;
     case OP_OneHot:
-        return rule_one_hot;
+        return stream_one_hot;
     case OP_Trilu:
-        return rule_trilu;
+        return stream_trilu;
     case OP_RotaryEmbedding:
-        return rule_rotary;
+        return stream_rotary;
     case OP_Attention:
     case OP_LocalAttention:
         return stream_attention;

@@ -295,6 +295,14 @@ static void take_errors(streamer *s, const diag *before) {
 
 void stream_make_tail(streamer *s) {
     ir_graph *step = s->g, *g = ir_graph_tail(step);
+    int64_t length;
+    if (!g && s->chunk > 1 && ir_dim_is_const(s->length, &length))
+        step->no_tail = ir_name(
+            s->ctx->c,
+            tl_arena_printf(
+                s->ctx->scratch,
+                "the model was exported for %lld positions: what it does with others is not in it",
+                (long long)length));
     if (!g) return;
     streamer t = {.ctx = s->ctx, .g = g, .mark = ir_new_mark(s->ctx->c), .tail = true, .of = step};
     const diag before = s->ctx->c->diag;

@@ -54,13 +54,13 @@ typedef struct tlbc_weights_header {
 } tlbc_weights_header;
 
 /* Start of a saved state; the states of one stream follow it, dense, in the descriptor's order. */
-#define TLBC_STATE_MAGIC "TLBCSTA1"
+#define TLBC_STATE_MAGIC "TLBCSTA2"
 typedef struct tlbc_state_header {
     char magic[8];
     uint64_t
         layout; /* hash of the model and of its states' names, types and shapes: runtime/states.c */
     uint64_t bytes; /* of the states */
-    uint64_t check; /* hash of the states */
+    uint64_t check; /* hash of this header, with 0 here, and of the states */
     int64_t length; /* of those that grow */
     uint64_t ended; /* 1: the stream has had its last step */
     uint64_t reserved[2];

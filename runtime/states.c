@@ -452,6 +452,12 @@ tlbc_status tlbc_rt_clone(tlbc_session *to, uint32_t to_stream, const tlbc_sessi
 
 _Static_assert(sizeof(tlbc_state_header) == 64, "the form of saved states is fixed");
 
+/* Of all of it but the check itself, which counts as 0. */
+static uint64_t rt_check_of(tlbc_state_header h, const void *states, size_t bytes) {
+    h.check = 0;
+    return rt_hash(rt_hash(RT_HASH_START, &h, sizeof h), states, bytes);
+}
+
 tlbc_status tlbc_rt_state_save(tlbc_session *s, uint32_t stream, void *data, size_t *bytes) {
     const tlbc_rt_states *t = &s->states;
     size_t room = *bytes, needed = sizeof(tlbc_state_header) + t->bytes;
@@ -473,7 +479,7 @@ tlbc_status tlbc_rt_state_save(tlbc_session *s, uint32_t stream, void *data, siz
             memcpy(at, t->list[i]->home + stream * t->list[i]->bytes, t->list[i]->bytes);
         at += t->list[i]->bytes;
     }
-    h.check = rt_hash(RT_HASH_START, (char *)data + sizeof h, t->bytes);
+    h.check = rt_check_of(h, (char *)data + sizeof h, t->bytes);
     memcpy(data, &h, sizeof h);
     return TLBC_OK;
 }
@@ -493,7 +499,7 @@ static tlbc_status rt_check_saved(tlbc_session *s, const void *data, size_t byte
         return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "the saved state has %zu bytes, expected %zu",
                               bytes, sizeof h + t->bytes);
     if (h.length < 0 || h.ended > 1 || h.length > s->model->program->length_limit ||
-        h.check != rt_hash(RT_HASH_START, (const char *)data + sizeof h, t->bytes))
+        h.check != rt_check_of(h, (const char *)data + sizeof h, t->bytes))
         return tlbc_rt_report(s, TLBC_ERROR_ARGUMENT, "the saved state is damaged");
     return TLBC_OK;
 }

@@ -133,12 +133,30 @@ static const ir_dim *start_along(cg *g, ir_node *n, int32_t i, const slice_axis 
     return run_time_start(g, v, extent, s->step, length);
 }
 
-/* All of it from the shape function: length, start and step of each axis. */
+/* The steps by axis, 0 where an axis is left alone; false where axes or steps depend on data. */
+static bool steps_by_axis(const ir_node *n, int32_t rank, int64_t *by_axis) {
+    int64_t axes[IR_MAX_RANK], steps[IR_MAX_RANK];
+    int32_t count = ir_in(n, 3) ? ir_value_const_ints(ir_in(n, 3), axes, IR_MAX_RANK) : -1;
+    bool stepped = ir_in(n, 4) != NULL;
+    if (count < 0 || (stepped && ir_value_const_ints(ir_in(n, 4), steps, IR_MAX_RANK) != count))
+        return false;
+    for (int32_t i = 0; i < rank; i++)
+        by_axis[i] = 0;
+    for (int32_t k = 0; k < count; k++)
+        by_axis[axes[k] < 0 ? axes[k] + rank : axes[k]] = stepped ? steps[k] : 1;
+    return true;
+}
+
+/* From the shape function: length, start and step of each axis, but for what constants say. Rows of a slice whose ends only the run knows
+ * are rows without gaps all the same. */
 static const cg_view *sliced_by_data(cg *g, const ir_node *n, const cg_view *v) {
+    int64_t steps[IR_MAX_RANK];
     int32_t rank = v->rank;
+    bool known = steps_by_axis(n, rank, steps);
     for (int32_t i = 0; i < rank; i++) {
+        if (known && !steps[i]) continue;
         const ir_dim *start = cg_number(g, (uint32_t)(rank + i)),
-                     *step = cg_number(g, (uint32_t)(2 * rank + i));
+                     *step = known ? cg_dc(g, steps[i]) : cg_number(g, (uint32_t)(2 * rank + i));
         v = cg_view_slice(g, v, i, start, step, n->out[0].type->dims[i]);
     }
     return v;

@@ -151,20 +151,21 @@ const ir_dim *infer_data_dim(ir_ctx *c, const ir_node *n, uint32_t result, uint3
 }
 
 /* What depends on a loop's counter changes from step to step, but often has a limit: the chunk from 4*i to at most 4*i + 4
- * has 4 rows or fewer. The symbol says so in its name, and what it is, so that equal sizes have one symbol. One without limit has a
- * name like any size that comes from data; what it is is noted beside it. */
-static const ir_dim *counted_dim(ir_ctx *c, const ir_dim *d, const char *name, uint32_t axis) {
+ * has 4 rows or fewer. The symbol says so in its name, and what it is, so that equal sizes have one symbol. So has one without limit,
+ * as where the length of chunks is computed; what it is is noted beside it. */
+static const ir_dim *counted_dim(ir_ctx *c, const ir_dim *d) {
     int64_t max = ir_dim_upper_bound(d);
-    if (max == INT64_MAX) {
-        const ir_dim *symbol = named_dim(c, name, axis);
-        if (!symbol->unknown) ir_dim_stands_for(symbol, d);
-        return symbol;
-    }
     tl_str text;
     tl_str_init(&text, &c->arena);
     ir_dim_print(d, &text);
-    tl_str_printf(&text, ".max%lld", (long long)max);
-    return ir_dim_bounded(c, text.data, max);
+    if (max != INT64_MAX) {
+        tl_str_printf(&text, ".max%lld", (long long)max);
+        return ir_dim_bounded(c, text.data, max);
+    }
+    tl_str_printf(&text, ".size");
+    const ir_dim *symbol = ir_dim_symbol(c, text.data);
+    ir_dim_stands_for(symbol, d);
+    return symbol;
 }
 
 const ir_type *infer_name_dims(ir_ctx *c, const ir_type *t, const char *name) {
@@ -175,7 +176,7 @@ const ir_type *infer_name_dims(ir_ctx *c, const ir_type *t, const char *name) {
         if (ir_dim_is_unknown(t->dims[i]))
             dims[i] = named_dim(c, name, (uint32_t)i);
         else if (ir_dim_has_counter(t->dims[i]))
-            dims[i] = counted_dim(c, t->dims[i], name, (uint32_t)i);
+            dims[i] = counted_dim(c, t->dims[i]);
     }
     return ir_type_tensor(c, t->dtype, t->rank, dims);
 }

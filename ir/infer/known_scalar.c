@@ -22,7 +22,7 @@ static const ir_dim *divide(ir_ctx *c, const ir_node *n, const ir_dim *a, const 
         return ir_dim_unknown(c); /* no integer; Floor and Ceil look at the Div themselves */
     if (ir_dim_is_const(a, &x) && ir_dim_is_const(b, &y) && y != 0 && y != -1)
         return ir_dim_const(c, x / y);
-    bool positive = ir_dim_lower_bound(a) >= 0 && ir_dim_lower_bound(b) >= 0;
+    bool positive = ir_dim_lower_bound(b) >= 0 && ir_dim_quotient_positive(a, b);
     return positive ? ir_dim_floordiv(c, a, b) : ir_dim_unknown(c);
 }
 
