@@ -236,10 +236,8 @@ static LLVMValueRef emit_plain(emitter *e, const lp_instr *i) {
         return emit_bitcast(e, args[0], i->args[0]->type.elem, t.elem, t.lanes);
     case LP_call:
         return emit_call(e, i);
-    case LP_fma: {
-        LLVMTypeRef type = emit_type(e, t);
-        return emit_intrinsic(e, "llvm.fma", &type, 1, args, 3);
-    }
+    case LP_fma:
+        return emit_fma(e, i);
     case LP_dot4:
     case LP_dot4n:
         return emit_dot4(e, i->op == LP_dot4n, t.lanes, args);

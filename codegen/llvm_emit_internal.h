@@ -53,6 +53,7 @@ LLVMValueRef emit_intrinsic(emitter *e, const char *name, LLVMTypeRef *overloads
 LLVMValueRef emit_unary(emitter *e, lp_op op, lp_type t, LLVMValueRef x);
 LLVMValueRef emit_binary(emitter *e, lp_op op, lp_type t, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef emit_vector(emitter *e, const lp_instr *i);
+LLVMValueRef emit_fma(emitter *e, const lp_instr *i);
 LLVMValueRef emit_memory(emitter *e, const lp_instr *i);
 /* Nothing, or calls that tell ThreadSanitizer of an access: to `elements` elements from p on, to one at each of several pointers. */
 void emit_watch(emitter *e, bool write, LLVMValueRef p, LLVMValueRef elements, uint32_t bytes);
