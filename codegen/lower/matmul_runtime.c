@@ -4,12 +4,16 @@
  *
  *   y[M,N] = a[M,K] b[K,N]   ->   w[p,k,j] = b[k, panel*p + j] or 0      y = a w
  *
- * A batch of up to MAX_BATCH products is packed at once; then one kernel is called for each. */
+ * A batch of up to MAX_BATCH products is packed at once; then one kernel is called for each. A constant batch of matrices is packed by the
+ * compiler. Whole panels are copied as what they are, [matrices, panels, k, PANEL], so that matrices that lie transposed go through square
+ * blocks (codegen/kernels/transposed_copy.h). */
 #include "codegen/lower/matmul_runtime.h"
 
 #include "codegen/kernels/matmul_packed.h"
 
 #include "ir/limits.h"
+
+#include <string.h>
 
 enum { MIN_ROWS = 8, MIN_DEPTH = 16, PANEL = 16, MAX_BATCH = 128 };
 
@@ -41,12 +45,7 @@ static void pack_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value
     out[0] = lp_select(b, lp_bin(b, LP_lt, column, n), x, zero);
 }
 
-/* [matrices, panels, k, PANEL] of b [matrices, k, n]. */
-static const cg_view *pack(cg *g, ir_node *node, const cg_view *b, int64_t matrices, int64_t k,
-                           int64_t n) {
-    int64_t panels = (n + PANEL - 1) / PANEL;
-    const ir_type *t = ir_type_tensor_static(g->c, DT_f32, 4,
-                                             (int64_t[]){matrices, panels, k, PANEL});
+static void pack_with_tail(cg *g, ir_node *node, const cg_view *b, int64_t n, const cg_view *to) {
     packing *p = TL_NEW(g->arena, packing);
     cg_nest *s = TL_NEW(g->arena, cg_nest);
     *p = (packing){b, n};
@@ -58,12 +57,50 @@ static const cg_view *pack(cg *g, ir_node *node, const cg_view *b, int64_t matri
                    .needs_index = true,
                    .summary = "pack panels"};
     for (int32_t i = 0; i < 4; i++)
-        s->dims[i] = t->dims[i];
+        s->dims[i] = to->dims[i];
     s->scalar = !ir_dim_is(b->strides[2], 1);
-    s->out[s->n_out++] = cg_view_dense(
-        g, cg_buffer_create(g, cg_dc(g, matrices * panels * k * PANEL * 4)), t);
+    s->out[s->n_out++] = to;
     cg_nest_run(s);
-    return s->out[0];
+}
+
+static void pack_whole(cg *g, const cg_view *b, const cg_view *to) {
+    const ir_dim *dims[] = {to->dims[0], to->dims[2], to->dims[1], to->dims[3]};
+    const cg_view *panels = cg_view_reshape(g, b, 4, dims); /* an axis cut in two: always a view */
+    cg_copy(g, cg_view_permute(g, panels, (int64_t[]){0, 2, 1, 3}), to);
+}
+
+static const ir_type *packed_type(cg *g, int64_t matrices, int64_t k, int64_t n) {
+    int64_t panels = (n + PANEL - 1) / PANEL;
+    return ir_type_tensor_static(g->c, DT_f32, 4, (int64_t[]){matrices, panels, k, PANEL});
+}
+
+/* [matrices, panels, k, PANEL] of b [matrices, k, n]. */
+static const cg_view *pack(cg *g, ir_node *node, const cg_view *b, int64_t matrices, int64_t k,
+                           int64_t n) {
+    const ir_type *t = packed_type(g, matrices, k, n);
+    const ir_dim *bytes = ir_dim_mul(g->c, ir_type_elements(g->c, t), cg_dc(g, 4));
+    const cg_view *to = cg_view_dense(g, cg_buffer_create(g, bytes), t);
+    if (n % PANEL)
+        pack_with_tail(g, node, b, n, to);
+    else
+        pack_whole(g, b, to);
+    return to;
+}
+
+/* The same of a constant, by the compiler. */
+static const cg_view *pack_constant(cg *g, const ir_tensor *b, int64_t matrices, int64_t k,
+                                    int64_t n) {
+    ir_tensor *w = ir_tensor_alloc(g->arena, packed_type(g, matrices, k, n));
+    float *to = ir_tensor_data(w);
+    const float *from = b->data;
+    for (int64_t i = 0; i < matrices; i++, from += k * n)
+        for (int64_t first = 0; first < n; first += PANEL)
+            for (int64_t row = 0; row < k; row++, to += PANEL) {
+                int64_t columns = n - first < PANEL ? n - first : PANEL;
+                memcpy(to, from + row * n + first, (size_t)columns * sizeof *to);
+            }
+    ir_tensor_seal(w);
+    return cg_read(g, ir_module_const(g->m, w, NULL));
 }
 
 /* What is multiplied: a [batch, m, k] by matrix number which[i] of b. */
@@ -156,13 +193,19 @@ static void multiply(const products *p, const cg_view *a, const cg_view *w, cons
     }
 }
 
+static const cg_view *packed_operand(const products *p) {
+    const ir_tensor *b = ir_in(p->node, 1)->tensor;
+    if (b && !b->opaque && b->type->dtype == DT_f32)
+        return pack_constant(p->g, b, p->matrices, p->k, p->n);
+    return pack(p->g, p->node, right_operand(p), p->matrices, p->k, p->n);
+}
+
 bool cg_matmul_runtime(cg *g, ir_node *node) {
     products *p = TL_NEW(g->arena, products);
     *p = (products){.g = g, .node = node};
     const ir_type *t = node->out[0].type;
     if (!is_worth_it(p, ir_in(node, 0)->type, ir_in(node, 1)->type, t)) return false;
-    const cg_view *a = cg_read(g, ir_in(node, 0)),
-                  *w = pack(g, node, right_operand(p), p->matrices, p->k, p->n);
+    const cg_view *a = cg_read(g, ir_in(node, 0)), *w = packed_operand(p);
     const cg_view *rows = as_batch(p, a, p->batch, p->rows, cg_dc(g, p->k));
     if (!rows) rows = as_batch(p, cg_materialise(g, a), p->batch, p->rows, cg_dc(g, p->k));
     const cg_view *dest = cg_write(g, &node->out[0]),
