@@ -119,6 +119,8 @@ def python_of(args, peer):
 
 
 def list_systems(args):
+    if not shutil.which(args.python):
+        raise Failed(f"there is no {os.path.relpath(args.python)}: models/setup_venv.sh makes it; --python names another with these packages")
     done = subprocess.run([args.python, os.path.join(ROOT, "models", "export.py"), "--list", "--json"], capture_output=True, text=True)
     if done.returncode != 0:
         raise Failed(f"models/export.py --list: {done.stderr.strip()}")

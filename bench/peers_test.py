@@ -157,6 +157,15 @@ class RowsTest(unittest.TestCase):
             self.names("sums:huge")
 
 
+class NewcomerTest(unittest.TestCase):
+    def test_a_missing_environment_is_told(self):
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            status = peers.main(["--python", os.path.join(peers.ROOT, "none", "python"), "--results", "none.json", "sums"])
+        self.assertEqual(status, 1)
+        self.assertIn("none/python: models/setup_venv.sh makes it", said.getvalue())
+
+
 class BuildTest(Folder):
     def test_tlbc_compiles_again_when_it_has_changed(self):
         program, row = self.file("tlbc", ""), peers.Row("sums", folder=self.folder.name)

@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Makes .venv-peers/NAME for each peer of bench/peers.py, an environment of its own, as their needs clash. ONNX Runtime and PyTorch are
-# in models/setup_venv.sh's .venv already. A peer that cannot be installed is told and left out.
-# usage: bench/setup_peers.sh [-d DIR] [NAME...]      default: .venv-peers, all
+# in .venv, which models/setup_venv.sh makes where it is missing. A peer that cannot be installed is told and left out.
+# usage: bench/setup_peers.sh [-d DIR] [NAME...]      default: .venv-peers, all and .venv
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 dir=$root/.venv-peers
 [ "${1:-}" != -d ] || { dir=$2; shift 2; }
+[ $# -gt 0 ] || [ -x "$root/.venv/bin/python" ] || "$root/models/setup_venv.sh"
 [ $# -gt 0 ] || set -- openvino iree tvm tract emx picture
 onnx="numpy==2.4.6 onnx==1.22.0"
 for name; do

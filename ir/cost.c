@@ -1,6 +1,7 @@
 #include "ir/cost.h"
 
 #include "ir/band.h"
+#include "ir/einsum.h"
 
 /* The cost of a node that is no loop or branch, and of two branches of which one runs: what a sum over a graph is made of. */
 typedef struct cost_kind {
@@ -177,8 +178,61 @@ const ir_dim *ir_node_flops(ir_ctx *c, const ir_node *n) {
     return node_cost(c, n, &flops_kind);
 }
 
+/* ---- what passes take apart ----------------------------------------------------------------------------------- */
+
+/* Of two operands: each element of one meets, of the other, what it shares labels with. More are multiplied in an order that a pass chooses. */
+static const ir_dim *einsum_flops(ir_ctx *c, const ir_node *n) {
+    ir_einsum e;
+    int32_t ranks[2];
+    if (n->n_in == 1) return ir_dim_const(c, 0);
+    if (n->n_in > 2) return ir_dim_unknown(c);
+    for (uint32_t i = 0; i < 2; i++) {
+        const ir_type *t = ir_in(n, i)->type;
+        if (!ir_type_is_ranked(t)) return ir_dim_unknown(c);
+        ranks[i] = t->rank;
+    }
+    if (ir_einsum_parse(&e, &c->arena, ir_attr_string(n, "equation", ""), ranks, 2))
+        return ir_dim_unknown(c);
+    const ir_dim *depth = ir_dim_const(c, 1);
+    for (uint32_t label = 0; label < e.n_labels; label++) {
+        int32_t a = ir_einsum_axis(&e.terms[0], label), b = ir_einsum_axis(&e.terms[1], label);
+        if (ir_einsum_axis(&e.out, label) < 0)
+            depth = ir_dim_mul(c, depth, dim_of(c, ir_in(n, a < 0), a < 0 ? b : a));
+    }
+    return multiply_adds(c, elements_of(c, ir_out(n, 0)), depth);
+}
+
+/* Every row of every step times both matrices. */
+static const ir_dim *rnn_flops(ir_ctx *c, const ir_node *n) {
+    const ir_value *x = ir_in(n, 0);
+    const ir_dim *weights = ir_dim_add(c, elements_of(c, ir_in(n, 1)), elements_of(c, ir_in(n, 2)));
+    return multiply_adds(c, ir_dim_mul(c, dim_of(c, x, 0), dim_of(c, x, 1)), weights);
+}
+
+/* Every element of the input: the features of a group times the taps. */
+static const ir_dim *conv_transpose_flops(ir_ctx *c, const ir_node *n) {
+    const ir_dim *taps = ir_dim_floordiv(c, elements_of(c, ir_in(n, 1)), dim_of(c, ir_in(n, 1), 0));
+    return multiply_adds(c, elements_of(c, ir_in(n, 0)), taps);
+}
+
+static const ir_dim *written_flops(ir_ctx *c, const ir_node *n) {
+    switch (n->op) {
+    case OP_Einsum:
+        return einsum_flops(c, n);
+    case OP_RNN:
+    case OP_GRU:
+    case OP_LSTM:
+        return rnn_flops(c, n);
+    case OP_ConvTranspose:
+        return conv_transpose_flops(c, n);
+    default:
+        return product_flops(c, n);
+    }
+}
+
 const ir_dim *ir_graph_flops(ir_ctx *c, const ir_graph *g) {
-    return region_cost(c, g->body, &flops_kind);
+    static const cost_kind written_kind = {written_flops, equal_or_unknown};
+    return region_cost(c, g->body, &written_kind);
 }
 
 /* ---- work ----------------------------------------------------------------------------------------------------- */

@@ -3,14 +3,15 @@
  *
  *   const ir_dim *f = ir_graph_flops(c, g);      // "131072*batch", a constant where all shapes are
  *
- * Exact for any sizes of the symbols; unknown ("?") where a product's shape or a loop's trip count is not known, or where the
- * branches of an If differ. */
+ * Exact for any sizes of the symbols; unknown ("?") where a product's shape or a loop's trip count is not known, where the
+ * branches of an If differ, or where an Einsum has more than two operands. */
 #ifndef TLBC_IR_COST_H
 #define TLBC_IR_COST_H
 
 #include "ir/ir.h"
 
-/* Of one node, regions included. */
+/* Of one node, regions included; of operators that passes take apart (Einsum, RNN, GRU, LSTM, ConvTranspose) nothing: what decides by this decides
+ * behind those passes. */
 const ir_dim *ir_node_flops(ir_ctx *c, const ir_node *n);
 const ir_dim *ir_graph_flops(ir_ctx *c, const ir_graph *g);
 /* The same as a plain number; 0 where it depends on symbols or is not known. */

@@ -166,6 +166,14 @@ class Stepped(Feedback):
         return (y, k, v) if position is None else (y, k, v, position + 1)
 
 
+MOST_BYTES = 1 << 28    # of the states of all steps that are written: enwik8's are 805 MB a step
+
+
+def steps_of(states, L):
+    """Once round the ring and a little more, where the states of so many steps are not too large; two at least."""
+    return max(2, min(L + 2, MOST_BYTES // sum(s.numel() * s.element_size() for s in states)))
+
+
 NETS = {"unrolled": Unrolled, "loop": Loop, "scan": Scanned, "step": Stepped}
 
 
@@ -173,7 +181,7 @@ def step_model(c, net, b, random, batch):
     empty = net.memory(torch.zeros(b, c.L, c.d))
     states = [*empty] + ([torch.zeros(1, dtype=torch.int64)] if c.ring == "index" else [])
     names = ["k", "v", "position"][:len(states)]
-    tokens = torch.randint(0, c.vocab, (b, c.L + 2), generator=random)
+    tokens = torch.randint(0, c.vocab, (b, steps_of(states, c.L)), generator=random)
     outputs = ["logp", *(n + "_next" for n in names)]
     dynamic = {}
     if batch == "dynamic":

@@ -51,6 +51,21 @@ int main(void) {
         "graph g(f32[1,2,t,8] %q, f32[1,2,t,8] %k) => (f32[1,2,t,8] y) {\n"
         "  f32[1,2,t,8] %y = LocalAttention<before=3, is_causal=1>(%q, %k, %k)\n  return %y\n}\n",
         "256*t");
+    expect_flops("graph g(f32[2,3,4] %x, f32[2,5,4] %w) => (f32[2,3,5] y) {\n"
+                 "  f32[2,3,5] %y = Einsum<equation=\"bik,bjk->bij\">(%x, %w)\n  return %y\n}\n",
+                 "240");
+    expect_flops("graph g(f32[2,3] %x) => (f32[2,2] y) {\n"
+                 "  f32[2,2] %y = Einsum<equation=\"ij,kj,kl->il\">(%x, %x, %x)\n  return %y\n}\n",
+                 "?");
+    expect_flops("graph g(f32[t,2,3] %x, f32[1,12,3] %w, f32[1,12,4] %r) => (f32[t,1,2,4] y) {\n"
+                 "  f32[t,1,2,4] %y, %h = GRU<hidden_size=4>(%x, %w, %r)\n  return %y\n}\n",
+                 "336*t");
+    expect_flops("graph g(f32[1,4,5] %x, f32[4,2,3] %w) => (f32[1,2,7] y) {\n"
+                 "  f32[1,2,7] %y = ConvTranspose(%x, %w)\n  return %y\n}\n",
+                 "240");
+    expect_flops("graph g(f32[1,0,5] %x, f32[0,2,3] %w) => (f32[1,2,7] y) {\n"
+                 "  f32[1,2,7] %y = ConvTranspose(%x, %w)\n  return %y\n}\n",
+                 "0");
     expect_flops(CONV(""), "4718592");
     expect_flops(CONV(", winograd=1"), "1179648"); /* 36 products for the 144 of a tile of 16 */
     expect_flops("graph g(f32[*] %x, f32[3,5] %w) => (f32[*] y) {\n  f32[*] %y = MatMul(%x, %w)\n  "
