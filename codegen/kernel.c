@@ -187,8 +187,11 @@ static lp_value *argument(cg *g, const cg_kernel *k, uint32_t i) {
 static void emit_call(cg *g, const cg_kernel *k, const lp_func *f) {
     lp_value *args[CG_MAX_KERNEL_ARGS + 2];
     cg_thread_share(g, k->units, args);
+    g->serial = k->serial && !g->alone;
     for (uint32_t i = 0; i < k->n_args; i++)
         args[i + 2] = argument(g, k, i);
+    g->serial = false;
+    g->n_calls++;
     if (!k->serial || g->alone) {
         lp_call(&g->b, f->name, lp_scalar(LP_VOID), args, k->n_args + 2);
         return;

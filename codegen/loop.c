@@ -48,6 +48,7 @@ lp_func *lp_func_create(lp_module *m, const char *name) {
     f->result = lp_scalar(LP_VOID);
     f->body = TL_NEW(m->arena, lp_block);
     f->body->func = f;
+    f->prev = m->last;
     if (m->last)
         m->last->next = f;
     else
@@ -57,17 +58,10 @@ lp_func *lp_func_create(lp_module *m, const char *name) {
     return f;
 }
 
-/* The list is singly linked: walking it costs little beside building the function that is dropped. */
 void lp_module_remove_last(lp_module *m) {
     TL_ASSERT(m->last);
-    lp_func *before = NULL;
-    for (lp_func *f = m->funcs; f != m->last; f = f->next)
-        before = f;
-    if (before)
-        before->next = NULL;
-    else
-        m->funcs = NULL;
-    m->last = before;
+    m->last = m->last->prev;
+    *(m->last ? &m->last->next : &m->funcs) = NULL;
     m->n_funcs--;
 }
 

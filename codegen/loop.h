@@ -100,7 +100,7 @@ static inline bool lp_op_is_reduce(lp_op op) {
 enum lp_param_flags { LP_NOALIAS = 1, LP_READONLY = 2, LP_ALIGN64 = 4 };
 
 struct lp_func {
-    lp_func *next;
+    lp_func *prev, *next;
     lp_module *module;
     const char *name;
     lp_value **params;

@@ -58,7 +58,7 @@ typedef struct cg_buffer {
     int64_t offset;     /* weights: in the constants section; workspace: of static buffers */
     const ir_tensor *tensor;
     struct cg_buffer *next;
-    uint32_t first, last; /* workspace: epochs in which it is alive (plan_memory.c) */
+    uint64_t first, last; /* workspace: moments between which it is alive (program.c) */
     int32_t slot;         /* workspace, symbolic size: its slot; -1 = at `offset` */
     cg_access read, write;
 } cg_buffer;
@@ -117,7 +117,9 @@ struct cg {
     cg_buffer *buffers, *last_buffer;
     uint32_t n_buffers;
     cg_weight_list weights_list;
-    uint32_t epoch; /* number of barriers so far, in program order */
+    uint32_t epoch;   /* number of barriers so far, in program order */
+    uint32_t n_calls; /* of kernels, so far */
+    bool serial;      /* what is touched now is touched by thread 0 alone */
     TL_VEC(const char *) failures;
     TL_VEC(cg_shape_check) checks;
     const ir_node *node; /* being lowered */

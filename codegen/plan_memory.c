@@ -1,5 +1,8 @@
-/* Sharing of workspace memory; see plan_memory.h. Best fit over lifetimes is O(buffers * buffers alive at once), and less where
- * those that are alive leave no gaps: 100,000 small results in one epoch are no rarity in graphs that exporters have written out. */
+/* Sharing of workspace memory; see plan_memory.h.
+ *
+ * Buffers of constant size: best fit over lifetimes, in the order in which they are made. What is free is a list of gaps by offset, so the
+ * time grows with the buffers and the gaps, not with what is alive: 100,000 small results at once are no rarity in graphs that exporters
+ * have written out. */
 #include "codegen/plan_memory.h"
 
 #include "ir/base/assert.h"
@@ -17,10 +20,20 @@ static bool is_static(const cg_buffer *b, int64_t *bytes) {
 
 /* ---- static buffers ---------------------------------------------------------------------------------------------- */
 
+static int compare(uint64_t x, uint64_t y) {
+    return x < y ? -1 : x > y;
+}
+
 static int by_first(const void *a, const void *b) {
     const cg_buffer *x = *(cg_buffer *const *)a, *y = *(cg_buffer *const *)b;
-    if (x->first != y->first) return x->first < y->first ? -1 : 1;
-    return x->number < y->number ? -1 : x->number > y->number;
+    int order = compare(x->first, y->first);
+    return order ? order : compare(x->number, y->number);
+}
+
+static int by_last(const void *a, const void *b) {
+    const cg_buffer *x = *(cg_buffer *const *)a, *y = *(cg_buffer *const *)b;
+    int order = compare(x->last, y->last);
+    return order ? order : compare(x->number, y->number);
 }
 
 static int64_t static_bytes(const cg_buffer *b) {
@@ -29,57 +42,87 @@ static int64_t static_bytes(const cg_buffer *b) {
     return round_up(n);
 }
 
-/* Buffers that are alive, sorted by offset; they do not overlap. */
-typedef struct live_buffers {
-    cg_buffer **at;
-    uint32_t n, epoch;
-    int64_t end, used; /* behind the last; all of them together: the difference is gaps */
-} live_buffers;
+typedef struct gap {
+    int64_t offset, bytes;
+} gap;
 
-static void drop_dead(live_buffers *l, uint32_t epoch) {
-    uint32_t n = l->n;
-    if (l->epoch == epoch) return;
-    l->epoch = epoch;
-    l->n = 0, l->end = 0, l->used = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        cg_buffer *b = l->at[i];
-        if (b->last < epoch) continue;
-        l->at[l->n++] = b;
-        l->used += static_bytes(b);
-        l->end = b->offset + static_bytes(b);
+/* Free memory below `end`, by offset: no gap touches another or the end. Above it all is free. */
+typedef struct free_memory {
+    gap *gaps; /* room for one per buffer */
+    uint32_t n;
+    int64_t end;
+} free_memory;
+
+static void remove_gap(free_memory *m, uint32_t i) {
+    memmove(m->gaps + i, m->gaps + i + 1, (--m->n - i) * sizeof *m->gaps);
+}
+
+/* From the smallest gap that is large enough, else behind the last buffer. */
+static int64_t take_memory(free_memory *m, int64_t need) {
+    uint32_t best = m->n;
+    for (uint32_t i = 0; i < m->n; i++) {
+        if (m->gaps[i].bytes < need) continue;
+        if (best == m->n || m->gaps[i].bytes < m->gaps[best].bytes) best = i;
+        if (m->gaps[best].bytes == need) break;
     }
-}
-
-/* The smallest gap that holds `need`, else behind the last; *before: the number of buffers in front of it. */
-static int64_t best_gap(const live_buffers *l, int64_t need, uint32_t *before) {
-    int64_t end = 0, best = l->end, best_size = INT64_MAX;
-    *before = l->n;
-    if (l->end - l->used < need) return best; /* all gaps together are too small */
-    for (uint32_t i = 0; i < l->n; i++) {
-        int64_t gap = l->at[i]->offset - end;
-        if (gap >= need && gap < best_size) best = end, best_size = gap, *before = i;
-        end = l->at[i]->offset + static_bytes(l->at[i]);
+    int64_t offset = best < m->n ? m->gaps[best].offset : m->end;
+    if (best == m->n) {
+        m->end += need;
+        return offset;
     }
-    return best;
+    m->gaps[best] = (gap){offset + need, m->gaps[best].bytes - need};
+    if (m->gaps[best].bytes == 0) remove_gap(m, best);
+    return offset;
 }
 
-static void place(live_buffers *l, cg_buffer *b) {
-    uint32_t before;
-    b->offset = best_gap(l, static_bytes(b), &before);
-    memmove(l->at + before + 1, l->at + before, (l->n - before) * sizeof(cg_buffer *));
-    l->at[before] = b;
-    l->n++;
-    l->used += static_bytes(b);
-    if (b->offset + static_bytes(b) > l->end) l->end = b->offset + static_bytes(b);
+/* Number of gaps in front of the offset. */
+static uint32_t find_gap(const free_memory *m, int64_t offset) {
+    uint32_t lo = 0, hi = m->n;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (m->gaps[mid].offset < offset)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
 }
 
-static void place_static(cg_memory_plan *plan, cg_buffer **buffers, uint32_t n, cg_buffer **live) {
+static bool touches(const gap *a, const gap *b) {
+    return a->offset + a->bytes == b->offset;
+}
+
+static void give_back(free_memory *m, gap g) {
+    if (g.bytes == 0) return;
+    uint32_t i = find_gap(m, g.offset);
+    if (i < m->n && touches(&g, &m->gaps[i])) {
+        g.bytes += m->gaps[i].bytes;
+        remove_gap(m, i);
+    }
+    if (i > 0 && touches(&m->gaps[i - 1], &g)) {
+        i--;
+        g = (gap){m->gaps[i].offset, m->gaps[i].bytes + g.bytes};
+        remove_gap(m, i);
+    }
+    if (g.offset + g.bytes == m->end) {
+        m->end = g.offset;
+        return;
+    }
+    memmove(m->gaps + i + 1, m->gaps + i, (m->n++ - i) * sizeof *m->gaps);
+    m->gaps[i] = g;
+}
+
+static void place_static(cg *g, cg_memory_plan *plan, cg_buffer **buffers, uint32_t n) {
+    cg_buffer **dying = TL_NEW_ARRAY(g->arena, cg_buffer *, n + 1);
+    free_memory m = {.gaps = TL_NEW_ARRAY(g->arena, gap, n + 1)};
+    memcpy(dying, buffers, n * sizeof *dying);
     qsort(buffers, n, sizeof *buffers, by_first);
-    live_buffers l = {.at = live};
-    for (uint32_t i = 0; i < n; i++) {
-        drop_dead(&l, buffers[i]->first);
-        place(&l, buffers[i]);
-        if (l.end > plan->static_bytes) plan->static_bytes = l.end;
+    qsort(dying, n, sizeof *dying, by_last);
+    for (uint32_t i = 0, dead = 0; i < n; i++) {
+        for (; dying[dead]->last < buffers[i]->first; dead++)
+            give_back(&m, (gap){dying[dead]->offset, static_bytes(dying[dead])});
+        buffers[i]->offset = take_memory(&m, static_bytes(buffers[i]));
+        if (m.end > plan->static_bytes) plan->static_bytes = m.end;
         plan->total_static += static_bytes(buffers[i]);
     }
 }
@@ -92,6 +135,7 @@ static const ir_dim *rounded(cg *g, const ir_dim *bytes) {
 }
 
 static bool fits(cg *g, const cg_slot *s, const cg_buffer *b) {
+    /* no earlier tenant lived longer than the last one: each began behind the one before */
     if (s->last >= b->first || s->per_thread != b->per_thread) return false;
     const ir_dim *need = rounded(g, b->bytes);
     if (ir_dim_equal(s->bytes, need)) return true;
@@ -113,8 +157,7 @@ static void place_in_slot(cg *g, cg_memory_plan *plan, cg_buffer *b) {
 
 void cg_plan_memory(cg *g, cg_memory_plan *plan) {
     *plan = (cg_memory_plan){.n_buffers = g->n_buffers};
-    cg_buffer **fixed = TL_NEW_ARRAY(g->arena, cg_buffer *, g->n_buffers + 1),
-              **live = TL_NEW_ARRAY(g->arena, cg_buffer *, g->n_buffers + 1);
+    cg_buffer **fixed = TL_NEW_ARRAY(g->arena, cg_buffer *, g->n_buffers + 1);
     uint32_t n_fixed = 0;
     int64_t bytes;
     plan->slots = TL_NEW_ARRAY(g->arena, cg_slot, g->n_buffers + 1);
@@ -123,9 +166,9 @@ void cg_plan_memory(cg *g, cg_memory_plan *plan) {
         if (is_static(b, &bytes))
             fixed[n_fixed++] = b;
         else
-            place_in_slot(g, plan, b); /* made in the order of their first epochs */
+            place_in_slot(g, plan, b);
     }
-    place_static(plan, fixed, n_fixed, live);
+    place_static(g, plan, fixed, n_fixed);
 }
 
 /* ---- addresses in the program ---------------------------------------------------------------------------------------- */
@@ -146,6 +189,7 @@ static void turn_into_address(placer *p, lp_instr *i) {
     else
         args[1] = lp_load(&at, LP_I64, p->g->slots, lp_index(&at, b->slot));
     i->op = LP_ptr_add;
+    i->imm = 0;
     i->args = args;
     i->n_args = 2;
 }

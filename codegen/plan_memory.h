@@ -1,4 +1,4 @@
-/* Where workspace buffers lie. Two buffers may share memory when no epoch (stretch between barriers) touches both.
+/* Where workspace buffers lie. Two buffers may share memory when no moment (program.c) touches both.
  *
  *   static sizes     packed by best fit into one block at the start of the workspace; offsets are constants
  *   symbolic sizes   buffers of provably enough room share a slot; the slots' offsets are computed by the model's plan() from the
@@ -11,7 +11,7 @@
 typedef struct cg_slot {
     const ir_dim *bytes; /* rounded up to 64 */
     bool per_thread;
-    uint32_t last; /* last epoch of its current tenant */
+    uint64_t last; /* last moment of its current tenant */
 } cg_slot;
 
 typedef struct cg_memory_plan {

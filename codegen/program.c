@@ -1,7 +1,9 @@
 /* The program: where values live, in which order kernels are called, where threads meet; see lower.h.
  *
- * Epochs number the stretches between barriers in program order. A workspace buffer is alive from the first to the last epoch that
- * touches it; inside a loop everything made before the loop stays alive to the loop's end, because the next round reads it again. */
+ * Epochs number the stretches between barriers in program order. A workspace buffer is alive from the first to the last moment that
+ * touches it. A moment is an epoch and a call in it, epoch << 32 | call: within an epoch only what thread 0 does alone has an order, and
+ * everything else lasts from its beginning to its end. Inside a loop all that was made before the loop stays alive to the loop's end,
+ * because the next round reads it again. */
 #include "codegen/program.h"
 
 #include "codegen/dynamic.h"
@@ -135,6 +137,14 @@ void cg_check_at_most(cg *g, const ir_dim *d, const ir_dim *most) {
 
 /* ---- buffers --------------------------------------------------------------------------------------------------- */
 
+static uint64_t moment(const cg *g, uint32_t call) {
+    return (uint64_t)g->epoch << 32 | call;
+}
+
+static uint32_t epoch_of(uint64_t moment) {
+    return (uint32_t)(moment >> 32);
+}
+
 cg_buffer *cg_buffer_create(cg *g, const ir_dim *bytes) {
     bytes = cg_dim_limit(g, bytes);
     if (!cg_is_planned(g, bytes)) return cg_buffer_grown(g, bytes, false);
@@ -145,8 +155,8 @@ cg_buffer *cg_buffer_create(cg *g, const ir_dim *bytes) {
                      .number = g->n_buffers++,
                      .bytes = bytes,
                      .per_thread = g->alone,
-                     .first = g->epoch,
-                     .last = g->epoch};
+                     .first = moment(g, g->n_calls),
+                     .last = moment(g, g->n_calls)};
     if (g->last_buffer)
         g->last_buffer->next = b;
     else
@@ -185,12 +195,17 @@ static const cg_view *weight_view(cg *g, ir_value *v) {
     return cg_view_dense(g, weight_buffer(g, v), v->type);
 }
 
+static void keep_until(cg_buffer *b, uint64_t moment) {
+    if (b->last < moment) b->last = moment;
+}
+
 /* Keeps the buffer alive now, and to the end of every loop around us that began after it was made. */
 static void touch(cg *g, cg_buffer *b) {
     if (b->kind != CG_WORKSPACE) return;
-    if (b->last < g->epoch) b->last = g->epoch;
+    keep_until(b, moment(g, g->serial ? g->n_calls : UINT32_MAX));
+    if (!g->serial && epoch_of(b->first) == g->epoch) b->first = moment(g, 0);
     for (cg_loop *l = g->loop; l; l = l->outer)
-        if (b->first < l->first_epoch) tl_vec_push(g->arena, &l->survivors, b);
+        if (epoch_of(b->first) < l->first_epoch) tl_vec_push(g->arena, &l->survivors, b);
 }
 
 void cg_loop_begin(cg *g, cg_loop *l) {
@@ -201,10 +216,8 @@ void cg_loop_begin(cg *g, cg_loop *l) {
 }
 
 void cg_loop_end(cg *g, cg_loop *l) {
-    for (uint32_t i = 0; i < l->survivors.len; i++) {
-        cg_buffer *b = l->survivors.data[i];
-        if (b->last < g->epoch) b->last = g->epoch;
-    }
+    for (uint32_t i = 0; i < l->survivors.len; i++)
+        keep_until(l->survivors.data[i], moment(g, UINT32_MAX));
     g->loop = l->outer;
     cg_barrier(g);
 }
