@@ -250,6 +250,24 @@ static void test_useful_threads(void) {
     }
 }
 
+static void *stress_once(void *session) {
+    run_stress(session);
+    return NULL;
+}
+
+/* A session belongs to one thread at a time, but not always to the same. */
+static void test_moving_session(void) {
+    pthread_t thread;
+    tlbc_session *s = session(&fake_stress, 3);
+    for (int i = 0; i < 3; i++) {
+        run_stress(s);
+        int error = pthread_create(&thread, NULL, stress_once, s);
+        if (!error) pthread_join(thread, NULL);
+        CHECK_EQ(error, 0);
+    }
+    tlbc_session_free(s);
+}
+
 /* A child has no workers: the thread that has called fork carries all shares. The thread sanitizer does not watch that thread in the
  * child, and misses how it orders the others. */
 static void test_fork(void) {
@@ -295,6 +313,7 @@ int main(void) {
     test_rounding_mode();
     test_barriers();
     test_useful_threads();
+    test_moving_session();
     test_fork();
     test_sessions_in_parallel();
     return check_done();
