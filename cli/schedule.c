@@ -91,7 +91,7 @@ static bool run_model(cli *c, const tlbc_model *model, const schedule_options *o
     }
     model_tensors_init(c, model, &t);
     if (!model_random_inputs(c, &t, o->dims, 1) ||
-        !model_session_for(c, &t, o->threads, false, &session))
+        !model_session_for(c, &t, o->threads, true, &session))
         return false;
     bool ok = run_marked(c, session, &t, r, s);
     tlbc_session_free(session);
