@@ -156,6 +156,31 @@ static bool import_inputs(fe_import *im, fe_scope *scope, const ir_loc *loc, con
     return true;
 }
 
+static const char *type_text(fe_import *im, const ir_type *t) {
+    tl_str text;
+    tl_str_init(&text, im->s->arena);
+    ir_type_print(t, &text);
+    return text.data;
+}
+
+/* An input that is an initializer is declared twice: once with contents. */
+static bool check_defaults(fe_import *im, const fe_scope *scope, const ir_loc *loc,
+                           const pb_graph *g) {
+    for (size_t i = 0; i < g->n_input; i++) {
+        const char *name = pb_text(g->input[i]->name);
+        ir_value *v;
+        if (!g->input[i]->type || !fe_find_value(im, scope, loc, name, &v) || !v || !v->tensor)
+            continue;
+        const ir_type *declared = fe_type(im, loc, g->input[i]->type, name, FE_TYPE_HINT);
+        if (!declared) return false;
+        if (!ir_type_meet(im->c, v->type, declared))
+            return diag_error(&im->c->diag, loc,
+                              "input '%s' is declared as %s, but its value is %s", name,
+                              type_text(im, declared), type_text(im, v->type));
+    }
+    return true;
+}
+
 static bool check_pins(fe_import *im) {
     bool ok = true;
     for (uint32_t i = 0; i < im->o->n_pins && !im->o->loose_pins; i++)
@@ -204,6 +229,7 @@ bool fe_import_entry(fe_import *im, const fe_frame *frame, const char *name) {
     collect_hints(im, g);
     return fe_bind_symbols(im, g) && import_inputs(im, &scope, loc, g, graph->body) &&
            check_pins(im) && import_initializers(im, &scope, loc, g) &&
+           check_defaults(im, &scope, loc, g) &&
            fe_import_nodes(im, &scope, graph->body, g->node, g->n_node) &&
            import_results(im, &scope, loc, g, graph->body) && finish_outputs(im, loc, g, graph);
 }

@@ -284,6 +284,26 @@ case("loop_inputs", model([node("Loop", ["", "", "x"], ["y"], name="l", body=bod
 body = helper.make_graph([node("Relu", ["v"], ["w"])], "b", [vi("v", (3,))], [vi("w", (3,))])
 case("scan_count", model([node("Scan", ["x"], ["y"], name="s", body=body, num_scan_inputs=5)]), "num_scan_inputs is 5, there are 1 inputs")
 
+two = helper.make_graph([node("Relu", ["x"], ["e"]), node("Neg", ["x"], ["f"])], "e", [], [vi("e"), vi("f")])
+case(
+    "if_outputs",
+    model([node("If", ["c"], ["y"], name="if", then_branch=branch, else_branch=two)], inputs=[vi("x"), cond]),
+    "node 'if' (If)",
+    "region 'else_branch' yields 2 values, expected 1",
+)
+body = helper.make_graph([node("Identity", ["k"], ["k2"])], "b", [vi("i", [], i64), vi("k", [], TensorProto.BOOL), vi("v")], [vi("k2", [], TensorProto.BOOL)])
+case("loop_outputs", model([node("Loop", ["", "", "x"], ["y"], name="l", body=body)]), "node 'l' (Loop)", "region 'body' yields 1 values, expected 2")
+case("initializer_twice", model(ADD_W, initializers=[tensor("w", [3], [1, 2, 3]), tensor("w", [3], [4, 5, 6])]), "'w' is defined twice")
+case(
+    "initializer_type",
+    model(ADD_W, inputs=[vi("x"), vi("w", (3,))], initializers=[tensor("w", [1], [1])]),
+    "input 'w' is declared as f32[3], but its value is f32[1]",
+)
+case("unknown_domain", model([node("Relu", ["x"], ["y"], domain="nowhere")]), "operator 'Relu' of domain 'nowhere'", "its domain is not among the model's opset imports")
+case("undefined_later", model([node("Relu", ["z"], ["y"], name="r"), node("Relu", ["q"], ["z"], name="s")]), "node 's' (Relu)", "'q' is not defined")
+case("branch_missing", model([node("If", ["c"], ["y"], name="if", then_branch=branch)], inputs=[vi("x"), cond]), "attribute 'else_branch' is missing")
+case("shape_of_floats", model([node("Reshape", ["x", "s"], ["y"], name="r")], initializers=[tensor("s", [1], [6.0])]), "operand 1 'shape' has type f32[1], which tensor(int64) does not allow")
+
 body = helper.make_graph([node("Neg", ["s"], ["t"])], "b", [vi("s", (3,))], [vi("t", (3,))])
 case("scan8_trailing", model([node("Scan", ["", ""], ["y"], name="s", body=body, num_scan_inputs=0)], opset=8), "input 1 is missing")
 case("scan8_empty", model([node("Scan", [], ["y"], name="s", body=body, num_scan_inputs=0)], opset=8), "input 1 is missing")

@@ -23,6 +23,15 @@ bool tlbc_rt_image_fail(tlbc_rt_image *im, const char *format, const char *why) 
 
 /* ---- formats ----------------------------------------------------------------------------------------------------------- */
 
+#ifdef TLBC_HAVE_IMAGES
+#define LIBRARY(format) tlbc_rt_decode_##format
+#else
+#define LIBRARY(format) rt_without
+static bool rt_without(tlbc_rt_image *im) {
+    return tlbc_rt_call_fail(im->c, "this tlbc was built without a library for this format");
+}
+#endif
+
 static const struct rt_format {
     const char *magic;
     size_t length, at;
@@ -33,15 +42,13 @@ static const struct rt_format {
     {"P3", 2, 0, tlbc_rt_decode_pnm},
     {"P5", 2, 0, tlbc_rt_decode_pnm},
     {"P6", 2, 0, tlbc_rt_decode_pnm},
-#ifdef TLBC_HAVE_IMAGES
-    {"\xff\xd8\xff", 3, 0, tlbc_rt_decode_jpeg},
-    {"\x89PNG\r\n\x1a\n", 8, 0, tlbc_rt_decode_png},
-    {"II*\0", 4, 0, tlbc_rt_decode_tiff},
-    {"MM\0*", 4, 0, tlbc_rt_decode_tiff},
-    {"WEBP", 4, 8, tlbc_rt_decode_webp},
-    {"jP  \r\n", 6, 4, tlbc_rt_decode_jpeg2000},
-    {"\xff\x4f\xff\x51", 4, 0, tlbc_rt_decode_jpeg2000},
-#endif
+    {"\xff\xd8\xff", 3, 0, LIBRARY(jpeg)},
+    {"\x89PNG\r\n\x1a\n", 8, 0, LIBRARY(png)},
+    {"II*\0", 4, 0, LIBRARY(tiff)},
+    {"MM\0*", 4, 0, LIBRARY(tiff)},
+    {"WEBP", 4, 8, LIBRARY(webp)},
+    {"jP  \r\n", 6, 4, LIBRARY(jpeg2000)},
+    {"\xff\x4f\xff\x51", 4, 0, LIBRARY(jpeg2000)},
 };
 
 static bool rt_decode(tlbc_rt_image *im) {

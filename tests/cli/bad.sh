@@ -105,4 +105,10 @@ C
     expect 1 "a library without a model" "$TLBC" run none.so --random
     contains err "tlbc_model"
 fi
+
+# Libraries that are optional may be missing.
+status=0
+"$TLBC" compile "$SOURCE/tests/data/image.onnx" -o image.so 2>err || status=$?
+check "ImageDecoder is compiled, or refused with a reason" [ $status = 0 -o $status = 1 ]
+[ $status = 0 ] || contains err "(ImageDecoder), ImageDecoder: this tlbc was built without lib"
 finish

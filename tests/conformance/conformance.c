@@ -302,9 +302,15 @@ static void one_line(char *text) {
         if (*text == '\n') *text = text[1] ? ';' : '\0';
 }
 
+/* Libraries that are optional are not there. */
+static bool lacks_library(const result *r) {
+    return r->outcome == FAILED && strstr(r->why, "this tlbc was built without");
+}
+
 static void count(run *s, const char *name, result *r) {
     known *k = find_known(s, name);
     one_line(r->why);
+    if (lacks_library(r)) r->outcome = UNSUPPORTED;
     if (k) k->used = true;
     if (r->outcome == UNSUPPORTED) {
         s->skipped++;
