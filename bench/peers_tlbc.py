@@ -76,7 +76,7 @@ class Model(ctypes.Structure):
 
 
 def fnv1a(data):
-    """The check of a saved state."""
+    """The check of a saved state (runtime/states.c)."""
     value = 0xcbf29ce484222325
     for byte in data:
         value = (value ^ byte) * 0x100000001b3 & 0xffffffffffffffff
@@ -232,7 +232,8 @@ class Opened(peer.Opened):
         data = b"".join(np.ascontiguousarray(case.arrays[case.inputs.index(name)]).tobytes() for name in names)
         if data == saved.raw[64:]:
             return None
-        return saved.raw[:24] + struct.pack("<Q", fnv1a(data)) + saved.raw[32:64] + data
+        before, check, behind = saved.raw[:24], bytes(8), saved.raw[32:64]  # the check counts as 0 in itself
+        return before + struct.pack("<Q", fnv1a(before + check + behind + data)) + behind + data
 
     def bind_steps(self, case):
         states = self.first_states(case)
