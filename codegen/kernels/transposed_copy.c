@@ -44,8 +44,8 @@ static void gather_axes(cg *g, crossing *x, const cg_view *from, const cg_view *
     for (int32_t i = 0; i < to->rank; i++) {
         axis a = {to->dims[i], from->strides[i], to->strides[i]};
         if (ir_dim_is(a.size, 1)) continue;
-        axis *last = &x->axes[x->rank - 1];
-        if (x->rank && are_one(g, last, &a))
+        axis *last = x->rank ? &x->axes[x->rank - 1] : NULL;
+        if (last && are_one(g, last, &a))
             *last = (axis){ir_dim_mul(g->c, last->size, a.size), a.from, a.to};
         else
             x->axes[x->rank++] = a;
