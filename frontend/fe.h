@@ -3,6 +3,7 @@
  *   import.c     the model: versions, functions, the entry graph
  *   symbols.c    TypeProto -> ir_type; dimension symbols, pins
  *   check_ops.c  all operators nobody knows, in one report, before anything is built
+ *   used_ops.c   the operators a file names, without importing it
  *   graph.c      one graph or subgraph: scope, initializers, nodes, results
  *   order.c      topological order
  *   attribute.c  AttributeProto -> ir_attr

@@ -49,6 +49,16 @@ ir_module *fe_import_buffer(ir_ctx *c, tl_arena *a, const char *name, const void
 
 /* An operator that is not in ir/ops.def, but that importing turns into ones that are. */
 bool fe_replaces(const char *domain, const char *op);
+/* The i-th of them; `becomes` is one of the operators it turns into, the one that is most like it. false behind the last. */
+typedef struct fe_replaced {
+    const char *domain, *op, *becomes;
+} fe_replaced;
+
+bool fe_replaced_get(size_t i, fe_replaced *out);
+
+/* Calls found() for each operator that the file names, once, whether the compiler knows it or not. false after reporting. */
+typedef void fe_op_fn(void *data, const char *domain, const char *op);
+bool fe_each_op(ir_ctx *c, tl_arena *a, const char *path, fe_op_fn *found, void *data);
 
 /* One value of test data. The file holds a TensorProto, SequenceProto or OptionalProto, whichever
  * `expected` is (the declared type of the graph's input or output). Element types must agree,

@@ -49,11 +49,26 @@ bool fe_upgrade(fe_node *n) {
     return true;
 }
 
+/* The i-th rule, over all families, that makes other operators of its own. */
+static const fe_rule *replacing_rule(size_t i) {
+    for (size_t k = 0; k < N_FAMILIES; k++)
+        for (const fe_rule *r = families[k]; r->op; r++)
+            if (r->becomes && op_find(r->becomes) != OP_None && i-- == 0) return r;
+    return NULL;
+}
+
+/* Constant comes first: node.c takes it, which needs no rule. */
+bool fe_replaced_get(size_t i, fe_replaced *out) {
+    const fe_rule *r = i ? replacing_rule(i - 1) : NULL;
+    if (r) *out = (fe_replaced){r->domain, r->op, r->becomes};
+    if (!i) *out = (fe_replaced){"", "Constant", "data of the model"};
+    return !i || r;
+}
+
 bool fe_replaces(const char *domain, const char *op) {
-    if (!*domain && strcmp(op, "Constant") == 0) return true;
-    for (size_t i = 0; i < N_FAMILIES; i++)
-        for (const fe_rule *r = families[i]; r->op; r++)
-            if (r->becomes && is_for(r, domain, op)) return op_find(r->becomes) != OP_None;
+    fe_replaced r;
+    for (size_t i = 0; fe_replaced_get(i, &r); i++)
+        if (strcmp(r.op, op) == 0 && strcmp(r.domain, domain) == 0) return true;
     return false;
 }
 

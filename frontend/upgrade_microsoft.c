@@ -338,7 +338,7 @@ const fe_rule fe_rules_microsoft[] = {
     {"com.microsoft", "FusedConv", FE_ALWAYS, fused_conv, "Conv"},
     {"com.microsoft", "Rfft", FE_ALWAYS, rfft, "DFT"},
     {"com.microsoft", "Irfft", FE_ALWAYS, irfft, "DFT"},
-    {"com.microsoft", "Inverse", FE_ALWAYS, inverse, "Identity"},
+    {"com.microsoft", "Inverse", FE_ALWAYS, inverse, "Inverse"},
     {"com.microsoft", "Unique", FE_ALWAYS, unique, "Unique"},
     {"com.microsoft", "BifurcationDetector", FE_ALWAYS, bifurcation_detector, "BifurcationDetector"},
     {"com.microsoft", "Trilu", FE_ALWAYS, trilu, "Trilu"},

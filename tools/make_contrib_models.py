@@ -234,9 +234,9 @@ def group_query():
          rotary_interleaved=1, scale=0.3)
 
 
-def numpy_case(name, op, x, y, **attrs):
-    """For operators that ONNX Runtime has on other devices only: what numpy says."""
-    model, _ = build(name, op, [("x", x)], ("y",), (), "com.microsoft", attrs)
+def numpy_case(name, op, x, y, constants=(), **attrs):
+    """For operators that ONNX Runtime has on other devices only, or not at all: what numpy says. constants: pairs like operands."""
+    model, _ = build(name, op, [("x", x), *constants], ("y",), [k for k, _ in constants], "com.microsoft", attrs)
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", helper.np_dtype_to_tensor_dtype(y.dtype), None))
     store(name, model, [x], [y])
 
@@ -303,9 +303,18 @@ def guesses():
     detector("guess_empty", source, [], 12, [1], min_ngram_size=1, max_ngram_size=1)
 
 
+def renamed():
+    """Operators that ONNX has by now, under the same name."""
+    case("quantize_linear", "QuantizeLinear", [("x", 100 * f32(3, 4)), *per_tensor("y", np.uint16(30000), 0.003)])
+    case("dequantize_linear", "DequantizeLinear", [("x", RNG.integers(-32768, 32768, (3, 4)).astype(np.int16)), *per_tensor("x", np.int16(-77), 0.003)])
+    x, s = f32(2, 3, 4), f32(4)
+    y = x * s / np.sqrt(np.mean(x.astype(np.float64) ** 2, axis=-1, keepdims=True) + 1e-5)
+    numpy_case("simplified_layer_norm_microsoft", "SimplifiedLayerNormalization", x, y.astype(np.float32), [("s", s)], axis=-1, epsilon=1e-5)
+
+
 def main():
     shutil.rmtree(ROOT, ignore_errors=True)
-    for group in (products, other_forms, quantised, attention, signals, crops, guesses, limits):
+    for group in (products, other_forms, quantised, attention, signals, crops, guesses, limits, renamed):
         group()
     print(count, "models")
     return 0

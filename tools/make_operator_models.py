@@ -175,16 +175,26 @@ def f64s(**kw):
 
 
 yes = np.array(True)
-for tag, t in (("", F32), ("_f64", TensorProto.DOUBLE), ("_f16", TensorProto.FLOAT16), ("_bf16", TensorProto.BFLOAT16)):
-    like, as_double = np.zeros((200, 300), dtype=np.int32), [node("Cast", ["r"], ["rd"], to=TensorProto.DOUBLE)]
-    # uniform on [-1, 3]: mean 1, mean of squares 1 + 16/12
-    case("random_uniform" + tag, [node("RandomUniform", [], ["r"], shape=[200, 300], low=-1.0, high=3.0, seed=5.0, dtype=t), *as_double, node("Shape", ["r"], ["shape"]), node("Mul", ["rd", "rd"], ["sq"]), *near("r", "one", "tol", "mean"),
+as_double = [node("Cast", ["r"], ["rd"], to=TensorProto.DOUBLE)]
+like = np.zeros((200, 300), dtype=np.int32)
+
+
+def uniform_case(name, op, inputs, **kw):
+    """On [-1, 3]: mean 1, mean of squares 1 + 16/12."""
+    drawn = node(op, list(inputs), ["r"], low=-1.0, high=3.0, seed=5.0, **kw)
+    case(name, [drawn, *as_double, node("Shape", ["r"], ["shape"]), node("Mul", ["rd", "rd"], ["sq"]), *near("r", "one", "tol", "mean"),
          *near("sq", "var", "tol", "spread"), node("ReduceMin", ["rd"], ["lo"], keepdims=0), node("ReduceMax", ["rd"], ["hi"], keepdims=0), node("GreaterOrEqual", ["lo", "low"], ["above"]), node("LessOrEqual", ["hi", "high"], ["below"])],
-         {}, {"shape": np.array([200, 300]), "mean": yes, "spread": yes, "above": yes, "below": yes}, constants=f64s(one=1, var=1 + 16 / 12, tol=0.03, low=-1, high=3))
+         inputs, {"shape": np.array([200, 300]), "mean": yes, "spread": yes, "above": yes, "below": yes}, constants=f64s(one=1, var=1 + 16 / 12, tol=0.03, low=-1, high=3))
+
+
+for tag, t in (("", F32), ("_f64", TensorProto.DOUBLE), ("_f16", TensorProto.FLOAT16), ("_bf16", TensorProto.BFLOAT16)):
+    uniform_case("random_uniform" + tag, "RandomUniform", {}, shape=[200, 300], dtype=t)
     # normal with mean 2 and deviation 3: mean 2, mean of squares 13; 95 % within 1.96 deviations
     case("random_normal" + tag, [node("RandomNormalLike", ["x"], ["r"], mean=2.0, scale=3.0, seed=5.0, dtype=t), *as_double, node("Shape", ["r"], ["shape"]), node("Mul", ["rd", "rd"], ["sq"]), *near("r", "two", "tol", "mean"),
          *near("sq", "thirteen", "tol_sq", "spread"), node("Sub", ["rd", "two"], ["off"]), node("Abs", ["off"], ["far"]), node("Less", ["far", "limit"], ["inside"]), *near("inside", "share", "tol_share", "shares")],
          {"x": like}, {"shape": np.array([200, 300]), "mean": yes, "spread": yes, "shares": yes}, constants=f64s(two=2, thirteen=13, tol=0.06, tol_sq=0.3, limit=1.959964 * 3, share=0.95, tol_share=0.006))
+
+uniform_case("random_uniform_like", "RandomUniformLike", {"x": like.astype(np.int8)}, dtype=F32)
 
 same = ["RandomNormal", "RandomUniform"]
 case("random_seeds", [n for i, op in enumerate(same) for n in (node(op, [], [f"a{i}"], shape=[64], seed=1.0), node(op, [], [f"b{i}"], shape=[64], seed=1.0), node(op, [], [f"c{i}"], shape=[64], seed=2.0), node(op, [], [f"d{i}"], shape=[64]), node(op, [], [f"e{i}"], shape=[64]),

@@ -88,6 +88,11 @@ contains out MatMul
 expect 0 "missing ops" "$TLBC" ops --missing
 expect 0 "ops as Markdown" "$TLBC" ops --md
 contains out "| MatMul |"
+contains out "| FusedMatMul | com.microsoft | MatMul |"
+expect 0 "ops of a model" "$TLBC" ops "$SOURCE/tests/data/random.onnx"
+contains out RandomUniform
+expect 1 "ops of what is no model" "$TLBC" ops "$SOURCE/README.md"
+contains err "not a valid ONNX file"
 
 # Random operators without a seed of their own: the same numbers for the same seed.
 random=$SOURCE/tests/data/random.onnx
