@@ -233,14 +233,6 @@ static const ir_type *affine_type(pass_ctx *ctx, const norm *s) {
     return ir_type_tensor(ctx->c, x->dtype, (int32_t)-s->axis, x->dims + x->rank + s->axis);
 }
 
-static ir_value *build_ones(pass_ctx *ctx, const ir_type *t) {
-    ir_tensor *ones = ir_tensor_alloc(ctx->m->arena, t);
-    for (size_t i = 0; i < ir_tensor_elements(ones); i++)
-        ir_tensor_set_f64(ones, i, 1);
-    ir_tensor_seal(ones);
-    return ir_module_const(ctx->m, ones, NULL);
-}
-
 /* v without leading ones. */
 static ir_value *build_affine(ir_builder *b, ir_value *v, const ir_type *t) {
     return v->type == t ? v : build_reshape(b, v, t->dims, (uint32_t)t->rank);
@@ -249,7 +241,8 @@ static ir_value *build_affine(ir_builder *b, ir_value *v, const ir_type *t) {
 static void build_norm(pass_ctx *ctx, const norm *s) {
     ir_builder b = ir_build_before(s->result->def);
     const ir_type *t = affine_type(ctx, s);
-    ir_value *in[3] = {s->x, s->gamma ? build_affine(&b, s->gamma, t) : build_ones(ctx, t), NULL};
+    ir_value *in[3] = {s->x, s->gamma ? build_affine(&b, s->gamma, t) : build_ones(ctx->m, t),
+                       NULL};
     if (s->beta) in[2] = build_affine(&b, s->beta, t);
     ir_attr attrs[] = {{.name = "epsilon", .kind = ATTR_FLOAT, .v.f = (float)s->epsilon},
                        {.name = "axis", .kind = ATTR_INT, .v.i = s->axis}};

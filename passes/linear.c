@@ -79,16 +79,8 @@ bool norm_is_plain(const norm_affine *n) {
     return !n->c && ir_value_is_splat(n->g, 1);
 }
 
-static ir_value *build_ones(ir_builder *b, const ir_type *t) {
-    ir_tensor *ones = ir_tensor_alloc(b->m->arena, t);
-    for (size_t i = 0; i < ir_tensor_elements(ones); i++)
-        ir_tensor_set_f64(ones, i, 1);
-    ir_tensor_seal(ones);
-    return ir_module_const(b->m, ones, NULL);
-}
-
 static ir_node *build_plain(ir_builder *b, const norm_affine *n, uint32_t n_out) {
-    ir_value *in[] = {n->x, build_ones(b, n->g->type)};
+    ir_value *in[] = {n->x, build_ones(b->m, n->g->type)};
     return build_node(b, n->node->op, in, 2, n_out, n->node->attrs, n->node->n_attrs);
 }
 

@@ -123,3 +123,11 @@ bool node_can_fail(ir_ctx *c, const ir_node *n) {
         return false;
     }
 }
+
+ir_value *build_ones(ir_module *m, const ir_type *t) {
+    ir_tensor *ones = ir_tensor_alloc(m->arena, t);
+    for (size_t i = 0; i < ir_tensor_elements(ones); i++)
+        ir_tensor_set_f64(ones, i, 1);
+    ir_tensor_seal(ones);
+    return ir_module_const(m, ones, NULL);
+}

@@ -41,4 +41,7 @@ bool node_can_fail(ir_ctx *c, const ir_node *n);
 /* Moves all regions of one node to another of the same kind, which must have none. */
 void move_regions(ir_node *from, ir_node *to);
 
+/* A constant all of whose elements are 1. */
+ir_value *build_ones(ir_module *m, const ir_type *t);
+
 #endif
