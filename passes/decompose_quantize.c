@@ -22,12 +22,13 @@ static ir_value *with_axes_behind(ir_builder *b, ir_value *v, int32_t behind) {
     return behind ? build_op2(b, OP_Reshape, v, build_i64s(b, shape, (uint32_t)behind + 1)) : v;
 }
 
-/* v[..., B, ...] with every element of `axis` repeated `size` times, cut to x's length. */
+/* v[..., B, ...] with every element of `axis` repeated `size` times, cut to x's length; one block broadcasts. */
 static ir_value *spread_blocks(ir_builder *b, ir_value *v, const ir_type *x, int32_t axis,
                                int64_t size) {
     ir_ctx *c = b->m->ctx;
     const ir_dim *dims[IR_MAX_RANK + 1], *bs = ir_dim_const(c, size), *blocks = v->type->dims[axis];
     int32_t rank = v->type->rank;
+    if (ir_dim_is(blocks, 1)) return v;
     for (int32_t i = 0; i < rank; i++)
         dims[i <= axis ? i : i + 1] = v->type->dims[i];
     dims[axis + 1] = bs;

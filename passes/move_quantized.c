@@ -10,7 +10,8 @@
  * zero point, both go away: (q - z) s / s rounds to q - z for every byte, as the quotient is wrong by less than a part in 2^22. With other
  * scales tabulate makes a table of them.
  *
- * Also a table of embeddings is dequantised behind Gather, a few rows of it. Constants else stay as they are: folding takes them. */
+ * Also a table of embeddings is dequantised behind Gather, a few rows of it; where rows have scales of their own, these are picked as the
+ * rows are, and are then one for each block, the row. Constants else stay as they are: folding takes them. */
 #include "passes/match.h"
 #include "passes/quantized.h"
 #include "passes/util.h"
@@ -108,6 +109,47 @@ static bool sink(pass_ctx *ctx, ir_node *n) {
     return true;
 }
 
+/* ---- rows of a table ---------------------------------------------------------------------------------------------------- */
+
+/* Scales or zero points of the rows in a table of codes[rows, row], as a table themselves: by blocks, or a block for each row. */
+static ir_value *table_of(ir_builder *b, ir_value *v) {
+    return v->type->rank == 2 ? v
+                              : build_op2(b, OP_Reshape, v, build_i64s(b, (int64_t[]){-1, 1}, 2));
+}
+
+/* The DequantizeLinear of a constant table whose scales lie along a row: by blocks, or one for each row. Its block: *block. */
+static const ir_node *find_table(const ir_node *n, int64_t *block) {
+    const ir_node *d = n->op == OP_Gather ? match_def(ir_in(n, 0), OP_DequantizeLinear) : NULL;
+    if (!d || !ir_value_is_const(ir_in(d, 0)) || ir_in(d, 0)->type->rank != 2 ||
+        !is_byte_type(ir_in(d, 0)->type->dtype)) /* Gather has none of four bits */
+        return NULL;
+    const ir_type *s = ir_in(d, 1)->type;
+    int32_t axis = normal_axis(ir_attr_int(d, "axis", 1), 2);
+    *block = ir_attr_int(d, "block_size", 0);
+    bool by_row = *block == 0 && axis == 0 && ir_type_is_ranked(s) && s->rank == 1 &&
+                  !is_single_element(ir_in(d, 1));
+    if (by_row) return ir_dim_is_const(ir_in(d, 0)->type->dims[1], block) && *block > 0 ? d : NULL;
+    return *block > 0 && axis == 1 ? d : NULL;
+}
+
+static bool pick_rows(pass_ctx *ctx, ir_node *n) {
+    int64_t block;
+    const ir_node *d = find_table(n, &block);
+    if (!d || normal_axis(ir_attr_int(n, "axis", 0), 2) != 0 || !ir_type_is_ranked(n->out[0].type))
+        return false;
+    if (!ctx_take(ctx, "rows dequantised later")) return false;
+    ir_builder b = ir_build_before(n);
+    ir_value *in[3] = {NULL};
+    for (uint32_t i = 0; i < d->n_in; i++)
+        if (ir_in(d, i)) in[i] = build_op2(&b, OP_Gather, table_of(&b, ir_in(d, i)), ir_in(n, 1));
+    ir_attr attrs[] = {{.name = "axis", .kind = ATTR_INT, .v.i = n->out[0].type->rank - 1},
+                       {.name = "block_size", .kind = ATTR_INT, .v.i = block}};
+    pass_replace(ctx, &n->out[0],
+                 build_node(&b, OP_DequantizeLinear, in, d->n_in, 1, attrs, 2)->out);
+    ir_node_remove(n);
+    return true;
+}
+
 /* ---- QuantizeLinear --------------------------------------------------------------------------------------------------- */
 
 static bool is_plain_quantize(const ir_node *q) {
@@ -143,7 +185,8 @@ static bool hoist(pass_ctx *ctx, ir_node *q) {
 }
 
 static pass_result visit(pass_ctx *ctx, ir_node *n) {
-    bool changed = is_plain_quantize(n) ? cancel(ctx, n) || hoist(ctx, n) : sink(ctx, n);
+    bool changed = is_plain_quantize(n) ? cancel(ctx, n) || hoist(ctx, n)
+                                        : sink(ctx, n) || pick_rows(ctx, n);
     return changed ? PASS_CHANGED : PASS_SAME;
 }
 

@@ -8,7 +8,7 @@ const char pipeline_default[] =
      * first step another one where its state is a constant; but sizes must not tell the steps apart */
     "fold_shapes, dce, cse, reroll,"
     /* quantised products in integers, before their constants are folded to floats */
-    "move_quantized, fuse_quantized,"
+    "fuse_dequantize, move_quantized, fuse_quantized,"
     /* patches of patches, while they are convolutions */
     "compose_conv,"
     /* fewer operators to know: Gemm, batch normalisation, variadic sums... in simpler terms */
