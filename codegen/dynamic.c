@@ -7,8 +7,8 @@
  *                                          %n.d1 = load cells[1].dims[1]                    the symbol of %n's type
  *   %y = Gather(%z, %n)                    a nest over %n.d1 elements, as over any other symbol
  *
- * A tensor of known rank is a view as all others, over memory that a cell points to; sequences, strings and tensors of unknown rank
- * are cells and nothing else. What a kernel writes and plan() cannot size is memory of a cell too (cg_buffer_grown).
+ * A tensor of known rank is a view as all others, over memory that a cell points to; sequences and tensors of unknown rank are
+ * cells and nothing else. What a kernel writes and plan() cannot size is memory of a cell too (cg_buffer_grown).
  * All threads read the same symbols, so they take the same way; calls are made by thread 0 between barriers. */
 #include "codegen/dynamic.h"
 
@@ -34,7 +34,7 @@ uint32_t cg_cell_create(cg *g, const cg_cell *cell) {
 /* ---- which values ------------------------------------------------------------------------------------------------ */
 
 bool cg_is_cell_value(const ir_value *v) {
-    return !ir_type_is_ranked(v->type) || v->type->dtype == DT_str;
+    return !ir_type_is_ranked(v->type);
 }
 
 static uint32_t kind_of(const ir_type *t) {

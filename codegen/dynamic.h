@@ -34,7 +34,7 @@ struct cg_cells {
 
 void cg_cells_begin(cg *g); /* nothing where they are there */
 
-/* A value that is no tensor, holds strings or has no known rank: it exists in a cell alone. */
+/* A value that is no tensor or has no known rank: it exists in a cell alone. */
 bool cg_is_cell_value(const ir_value *v);
 uint32_t cg_value_cell(cg *g, ir_value *v);
 void cg_set_cell(cg *g, const ir_value *v, uint32_t cell);

@@ -13,11 +13,14 @@ static uint32_t elem_bytes(lp_type t) {
     return bits < 8 ? 1 : bits / 8;
 }
 
-/* Complex numbers are aligned as their parts. */
+/* Complex numbers and strings are aligned as their two parts. */
+static bool has_parts(lp_type t) {
+    ir_dtype_class c = t.elem < DT_COUNT ? ir_dtype_get_class((ir_dtype)t.elem) : DTYPE_OTHER;
+    return c == DTYPE_COMPLEX || c == DTYPE_STRING;
+}
+
 static unsigned alignment(const lp_instr *i) {
-    bool complex = i->type.elem < DT_COUNT &&
-                   ir_dtype_get_class((ir_dtype)i->type.elem) == DTYPE_COMPLEX;
-    return i->imm ? (unsigned)i->imm : elem_bytes(i->type) / (complex ? 2 : 1);
+    return i->imm ? (unsigned)i->imm : elem_bytes(i->type) / (has_parts(i->type) ? 2 : 1);
 }
 
 static LLVMValueRef to_memory(emitter *e, lp_type t, LLVMValueRef x) {

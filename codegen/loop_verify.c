@@ -66,8 +66,8 @@ enum kind {
     KIND_SMALL =
         8, /* floats of two bytes and less, integers of less than one: moved and converted */
     KIND_PTR = 16,
-    KIND_COMPLEX = 32, /* moved, and nothing else */
-    KIND_ANY = KIND_BOOL | KIND_INT | KIND_FLOAT | KIND_SMALL | KIND_PTR | KIND_COMPLEX
+    KIND_MOVED = 32, /* complex numbers and strings: moved, and nothing else */
+    KIND_ANY = KIND_BOOL | KIND_INT | KIND_FLOAT | KIND_SMALL | KIND_PTR | KIND_MOVED
 };
 
 static unsigned kind_of(lp_type t) {
@@ -83,7 +83,8 @@ static unsigned kind_of(lp_type t) {
     case DTYPE_FLOAT:
         return bits >= 32 ? KIND_FLOAT : KIND_SMALL;
     case DTYPE_COMPLEX:
-        return KIND_COMPLEX;
+    case DTYPE_STRING:
+        return KIND_MOVED;
     default:
         return 0;
     }

@@ -217,7 +217,7 @@ static unsigned choose_lanes(const cg_nest *s, const space *sp) {
         while (lanes > 1 && lanes > n)
             lanes /= 2;
     for (uint32_t i = s->n_in; i < n_views(s); i++)
-        if (!ir_dim_is(sp->strides[i][sp->rank - 1], 1) || view_at(s, i)->dtype == DT_c128)
+        if (!ir_dim_is(sp->strides[i][sp->rank - 1], 1) || ir_dtype_bits(view_at(s, i)->dtype) > 64)
             return 1;
     return lanes < 4 ? 1 : lanes;
 }

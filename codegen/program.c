@@ -45,6 +45,7 @@ static bool check_type(cg *g, const ir_node *n, const ir_value *v) {
     case DTYPE_UINT:
     case DTYPE_BOOL:
     case DTYPE_COMPLEX:
+    case DTYPE_STRING:
         return true;
     default:
         break;
@@ -191,7 +192,15 @@ static cg_buffer *weight_buffer(cg *g, ir_value *v) {
     return list->last = b;
 }
 
+/* Strings point to their bytes: the linker puts the addresses into the cell's constant, not into the block of weights. */
+static cg_buffer *constant_strings(cg *g, ir_value *v) {
+    cg_buffer *b = TL_NEW(g->arena, cg_buffer);
+    *b = (cg_buffer){.kind = CG_CELL, .number = cg_value_cell(g, v)};
+    return b;
+}
+
 static const cg_view *weight_view(cg *g, ir_value *v) {
+    if (v->type->dtype == DT_str) return cg_view_dense(g, constant_strings(g, v), v->type);
     return cg_view_dense(g, weight_buffer(g, v), v->type);
 }
 
@@ -543,8 +552,10 @@ static const cg_view **assign_outputs(cg *g, const ir_graph *graph) {
             continue;
         }
         if (!check_type(g, NULL, v)) return NULL;
-        if (!cg_is_planned_type(g, v->type) || cg_is_cell_value(v)) {
-            if (i < n_out) continue; /* handed over when the run has told its shape */
+        bool planned = cg_is_planned_type(g, v->type) && v->type->dtype != DT_str;
+        if (!planned) {
+            if (i < n_out)
+                continue; /* handed over when the run has told its shape, or its strings */
             cg_unsupported(g, v->def, "a state has no known shape");
             return NULL;
         }

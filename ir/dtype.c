@@ -41,7 +41,6 @@ bool ir_dtype_is_signed(ir_dtype t) {
 }
 
 bool ir_dtype_bytes(ir_dtype t, size_t n, size_t *bytes) {
-    if (t == DT_str) return tl_mul_size(n, sizeof(tl_sv), bytes);
     if (dtypes[t].bits >= 8) return tl_mul_size(n, dtypes[t].bits / 8, bytes);
     size_t per_byte = dtypes[t].bits ? 8 / dtypes[t].bits : 1;
     *bytes = n / per_byte + (n % per_byte != 0);

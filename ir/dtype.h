@@ -27,12 +27,12 @@ _Static_assert(DT_f32 == 1 && DT_bf16 == 16, "numbers equal ONNX TensorProto.Dat
 
 const char *ir_dtype_name(ir_dtype t); /* "f32" */
 bool ir_dtype_parse(const char *name, size_t len, ir_dtype *out);
-uint32_t ir_dtype_bits(ir_dtype t); /* 0 for str and undefined */
+uint32_t ir_dtype_bits(ir_dtype t); /* 0 for undefined */
 ir_dtype_class ir_dtype_get_class(ir_dtype t);
 bool ir_dtype_is_float(ir_dtype t);
 bool ir_dtype_is_int(ir_dtype t);    /* signed or unsigned, not bool */
 bool ir_dtype_is_signed(ir_dtype t); /* signed integers and floats */
-/* Bytes of n elements in ONNX's packing (4- and 2-bit elements share bytes, low bits first). str: sizeof(tl_sv) each. */
+/* Bytes of n elements in ONNX's packing (4- and 2-bit elements share bytes, low bits first). */
 bool ir_dtype_bytes(ir_dtype t, size_t n, size_t *bytes); /* false on overflow */
 /* The type arithmetic is done in: f32 for f16, bf16 and the small floats, else the type itself. */
 ir_dtype ir_dtype_compute(ir_dtype t);

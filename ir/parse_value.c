@@ -194,7 +194,7 @@ static ir_tensor *generate(parser *p, const ir_type *type, size_t bytes) {
 /* Every element becomes what the first one is. Elements below a byte are packed, low bits first. */
 static void spread_first(ir_dtype t, char *data, size_t n, size_t bytes) {
     uint32_t bits = ir_dtype_bits(t);
-    size_t size = t == DT_str ? sizeof(tl_sv) : bits / 8;
+    size_t size = bits / 8;
     if (size) {
         for (size_t i = 1; i < n; i++)
             memcpy(data + i * size, data, size);

@@ -211,7 +211,7 @@ bool rounds_stack_in_cells(loop_state *s, bool counted) {
     s->stack_cells = TL_NEW_ARRAY(g->arena, int32_t, s->n_stacked);
     for (uint32_t i = 0; i < s->n_stacked; i++) {
         const ir_type *t = ir_out(s->node, s->n_carry + i)->type;
-        if (!ir_type_is_ranked(t) || t->dtype == DT_str || cg_is_packed(t->dtype))
+        if (!ir_type_is_ranked(t) || cg_is_packed(t->dtype))
             return cg_unsupported(g, s->node, "stacked output %u", i);
         s->stack_cells[i] = (int32_t)cg_cell_create(
             g, &(cg_cell){.dtype = (uint32_t)t->dtype, .rank = (uint32_t)t->rank, .input = -1});

@@ -59,7 +59,7 @@ static bool read_operands(ir_eval *e, const ir_node *n, const ir_datum *const *i
 static ir_dtype type_attr(ir_eval *e, const ir_node *n, const char *name, ir_dtype otherwise) {
     int64_t t = ir_attr_int(n, name, 0);
     if (t == 0) return otherwise;
-    if (t > 0 && t < DT_COUNT && ir_dtype_bits((ir_dtype)t)) return (ir_dtype)t;
+    if (t > 0 && t < DT_COUNT && t != DT_str) return (ir_dtype)t;
     ev_error(e, n, "attribute '%s' is %lld", name, (long long)t);
     return DT_undefined;
 }

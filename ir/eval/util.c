@@ -193,7 +193,7 @@ ir_datum *ev_copy_datum(ir_eval *e, tl_arena *a, const ir_datum *d) {
 /* ---- elements -------------------------------------------------------------------------------------------------- */
 
 static size_t element_size(ir_dtype t) {
-    return t == DT_str ? sizeof(tl_sv) : ir_dtype_bits(t) / 8;
+    return ir_dtype_bits(t) / 8;
 }
 
 /* Elements of less than a byte: the low bits come first. */

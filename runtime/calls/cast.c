@@ -73,15 +73,15 @@ bool tlbc_rt_op_Cast(tlbc_rt_call *c) {
     const tlbc_tensor *x = c->in[0];
     int64_t to = tlbc_rt_int(c, "to", 0), n = tlbc_rt_elements(x);
     uint32_t bits = tlbc_rt_dtype_bits((unsigned)to);
-    if (x->dtype == TLBC_STRING && to == TLBC_STRING) {
-        c->out[0] = *x;
-        return true;
-    }
     bool known = to == TLBC_STRING ||
                  (bits >= 8 && bits <= 64 && to != TLBC_BF16 && to < TLBC_BF16);
     if (!known || (x->dtype != TLBC_STRING && tlbc_rt_dtype_bits(x->dtype) < 8))
         return tlbc_rt_call_fail(c, "this conversion of strings is not supported");
     tlbc_tensor *y = tlbc_rt_result(c, 0, (unsigned)to, x->rank, x->dims);
+    if (y && to == x->dtype) {
+        tlbc_rt_copy(x->dtype, y->data, 0, x->data, 0, n);
+        return true;
+    }
     for (int64_t i = 0; y && i < n; i++) {
         char text[RT_NUMBER];
         if (x->dtype == TLBC_STRING && !rt_read_number(c, tlbc_rt_text(x)[i], y, i)) return false;

@@ -79,6 +79,17 @@ static void random_parts(ir_tensor *x, const settings *s) {
         ir_element_set_f64(part, ir_tensor_data(x), i, random_in(s->lo, s->hi));
 }
 
+/* Without bytes, with a zero among them, of several bytes to a character, not ended by anything. */
+static void random_strings(ir_tensor *x) {
+    static const tl_sv some[] = {{NULL, 0},       {"", 0},
+                                 {"a", 1},        {"b", 1},
+                                 {"ab cd", 4},    {"zero\0in", 7},
+                                 {"-1.5", 4},     {"word", 4},
+                                 {"\xc3\xa4", 2}, {"a long string of forty characters, or so", 40}};
+    for (size_t i = 0; i < ir_tensor_elements(x); i++)
+        ((tl_sv *)ir_tensor_data(x))[i] = some[random_bits() % (sizeof some / sizeof *some)];
+}
+
 static ir_tensor *random_tensor(ir_ctx *c, tl_arena *a, const ir_type *t, const settings *s,
                                 int64_t size) {
     const ir_dim *dims[32];
@@ -87,7 +98,9 @@ static ir_tensor *random_tensor(ir_ctx *c, tl_arena *a, const ir_type *t, const 
         dims[i] = ir_dim_substitute(c, t->dims[i], pick, &k);
     ir_tensor *x = ir_tensor_alloc(a, ir_type_tensor(c, t->dtype, t->rank, dims));
     if (is_complex(x)) random_parts(x, s);
-    for (size_t i = 0; !is_complex(x) && i < ir_tensor_elements(x); i++) {
+    if (t->dtype == DT_str) random_strings(x);
+    bool numbers = !is_complex(x) && t->dtype != DT_str;
+    for (size_t i = 0; numbers && i < ir_tensor_elements(x); i++) {
         double v = random_in(s->lo, s->hi);
         if (t->dtype == DT_bool)
             ir_tensor_set_i64(x, i, (int64_t)(random_bits() & 1));
@@ -104,9 +117,8 @@ static ir_tensor *random_tensor(ir_ctx *c, tl_arena *a, const ir_type *t, const 
 
 static bool compare(const char *name, const ir_tensor *want, const ir_tensor *got, double ulp) {
     if (want->type != got->type) return printf("    %s: another type or shape\n", name), false;
-    if (is_complex(want))
-        return memcmp(want->data, got->data, want->bytes) == 0 ||
-               (printf("    %s: other complex numbers\n", name), false);
+    if (is_complex(want) || want->type->dtype == DT_str)
+        return ir_tensor_equal(want, got) || (printf("    %s: other elements\n", name), false);
     bool is_float = ir_dtype_is_float(want->type->dtype);
     ulp_bound bound = {ulp, is_float && ulp > 0 ? ulp_mean_size(want) : 0};
     for (size_t i = 0; i < ir_tensor_elements(want); i++) {
