@@ -132,6 +132,8 @@ static const ir_dim *product_flops(ir_ctx *c, const ir_node *n) {
     case OP_MatMulPacked:
         return multiply_adds(c, elements_of(c, ir_in(n, 0)),
                              ir_dim_const(c, ir_attr_int(n, "n", 0)));
+    case OP_MatMulArg:
+        return multiply_adds(c, elements_of(c, ir_in(n, 0)), dim_of(c, ir_in(n, 1), -1));
     case OP_Conv:
     case OP_ConvPacked:
         return conv_flops(c, n);

@@ -256,6 +256,7 @@ static void check_regions(verifier *s, const ir_node *n) {
         if (body) check_arity(s, n, body, n->n_in, n->n_out);
         break;
     case OP_MatMulPacked:
+    case OP_MatMulArg:
     case OP_ConvPacked:
     case OP_ConvBytes:
         check_epilogue(s, n);

@@ -28,8 +28,8 @@ ir_node *cluster_end(cluster *k, ir_value *result, ir_value *replaced);
 
 /* n is the result of all this: its region is not to be looked into by passes that make clusters. */
 static inline bool cluster_is_node(const ir_node *n) {
-    return n->op == OP_Fused || n->op == OP_MatMulPacked || n->op == OP_ConvPacked ||
-           n->op == OP_ConvBytes;
+    return n->op == OP_Fused || n->op == OP_MatMulPacked || n->op == OP_MatMulArg ||
+           n->op == OP_ConvPacked || n->op == OP_ConvBytes;
 }
 /* One element, and a type that can be read inside a region. */
 bool cluster_is_scalar_const(const ir_value *v);

@@ -44,5 +44,5 @@ const char pipeline_default[] =
     /* products in the form of their kernels, with what happens before and after them; one nest for what is elementwise */
     "fix(channels_last, fold_constants, simplify, cse, dce), requantize, dce, merge_matmul, "
     "tabulate_rows, cse, dce, "
-    "fuse_matmul, fuse_conv, "
+    "fuse_arg, fuse_matmul, fuse_conv, "
     "pack_weights, fuse_elementwise, dce";

@@ -49,8 +49,11 @@ static void epilogue_row(matmul_state *s, lp_value *row, lp_value *first_column,
         lp_value *x = lp_load(b, matmul_sum_type(s, lanes), from,
                               lp_bin(b, LP_add, from_at, offset));
         if (s->mm->epilogue) apply_epilogue(s, lanes, row, column, x, &x);
-        cg_store(b, s->mm->y->dtype, lanes, s->y, lp_bin(b, LP_add, to_at, offset), lp_index(b, 1),
-                 x);
+        if (s->mm->arg)
+            matmul_best_take(&s->best, row, column, x);
+        else
+            cg_store(b, s->mm->y->dtype, lanes, s->y, lp_bin(b, LP_add, to_at, offset),
+                     lp_index(b, 1), x);
         c += lanes;
     }
 }
@@ -152,6 +155,7 @@ static void emit_block(matmul_state *s, lp_value *lo, lp_value *hi, lp_value *ro
     lp_value *full = lp_index(b, s->n_panels - (s->tail != 0)), *end = lp_bin(b, LP_min, hi, full),
              *mid = lo;
     s->first_row = row_lo;
+    if (s->mm->arg) matmul_best_begin(&s->best, row_lo, row_hi);
     if (s->mm->window) cg_places_fill(&s->places, row_lo, row_hi);
     if (s->group > 1) {
         lp_value *g = lp_index(b, s->group),
@@ -160,10 +164,12 @@ static void emit_block(matmul_state *s, lp_value *lo, lp_value *hi, lp_value *ro
         for_panels(s, lo, mid, s->group, row_lo, row_hi);
     }
     for_panels(s, mid, end, 1, row_lo, row_hi);
-    if (!s->tail) return;
-    lp_loop l = lp_if_begin(b, lp_bin(b, LP_gt, hi, full), NULL, 0);
-    for_tiles(s, row_lo, row_hi, tail_tile_fn, NULL);
-    lp_if_end(b, &l, NULL);
+    if (s->tail) {
+        lp_loop l = lp_if_begin(b, lp_bin(b, LP_gt, hi, full), NULL, 0);
+        for_tiles(s, row_lo, row_hi, tail_tile_fn, NULL);
+        lp_if_end(b, &l, NULL);
+    }
+    if (s->mm->arg) matmul_best_store(&s->best, row_lo, row_hi, s->y, s->ldy);
 }
 
 static void emit_row_blocks(matmul_state *s) {
@@ -212,7 +218,7 @@ static void choose_tile(matmul_state *s) {
     if (s->max_rows < 1) s->max_rows = 1;
     s->group = 1;
     bool fixed = ir_dim_is_const(s->mm->m, &m);
-    s->by_panels = fixed && threads_share_panels(s, m);
+    s->by_panels = fixed && !s->mm->arg && threads_share_panels(s, m);
     if (!fixed || m > s->max_rows) return;
     s->max_rows = (unsigned)(m > 0 ? m : 1);
     if (s->mm->counts) return; /* sums of integers do not wait for each other */
@@ -258,6 +264,14 @@ static void bind(matmul_state *s) {
         s->scratch = lp_alloca(&s->k.b, (int64_t)s->max_rows * s->group * mm->panel * 4);
 }
 
+static void open_best(matmul_state *s) {
+    const cg_matmul_arg *arg = s->mm->arg;
+    if (!arg) return;
+    s->best.rule = (cg_best){.largest = arg->largest, .last = arg->last};
+    s->best.lanes = lanes_of(s, s->mm->panel);
+    matmul_best_open(&s->best, &s->k, s->row_block);
+}
+
 static void open_places(matmul_state *s) {
     cg_matmul *mm = s->mm;
     int64_t rows = s->row_block;
@@ -289,10 +303,11 @@ void cg_matmul_packed(cg_matmul *mm) {
     choose_fetch(s);
     s->k = cg_kernel_begin(mm->g, mm->node, s->by_panels ? cg_dc(mm->g, s->n_panels) : mm->m);
     bind(s);
+    open_best(s);
     open_places(s);
     emit_row_blocks(s);
     int64_t m;
     if (ir_dim_is_const(mm->m, &m)) mm->g->flops += 2.0 * (double)m * (double)mm->k * (double)mm->n;
-    cg_kernel_end(&s->k, "MatMulPacked %lldx%lld%s", (long long)mm->k, (long long)mm->n,
-                  mm->epilogue ? " + epilogue" : "");
+    cg_kernel_end(&s->k, "MatMulPacked %lldx%lld%s%s", (long long)mm->k, (long long)mm->n,
+                  mm->epilogue ? " + epilogue" : "", mm->arg ? " + best" : "");
 }

@@ -13,6 +13,8 @@
  * Weights that stay quantised (passes/dequantized_weight.c): [ceil(N/panel)][ceil(K/block)] times scales f32[panel], zero points
  * u8[panel], codes u8[.][panel] of 8 / bits rows each; multiplied out in registers, once for each tile.
  *
+ * Where only the position of the best column of each row is wanted (MatMulArg), tiles are compared and not written (matmul_best.h).
+ *
  * Roofline on AVX2: 6 rows x 16 columns are 12 accumulators; a step of k takes 12 FMAs (6 cycles), 2 loads of W, 6 broadcasts of A. */
 #ifndef TLBC_CODEGEN_KERNELS_MATMUL_PACKED_H
 #define TLBC_CODEGEN_KERNELS_MATMUL_PACKED_H
@@ -20,6 +22,11 @@
 #include "codegen/kernels/places.h"
 
 enum { CG_MATMUL_GROUP_SIZES = 3 }; /* 3, 2, 1 steps */
+
+/* Which column is the best. */
+typedef struct cg_matmul_arg {
+    bool largest, last; /* last: of equals */
+} cg_matmul_arg;
 
 typedef struct cg_matmul {
     cg *g;
@@ -38,6 +45,7 @@ typedef struct cg_matmul {
     bool alone;
     const cg_view *a, *w,
         *y; /* 2-D: [m,k] and [m,n], contiguous along the last axis; w as packed */
+    const cg_matmul_arg *arg;  /* y is i64 [m,1], positions; NULL: the product is wanted */
     const ir_region *epilogue; /* parameters: the sum, then the extras; NULL = none */
     uint32_t n_extras;
     const cg_view

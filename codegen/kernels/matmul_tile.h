@@ -7,6 +7,7 @@
 #ifndef TLBC_CODEGEN_KERNELS_MATMUL_TILE_H
 #define TLBC_CODEGEN_KERNELS_MATMUL_TILE_H
 
+#include "codegen/kernels/matmul_best.h"
 #include "codegen/kernels/matmul_packed.h"
 
 enum { CACHE_LINE = 64, K_UNROLL = 4, MAX_TILE_ROWS = 14, MAX_TILE_VECTORS = 8 };
@@ -34,6 +35,7 @@ typedef struct matmul_state {
         *extra_col[CG_MAX_NEST_VIEWS];
     unsigned ahead_lines;         /* of the next panel, fetched in K_UNROLL steps of k; 0: none */
     lp_value *ahead, *ahead_step; /* where this tile fetches, bytes a step */
+    matmul_best best;             /* where mm->arg is */
     int64_t n_panels, tail;       /* tail: columns of the last panel, 0 = it is full */
 } matmul_state;
 

@@ -6,7 +6,9 @@
  *
  * A batch of up to MAX_BATCH products is packed at once; then one kernel is called for each. A constant batch of matrices is packed by the
  * compiler. Whole panels are copied as what they are, [matrices, panels, k, PANEL], so that matrices that lie transposed go through square
- * blocks (codegen/kernels/transposed_copy.h). */
+ * blocks (codegen/kernels/transposed_copy.h).
+ *
+ * MatMulArg is such a product, of any size and with an epilogue, of which only the best column of each row is kept. */
 #include "codegen/lower/matmul_runtime.h"
 
 #include "codegen/kernels/matmul_packed.h"
@@ -136,22 +138,26 @@ static bool has_all_rows(const ir_type *a, const ir_type *y) {
     return a->rank == y->rank;
 }
 
-/* Shapes for which it is done: f32, static depth and width, enough rows. With one matrix on the right a's leading dims are rows, too. */
-static bool is_worth_it(products *p, const ir_type *a, const ir_type *b, const ir_type *y) {
-    if (a->dtype != DT_f32 || b->rank < 2 || a->rank < 2) return false;
+/* What is multiplied, where it is f32 of static depth and width and nothing is repeated. With one matrix on the right a's leading dims
+ * are rows, too; of y the leading dims are looked at. */
+static bool read_shapes(products *p, const ir_type *a, const ir_type *b, const ir_type *y) {
+    if (a->dtype != DT_f32 || b->rank < 2 || a->rank < 2 || b->rank > y->rank) return false;
     if (!ir_dim_is_const(b->dims[b->rank - 2], &p->k) ||
         !ir_dim_is_const(b->dims[b->rank - 1], &p->n))
         return false;
-    if (p->k < MIN_DEPTH || p->n < PANEL) return false;
     if (b->rank == 2) {
         p->batch = p->matrices = 1, p->which[0] = 0;
         p->rows = cg_dims_product(p->g, a->dims, a->rank - 1);
-    } else {
-        if (!has_all_rows(a, y) || !read_batch(p, b, y)) return false;
-        p->rows = a->dims[a->rank - 2];
+        return true;
     }
+    p->rows = a->dims[a->rank - 2];
+    return has_all_rows(a, y) && read_batch(p, b, y);
+}
+
+static bool is_worth_it(const products *p) {
     int64_t rows;
-    return !ir_dim_is_const(p->rows, &rows) || rows >= MIN_ROWS;
+    return p->k >= MIN_DEPTH && p->n >= PANEL &&
+           (!ir_dim_is_const(p->rows, &rows) || rows >= MIN_ROWS);
 }
 
 /* v as [batch, rows, columns]; NULL where it does not lie so. */
@@ -177,20 +183,24 @@ static const cg_view *right_operand(const products *p) {
     return y ? y : cg_view_reshape(g, cg_materialise(g, b), 3, dims);
 }
 
+static cg_matmul *product_of(const products *p, const cg_view *a, const cg_view *w,
+                             const cg_view *y, int64_t i) {
+    cg_matmul *mm = TL_NEW(p->g->arena, cg_matmul);
+    *mm = (cg_matmul){.g = p->g,
+                      .node = p->node,
+                      .m = p->rows,
+                      .k = p->k,
+                      .n = p->n,
+                      .panel = PANEL,
+                      .a = matrix(p, a, i),
+                      .w = matrix(p, w, p->which[i]),
+                      .y = matrix(p, y, i)};
+    return mm;
+}
+
 static void multiply(const products *p, const cg_view *a, const cg_view *w, const cg_view *y) {
-    for (int64_t i = 0; i < p->batch; i++) {
-        cg_matmul *mm = TL_NEW(p->g->arena, cg_matmul);
-        *mm = (cg_matmul){.g = p->g,
-                          .node = p->node,
-                          .m = p->rows,
-                          .k = p->k,
-                          .n = p->n,
-                          .panel = PANEL,
-                          .a = matrix(p, a, i),
-                          .w = matrix(p, w, p->which[i]),
-                          .y = matrix(p, y, i)};
-        cg_matmul_packed(mm);
-    }
+    for (int64_t i = 0; i < p->batch; i++)
+        cg_matmul_packed(product_of(p, a, w, y, i));
 }
 
 static const cg_view *packed_operand(const products *p) {
@@ -200,14 +210,21 @@ static const cg_view *packed_operand(const products *p) {
     return pack(p->g, p->node, right_operand(p), p->matrices, p->k, p->n);
 }
 
+/* a as [batch, rows, k] */
+static const cg_view *left_operand(const products *p, const cg_view *a) {
+    const cg_view *rows = as_batch(p, a, p->batch, p->rows, cg_dc(p->g, p->k));
+    if (rows) return rows;
+    return as_batch(p, cg_materialise(p->g, a), p->batch, p->rows, cg_dc(p->g, p->k));
+}
+
 bool cg_matmul_runtime(cg *g, ir_node *node) {
     products *p = TL_NEW(g->arena, products);
     *p = (products){.g = g, .node = node};
     const ir_type *t = node->out[0].type;
-    if (!is_worth_it(p, ir_in(node, 0)->type, ir_in(node, 1)->type, t)) return false;
-    const cg_view *a = cg_read(g, ir_in(node, 0)), *w = packed_operand(p);
-    const cg_view *rows = as_batch(p, a, p->batch, p->rows, cg_dc(g, p->k));
-    if (!rows) rows = as_batch(p, cg_materialise(g, a), p->batch, p->rows, cg_dc(g, p->k));
+    if (!read_shapes(p, ir_in(node, 0)->type, ir_in(node, 1)->type, t) || !is_worth_it(p))
+        return false;
+    const cg_view *left = cg_read(g, ir_in(node, 0)), *w = packed_operand(p),
+                  *rows = left_operand(p, left);
     const cg_view *dest = cg_write(g, &node->out[0]),
                   *y = as_batch(p, dest, p->batch, p->rows, cg_dc(g, p->n));
     const cg_view *temporary = NULL;
@@ -218,5 +235,77 @@ bool cg_matmul_runtime(cg *g, ir_node *node) {
     }
     multiply(p, rows, w, y);
     if (temporary) cg_copy(g, temporary, dest);
+    return true;
+}
+
+/* ---- MatMulArg ------------------------------------------------------------------------------------------------------------ */
+
+/* v [..., m, n] of the i-th product. */
+static const cg_view *entry(cg *g, const cg_view *v, int64_t i) {
+    while (v->rank > 2) {
+        int32_t axis = v->rank - 3;
+        int64_t size = 1;
+        ir_dim_is_const(v->dims[axis], &size);
+        const ir_dim *one = cg_dc(g, 1);
+        v = cg_view_drop_axis(g, cg_view_slice(g, v, axis, cg_dc(g, i % size), one, one), axis);
+        i /= size;
+    }
+    return v;
+}
+
+/* Operands beside the i-th product. */
+static void set_extras(const products *p, const ir_type *product, cg_matmul *mm, int64_t i) {
+    cg *g = p->g;
+    const ir_region *epilogue = ir_node_find_region(p->node, "epilogue");
+    if (!epilogue || ir_region_result(epilogue, 0) == epilogue->params[0]) return;
+    mm->epilogue = epilogue;
+    for (uint32_t e = 2; e < p->node->n_in; e++) {
+        ir_value *v = mm->extra_values[mm->n_extras] = ir_in(p->node, e);
+        const cg_view *x = NULL;
+        if (!cg_is_literal(v))
+            x = cg_view_broadcast(g, cg_read(g, v), product->rank, product->dims);
+        if (x) x = p->batch > 1 ? entry(g, x, i) : cg_as_matrix(g, x);
+        mm->extras[mm->n_extras++] = x;
+    }
+}
+
+/* a's dims with `columns` as the last. */
+static const ir_type *with_columns(cg *g, const ir_type *a, int64_t columns) {
+    const ir_dim *dims[IR_MAX_RANK];
+    for (int32_t i = 0; i < a->rank; i++)
+        dims[i] = i < a->rank - 1 ? a->dims[i] : cg_dc(g, columns);
+    return ir_type_tensor(g->c, a->dtype, a->rank, dims);
+}
+
+/* The result as [batch, rows, 1]. */
+static const cg_view *positions(const products *p, const cg_view *v) {
+    const ir_dim *dims[] = {cg_dc(p->g, p->batch), p->rows, cg_dc(p->g, 1)};
+    return cg_view_reshape(p->g, v, 3, dims);
+}
+
+bool lower_matmul_arg(cg *g, ir_node *n) {
+    products *p = TL_NEW(g->arena, products);
+    cg_matmul_arg *arg = TL_NEW(g->arena, cg_matmul_arg);
+    *p = (products){.g = g, .node = n};
+    *arg = (cg_matmul_arg){ir_attr_int(n, "largest", 0), ir_attr_int(n, "last", 0)};
+    const ir_type *a = ir_in(n, 0)->type;
+    if (!read_shapes(p, a, ir_in(n, 1)->type, a) || p->n < 1)
+        return cg_unsupported(g, n, "products of this shape (without pass fuse_arg)");
+    const ir_type *product = with_columns(g, a, p->n), *t = n->out[0].type;
+    const cg_view *left = cg_read(g, ir_in(n, 0)), *w = packed_operand(p),
+                  *rows = left_operand(p, left);
+    const cg_view *dest = cg_write(g, &n->out[0]), *y = positions(p, dest), *own = NULL;
+    if (!y) {
+        const ir_dim *bytes = ir_dim_mul(g->c, ir_type_elements(g->c, t), cg_dc(g, 8));
+        own = cg_view_dense(g, cg_buffer_create(g, bytes), t);
+        y = positions(p, own);
+    }
+    for (int64_t i = 0; i < p->batch; i++) {
+        cg_matmul *mm = product_of(p, rows, w, y, i);
+        mm->arg = arg;
+        set_extras(p, product, mm, i);
+        cg_matmul_packed(mm);
+    }
+    if (own) cg_copy(g, own, dest);
     return true;
 }

@@ -2,6 +2,7 @@
  *
  *   %i = ArgMin<axis=-1>(f32[1536,8192] %d)     4 x 8 candidates go along each row
  *   %s = CumSum(f32[4,100] %x, @1)              one sum goes along each row */
+#include "codegen/best.h"
 #include "codegen/rows.h"
 
 #include <math.h>
@@ -10,45 +11,14 @@
 
 /* Where the axis is contiguous, CHAINS vectors of candidates go along it, each lane with the best element it has seen and where that was.
  * Then chains and lanes are compared with each other, positions deciding between equals, and the last elements follow one by one. */
-enum { CHAINS = 4, CANDIDATE = 2 /* value, position */ };
+enum { CHAINS = 4, CANDIDATE = CG_CANDIDATE };
 
 typedef struct arg_search {
     cg_rows *r;
-    const ir_node *n;
+    cg_best best;
     uint32_t x;
     ir_dtype position; /* i32 where the length allows it: the lanes of f32 */
-    bool last;         /* of equals */
 } arg_search;
-
-static lp_value *is_nan(lp_builder *b, lp_value *v) {
-    return lp_bin(b, LP_ne, v, v);
-}
-
-/* NaN wins over numbers and is equal to NaN, as in numpy. `or_equal` is for candidates that come later, where the last of equals is wanted. */
-static lp_value *is_better(const arg_search *s, lp_value *v, lp_value *best, bool or_equal) {
-    lp_builder *b = &s->r->k.b;
-    lp_op op = s->n->op == OP_ArgMax ? (or_equal ? LP_ge : LP_gt) : (or_equal ? LP_le : LP_lt);
-    lp_value *better = lp_bin(b, op, v, best);
-    if (!ir_dtype_is_float((ir_dtype)v->type.elem)) return better;
-    lp_value *nan = is_nan(b, v);
-    if (!or_equal) nan = lp_bin(b, LP_and, nan, lp_bin(b, LP_eq, best, best));
-    return lp_bin(b, LP_or, better, nan);
-}
-
-/* Whether candidate v goes before `best`, in whatever order they were found. */
-static lp_value *goes_before(const arg_search *s, lp_value *const *v, lp_value *const *best) {
-    lp_builder *b = &s->r->k.b;
-    lp_value *wanted = lp_bin(b, s->last ? LP_gt : LP_lt, v[1], best[1]),
-             *equal = lp_bin(b, LP_eq, v[0], best[0]);
-    if (ir_dtype_is_float((ir_dtype)v[0]->type.elem))
-        equal = lp_bin(b, LP_or, equal, lp_bin(b, LP_and, is_nan(b, v[0]), is_nan(b, best[0])));
-    return lp_bin(b, LP_or, is_better(s, v[0], best[0], false), lp_bin(b, LP_and, equal, wanted));
-}
-
-static void choose(lp_builder *b, lp_value *better, lp_value *const *v, lp_value **best) {
-    for (int32_t i = 0; i < CANDIDATE; i++)
-        best[i] = lp_select(b, better, v[i], best[i]);
-}
 
 /* Elements [lo, hi), `chains` vectors at a time; candidates[chain * CANDIDATE ...]. */
 static void arg_loop(const arg_search *s, unsigned lanes, unsigned chains, lp_value *lo,
@@ -64,7 +34,7 @@ static void arg_loop(const arg_search *s, unsigned lanes, unsigned chains, lp_va
                  *first = lp_broadcast(b, lp_cast(b, at, s->position), lanes);
         lp_value *v[CANDIDATE] = {cg_row_load(s->r, s->x, lanes, at), first};
         if (lanes > 1) v[1] = lp_bin(b, LP_add, first, lp_iota(b, lp_vec(s->position, lanes)));
-        choose(b, is_better(s, v[0], best[0], s->last), v, best);
+        cg_best_choose(&s->best, cg_best_improves(&s->best, v[0], best[0], s->best.last), v, best);
     }
     lp_for_end(b, &l, candidates);
     for (uint32_t i = 0; i < n; i++)
@@ -84,17 +54,19 @@ static lp_value *arg_vectors(const arg_search *s, unsigned lanes, lp_value **bes
     arg_loop(s, lanes, CHAINS, lp_index(b, 0), ends[0], wide);
     arg_loop(s, lanes, 1, ends[0], ends[1], wide);
     for (uint32_t c = 1; c < CHAINS; c++)
-        choose(b, goes_before(s, wide + c * CANDIDATE, wide), wide + c * CANDIDATE, wide);
+        cg_best_choose(&s->best, cg_best_precedes(&s->best, wide + c * CANDIDATE, wide),
+                       wide + c * CANDIDATE, wide);
     for (unsigned lane = 0; lane < lanes; lane++) {
         lp_value *v[CANDIDATE] = {lp_extract(b, wide[0], lane), lp_extract(b, wide[1], lane)};
-        choose(b, goes_before(s, v, best), v, best);
+        cg_best_choose(&s->best, cg_best_precedes(&s->best, v, best), v, best);
     }
     return ends[1];
 }
 
 static void arg_row(cg_rows *r, const ir_node *n, uint32_t x, uint32_t y) {
     lp_builder *b = &r->k.b;
-    arg_search s = {r, n, x, DT_i64, ir_attr_int(n, "select_last_index", 0)};
+    bool last = ir_attr_int(n, "select_last_index", 0);
+    arg_search s = {r, {b, n->op == OP_ArgMax, last}, x, DT_i64};
     unsigned lanes = ir_dim_is(r->views[x].view->strides[r->axis], 1) ? r->g->target->lanes_f32 : 1;
     int64_t length;
     if (ir_dim_is_const(r->length_dim, &length)) {

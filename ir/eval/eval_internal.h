@@ -109,7 +109,7 @@ void ev_store_float(const ir_node *n, ir_dtype t, void *data, size_t at, double 
 bool ev_cast(ir_eval *e, const ir_node *n, const ir_tensor *x, ir_tensor *y);
 
 /* matmul.c: the node's region, on a product and the operands from number 2 on, gives the results. */
-bool ev_epilogue(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_tensor *product,
+bool ev_epilogue(ir_eval *e, const ir_node *n, const ir_datum *const *in, const ir_tensor *product,
                  ir_datum *out);
 
 #endif

@@ -250,7 +250,7 @@ bool eval_matmul_packed(ir_eval *e, const ir_node *n, const ir_datum *const *in,
     return ev_epilogue(e, n, in, y, out);
 }
 
-bool ev_epilogue(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_tensor *product,
+bool ev_epilogue(ir_eval *e, const ir_node *n, const ir_datum *const *in, const ir_tensor *product,
                  ir_datum *out) {
     ir_datum *result = TL_NEW(e->arena, ir_datum);
     result->tensor = product;

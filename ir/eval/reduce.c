@@ -196,6 +196,21 @@ static bool improves(ir_dtype t, sc_cell a, sc_cell best, bool max, bool or_equa
     return sc_host_apply(op, DT_bool, ir_dtype_compute(t), (sc_cell[3]){a, best}).i != 0;
 }
 
+/* Position of the best of the n elements from `base` on, `step` apart. */
+static int64_t best_of(const ir_tensor *x, int64_t base, int64_t step, int64_t n, bool max,
+                       bool last) {
+    ir_dtype t = x->type->dtype;
+    sc_cell best = sc_host_load(t, x->data, (size_t)base);
+    int64_t found = 0;
+    for (int64_t i = 1; i < n; i++) {
+        sc_cell v = sc_host_load(t, x->data, (size_t)(base + i * step));
+        if (!improves(t, v, best, max, last)) continue;
+        best = v;
+        found = i;
+    }
+    return found;
+}
+
 bool eval_arg_reduce(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
     const ir_tensor *x = ev_need(e, n, in, 0);
     int32_t axis;
@@ -212,16 +227,28 @@ bool eval_arg_reduce(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir
     int64_t rows = ev_count(&r);
     if (l.n == 0 && rows) return ev_error(e, n, "no elements along axis %d", (int)axis);
     for (int64_t row = 0; row < rows; row++) {
-        int64_t base = row / l.inner * l.n * l.inner + row % l.inner, found = 0;
-        sc_cell best = sc_host_load(x->type->dtype, x->data, (size_t)base);
-        for (int64_t i = 1; i < l.n; i++) {
-            sc_cell v = sc_host_load(x->type->dtype, x->data, (size_t)(base + i * l.inner));
-            if (!improves(x->type->dtype, v, best, n->op == OP_ArgMax, last)) continue;
-            best = v;
-            found = i;
-        }
-        ir_tensor_set_i64(y, (size_t)row, found);
+        int64_t base = row / l.inner * l.n * l.inner + row % l.inner;
+        ir_tensor_set_i64(y, (size_t)row, best_of(x, base, l.inner, l.n, n->op == OP_ArgMax, last));
     }
+    out[0].tensor = y;
+    return true;
+}
+
+/* The product, what the epilogue makes of it, and the best along each row. */
+bool eval_matmul_arg(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
+    ir_datum product = {0}, scores = {0};
+    if (!eval_matmul(e, n, in, &product) || !ev_epilogue(e, n, in, product.tensor, &scores))
+        return false;
+    ev_shape s = ev_shape_of(scores.tensor);
+    int64_t columns = s.rank ? s.dims[s.rank - 1] : 0;
+    if (columns < 1) return ev_error(e, n, "no elements in a row");
+    s.rank--;
+    ir_tensor *y = ev_alloc(e, n, DT_i64, &s);
+    if (!y) return false;
+    bool max = ir_attr_int(n, "largest", 0) != 0, last = ir_attr_int(n, "last", 0) != 0;
+    for (int64_t row = 0; row < ev_count(&s); row++)
+        ir_tensor_set_i64(y, (size_t)row,
+                          best_of(scores.tensor, row * columns, 1, columns, max, last));
     out[0].tensor = y;
     return true;
 }

@@ -17,17 +17,22 @@ bool infer_dims(ir_ctx *c, ir_node *n) {
     return infer_set(c, n, 0, ir_type_tensor_static(c, (ir_dtype)dtype, (int32_t)rank, &length));
 }
 
-/* Gives a region's parameters these types, infers its nodes, and takes over the types of what it yields. How many there are
- * of each the verifier has compared. */
-static bool infer_through_region(ir_ctx *c, ir_node *n, ir_region *r, const ir_type *const *types,
-                                 uint32_t n_types) {
+/* Gives a region's parameters these types and infers its nodes. How many there are the verifier has compared. */
+static bool infer_inside(ir_ctx *c, const ir_node *n, ir_region *r, const ir_type *const *types,
+                         uint32_t n_types) {
     for (uint32_t i = 0; i < n_types; i++) {
         if (!types[i])
             return diag_error(&c->diag, n->loc, "parameter %u of '%s' has no operand with a type",
                               i, r->name);
         r->params[i]->type = types[i];
     }
-    if (!infer_region(c, r)) return false;
+    return infer_region(c, r);
+}
+
+/* The same; the node's results are what the region yields. */
+static bool infer_through_region(ir_ctx *c, ir_node *n, ir_region *r, const ir_type *const *types,
+                                 uint32_t n_types) {
+    if (!infer_inside(c, n, r, types, n_types)) return false;
     for (uint32_t i = 0; i < n->n_out; i++) {
         const ir_value *v = ir_region_result(r, i);
         if (!v || !v->type)
@@ -86,18 +91,25 @@ static const ir_type *packed_product(ir_ctx *c, const ir_node *n) {
     return ir_type_tensor(c, a->dtype == DT_u8 ? DT_i32 : a->dtype, s.rank, s.dims);
 }
 
+/* Types of the epilogue's parameters: the product and the operands from 2 on; NULL after reporting. */
+static const ir_type **epilogue_types(ir_ctx *c, const ir_node *n, const ir_region *epilogue,
+                                      const ir_type *product) {
+    const ir_type **types = TL_NEW_ARRAY(&c->arena, const ir_type *, n->n_in);
+    types[0] = product;
+    for (uint32_t i = 2; i < n->n_in; i++)
+        types[i - 1] = infer_in(n, i);
+    if (epilogue->n_params == n->n_in - 1) return types;
+    return diag_error(&c->diag, n->loc, "'epilogue' has %u parameters, expected %u",
+                      epilogue->n_params, n->n_in - 1),
+           NULL;
+}
+
 /* What the epilogue makes of the product and the operands from 2 on; without one the product is the result. */
 static bool infer_epilogue(ir_ctx *c, ir_node *n, const ir_type *product) {
     ir_region *epilogue = ir_node_find_region(n, "epilogue");
-    const ir_type **types = TL_NEW_ARRAY(&c->arena, const ir_type *, n->n_in);
-    types[0] = product;
     if (!epilogue) return infer_set(c, n, 0, product);
-    for (uint32_t i = 2; i < n->n_in; i++)
-        types[i - 1] = infer_in(n, i);
-    if (epilogue->n_params != n->n_in - 1)
-        return diag_error(&c->diag, n->loc, "'epilogue' has %u parameters, expected %u",
-                          epilogue->n_params, n->n_in - 1);
-    return infer_through_region(c, n, epilogue, types, n->n_in - 1);
+    const ir_type **types = epilogue_types(c, n, epilogue, product);
+    return types && infer_through_region(c, n, epilogue, types, n->n_in - 1);
 }
 
 static bool check_product_operands(ir_ctx *c, const ir_node *n) {
@@ -113,6 +125,25 @@ bool infer_matmul_packed(ir_ctx *c, ir_node *n) {
         return false;
     const ir_type *product = packed_product(c, n);
     return product && infer_epilogue(c, n, product);
+}
+
+/* MatMulArg(A[...,M,K], B[...,K,N], extras...): i64[...,M], positions in what the epilogue makes of the product. */
+bool infer_matmul_arg(ir_ctx *c, ir_node *n) {
+    ir_region *epilogue = ir_node_find_region(n, "epilogue");
+    if (!check_product_operands(c, n)) return false;
+    if (!infer_is_ranked(n, 0) || !infer_is_ranked(n, 1))
+        return infer_set_unranked(c, n, 0, DT_i64);
+    ir_shape s;
+    if (!infer_product_shape(c, n, &s)) return false;
+    if (infer_in(n, 0)->rank < 2 || infer_in(n, 1)->rank < 2)
+        return infer_error(c, n, 0, "expected matrices");
+    const ir_type *product = ir_type_tensor(c, infer_in(n, 0)->dtype, s.rank, s.dims);
+    if (epilogue) {
+        const ir_type **types = epilogue_types(c, n, epilogue, product);
+        if (!types || !infer_inside(c, n, epilogue, types, n->n_in - 1)) return false;
+    }
+    s.rank--;
+    return infer_set_shape(c, n, 0, DT_i64, &s);
 }
 
 /* ConvPacked(X[N,C,...], weight[rows,...] or, before pack_weights, [M,C/group,...], extras...); M is attribute features. */

@@ -59,6 +59,9 @@ bool infer_set_unranked(ir_ctx *c, ir_node *n, uint32_t i, ir_dtype t);
 bool infer_set_rank(ir_ctx *c, ir_node *n, uint32_t i, ir_dtype t, int64_t rank);
 /* One more dimension; false after reporting when there are too many. */
 bool infer_push(ir_ctx *c, const ir_node *n, ir_shape *s, const ir_dim *d);
+/* Operand 0 times operand 1, both of known rank, by numpy's rule: a 1-D operand is a row (left) or a column (right) whose dimension of 1
+ * disappears again (matmul.c). */
+bool infer_product_shape(ir_ctx *c, const ir_node *n, ir_shape *out);
 /* A dimension that only the data tells: the symbol "<result name>.d<axis>"; "?" for a result without a name. */
 const ir_dim *infer_data_dim(ir_ctx *c, const ir_node *n, uint32_t result, uint32_t axis);
 /* The type with its "?" dims, and those that depend on a loop's counter, replaced by data dims of the value of this name

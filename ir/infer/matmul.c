@@ -9,21 +9,24 @@ static ir_shape batch_dims(const ir_shape *s) {
     return r;
 }
 
-/* Numpy's rule: a 1-D operand is a row (left) or a column (right) whose dimension of 1 disappears again. */
-bool infer_matmul(ir_ctx *c, ir_node *n) {
-    ir_dtype dtype = infer_result_dtype(n, 0);
-    for (uint32_t i = 0; i < 2; i++) {
-        if (!infer_is_ranked(n, i)) return infer_set_unranked(c, n, 0, dtype);
+bool infer_product_shape(ir_ctx *c, const ir_node *n, ir_shape *out) {
+    for (uint32_t i = 0; i < 2; i++)
         if (infer_in(n, i)->rank == 0)
             return infer_error(c, n, i, "rank is 0, expected 1 at least");
-    }
-    ir_shape a = infer_in_shape(n, 0), b = infer_in_shape(n, 1), out = batch_dims(&a),
-             batch = batch_dims(&b);
+    ir_shape a = infer_in_shape(n, 0), b = infer_in_shape(n, 1), batch = batch_dims(&b);
+    *out = batch_dims(&a);
     if (!infer_expect_dim(c, n, 1, b.rank == 1 ? 0 : b.rank - 2, a.dims[a.rank - 1])) return false;
-    if (!infer_broadcast_with(c, n, 1, &out, &batch)) return false;
-    if (a.rank > 1 && !infer_push(c, n, &out, a.dims[a.rank - 2])) return false;
-    if (b.rank > 1 && !infer_push(c, n, &out, b.dims[b.rank - 1])) return false;
-    return infer_set_shape(c, n, 0, dtype, &out);
+    if (!infer_broadcast_with(c, n, 1, out, &batch)) return false;
+    if (a.rank > 1 && !infer_push(c, n, out, a.dims[a.rank - 2])) return false;
+    return b.rank == 1 || infer_push(c, n, out, b.dims[b.rank - 1]);
+}
+
+bool infer_matmul(ir_ctx *c, ir_node *n) {
+    ir_dtype dtype = infer_result_dtype(n, 0);
+    ir_shape out;
+    for (uint32_t i = 0; i < 2; i++)
+        if (!infer_is_ranked(n, i)) return infer_set_unranked(c, n, 0, dtype);
+    return infer_product_shape(c, n, &out) && infer_set_shape(c, n, 0, dtype, &out);
 }
 
 /* Row and column dims of a matrix operand, exchanged where transposed; "?" where nothing is known. */
