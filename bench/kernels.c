@@ -32,7 +32,7 @@ static const tlbc_model *compile(ir_ctx *c, tl_arena *a, int rows, int k, int n,
     ir_module *m = ir_module_parse(c, a, "bench", text, strlen(text));
     static cg_target target;
     if (!m || !cg_target_find(c, "native", &target)) return NULL;
-    cg_options o = {.targets = &target, .n_targets = 1, .name = "bench"};
+    cg_options o = {.targets = &target, .n_targets = 1, .name = "bench", .watch = CG_WATCHED};
     cg_model *model = cg_lower(m, &o);
     return model ? cg_load_model(model) : NULL;
 }

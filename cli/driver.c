@@ -353,6 +353,7 @@ static bool run_to_files(driver *d) {
 }
 
 static bool run_to_memory(driver *d) {
+    d->cg.watch = CG_WATCHED;
     if (!compile(d)) return false;
     stage(d, "llvm");
     d->loaded = cg_load_model(d->model);

@@ -151,8 +151,12 @@ bool schedule_measure(cli *c, ir_module *m, const schedule_options *o, schedule 
     cg_options *options = TL_NEW(c->arena, cg_options);
     recorder *r = TL_NEW(c->arena, recorder);
     *r = (recorder){0};
-    *options = (cg_options){
-        .name = "model", .targets = target, .n_targets = 1, .mark = on_mark, .mark_data = r};
+    *options = (cg_options){.name = "model",
+                            .targets = target,
+                            .n_targets = 1,
+                            .mark = on_mark,
+                            .mark_data = r,
+                            .watch = CG_WATCHED};
     if (!cg_target_find(&c->ctx, "native", target)) return false;
     cg_model *model = cg_lower(m, options);
     const tlbc_model *loaded = model ? cg_load_model(model) : NULL;

@@ -94,7 +94,7 @@ const tlbc_model *verify_build(verify_job *j, ir_module *m, const char *name) {
     cli *c = j->c;
     cg_options *o = TL_NEW(c->arena, cg_options);
     cg_target *target = TL_NEW(c->arena, cg_target);
-    *o = (cg_options){.name = name, .targets = target, .n_targets = 1};
+    *o = (cg_options){.name = name, .targets = target, .n_targets = 1, .watch = CG_WATCHED};
     if (!cg_target_find(&c->ctx, j->cpu ? j->cpu : "native", target)) return NULL;
     cg_model *model = cg_lower(m, o);
     return model ? cg_load_model(model) : NULL;

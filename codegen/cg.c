@@ -4,6 +4,7 @@
 #include "codegen/descriptor.h"
 #include "codegen/place.h"
 #include "codegen/program.h"
+#include "codegen/watch.h"
 #include "ir/base/assert.h"
 #include "ir/cost.h"
 #include "runtime/calls/call.h"
@@ -23,6 +24,7 @@ static void begin_entry(cg *g, const cg_entry *e, const cg_options *o) {
     g->lines = o->lines;
     g->marked = o->mark != NULL;
     g->mark_data = (int64_t)(intptr_t)o->mark_data;
+    g->watch = o->watch;
     tl_map *maps[] = {&g->views, &g->dests, &g->trips, &g->definers};
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         tl_map_init(maps[i], g->arena);
@@ -161,14 +163,15 @@ cg_model *cg_lower(ir_module *m, const cg_options *o) {
 
 /* ---- machine code ------------------------------------------------------------------------------------------------------ */
 
-static cg_unit **compile_units(const cg_model *model, cg_form form, bool watch, uint32_t *n) {
+cg_unit **cg_model_units(const cg_model *model, cg_form form, uint32_t *n) {
     ir_module *m = model->m;
     cg_unit **units = TL_NEW_ARRAY(m->arena, cg_unit *, model->n_variants + 1);
     *n = 0;
     for (uint32_t i = 0; i < model->n_variants; i++) {
         const cg_variant *v = &model->entries[0].variants[i];
-        cg_unit_options o = {
-            .target = v->target, .graph_path = model->options->graph_path, .watch = watch};
+        cg_unit_options o = {.target = v->target,
+                             .graph_path = model->options->graph_path,
+                             .watch = model->options->watch};
         cg_unit *u = cg_unit_create(m->ctx, v->lp, &o);
         if (!u) return NULL;
         units[(*n)++] = u;
@@ -185,29 +188,19 @@ static cg_unit **compile_units(const cg_model *model, cg_form form, bool watch, 
     return units;
 }
 
-cg_unit **cg_model_units(const cg_model *model, cg_form form, uint32_t *n) {
-    return compile_units(model, form, false, n);
-}
-
 /* ---- in memory ----------------------------------------------------------------------------------------------------------- */
 
 static const void *weights_in_memory(const cg_model *model) {
     char *p = tl_arena_alloc(model->m->arena, (size_t)model->weight_bytes + 64, 64);
     for (uint32_t i = 0; i < model->n_weights; i++) {
         const ir_tensor *t = model->weights[i].tensor;
-        if (t->bytes) memcpy(p + model->weights[i].offset, t->data, t->bytes);
+        char *at = p + model->weights[i].offset;
+        if (t->bytes) memcpy(at, t->data, t->bytes);
+        size_t guard = -t->bytes & 63; /* up to the next one */
+        if (model->options->watch) cg_watch_forbid(at + t->bytes, guard);
     }
     return p;
 }
-
-/* ThreadSanitizer's own interface has no header for these two. */
-#ifdef __SANITIZE_THREAD__
-enum { IS_WATCHED = true };
-void __tsan_read_range(void *p, long n);
-void __tsan_write_range(void *p, long n);
-#else
-enum { IS_WATCHED = false };
-#endif
 
 #define FUNCTION(name) {#name, (const void *)(uintptr_t)(name)}
 #define MATHS(name)    FUNCTION(name), FUNCTION(name##f)
@@ -217,10 +210,9 @@ const tlbc_model *cg_load_model(const cg_model *model) {
     const cg_symbol symbols[] = {{model->weights_symbol, weights_in_memory(model)},
                                  {"tlbc_rt_api", &tlbc_rt_api},
                                  {"tlbc_mark", (const void *)(uintptr_t)model->options->mark},
-#ifdef __SANITIZE_THREAD__
-                                 FUNCTION(__tsan_read_range),
-                                 FUNCTION(__tsan_write_range),
-#endif
+                                 FUNCTION(tlbc_watch_read),
+                                 FUNCTION(tlbc_watch_write),
+                                 FUNCTION(tlbc_watch_buffer),
                                  FUNCTION(tlbc_rt_barrier),
                                  FUNCTION(tlbc_rt_fail),
                                  FUNCTION(tlbc_rt_invoke),
@@ -266,7 +258,7 @@ const tlbc_model *cg_load_model(const cg_model *model) {
                                  MATHS(rint),
                                  MATHS(trunc)};
     uint32_t n;
-    cg_unit **units = compile_units(model, CG_OBJECT, IS_WATCHED, &n);
+    cg_unit **units = cg_model_units(model, CG_OBJECT, &n);
     cg_jit *j = units ? cg_jit_create(c, symbols, sizeof symbols / sizeof *symbols) : NULL;
     if (!j) return NULL;
     for (uint32_t i = 0; i < n; i++)

@@ -10,8 +10,15 @@
 #include "codegen/object.h"
 #include "codegen/plan_memory.h"
 #include "codegen/weights.h"
+#include "ir/base/asan.h"
 #include "ir/ir.h"
 #include "runtime/abi.h"
+
+#if defined TL_ASAN || defined __SANITIZE_THREAD__
+enum { CG_WATCHED = true };
+#else
+enum { CG_WATCHED = false };
+#endif
 
 typedef struct cg_options {
     const cg_target *targets; /* in the order a machine should try them: best first */
@@ -28,6 +35,8 @@ typedef struct cg_options {
         int64_t
             step); /* called behind every step (codegen/steps.h); for cg_load_model alone; NULL = none */
     void *mark_data;
+    /* A sanitizer sees what the code does (codegen/watch.h): CG_WATCHED; for cg_load_model alone. */
+    bool watch;
 } cg_options;
 
 /* Constants in the order of their offsets, 64-byte aligned; between them zeros. */

@@ -24,7 +24,7 @@ typedef struct llvm_emit_options {
     llvm_builders *builders;
     const char
         *graph_path; /* printed graph IR that line numbers refer to; NULL: no debug information */
-    bool watch;      /* accesses are told to ThreadSanitizer (llvm_watch.c) */
+    bool watch;      /* accesses are told to a sanitizer (llvm_watch.c) */
 } llvm_emit_options;
 
 LLVMModuleRef llvm_emit(LLVMContextRef ctx, const lp_module *m, const llvm_emit_options *o);

@@ -1,15 +1,14 @@
-/* ThreadSanitizer's view of generated code. In a build of the compiler with -fsanitize=thread, code compiled into memory tells it each
- * access, so that a barrier that is missing between two kernels is found as what it is: two threads at one address.
+/* A sanitizer's view of generated code (codegen/watch.h): code compiled into memory tells it each access.
  *
- *   store f32x8 %p[%i], %x     call @__tsan_write_range(%p + 4*%i, 32)
+ *   store f32x8 %p[%i], %x     call @tlbc_watch_write(%p + 4*%i, 32)
  *
- * Calls and not LLVM's own pass: that leaves out what is wider than 16 bytes. */
+ * Calls and not LLVM's own passes: ThreadSanitizer's leaves out what is wider than 16 bytes. */
 #include "codegen/llvm_emit_internal.h"
 
 #include <string.h>
 
 static void watch(emitter *e, bool write, LLVMValueRef p, LLVMValueRef bytes) {
-    const char *name = write ? "__tsan_write_range" : "__tsan_read_range";
+    const char *name = write ? "tlbc_watch_write" : "tlbc_watch_read";
     LLVMTypeRef types[2] = {LLVMPointerTypeInContext(e->ctx, 0), LLVMInt64TypeInContext(e->ctx)};
     LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(e->ctx), types, 2, false);
     LLVMValueRef f = LLVMGetNamedFunction(e->module, name);

@@ -131,6 +131,7 @@ struct cg {
     uint32_t step_depth;
     bool marked;       /* the program tells when a step is done, */
     int64_t mark_data; /* and hands this on */
+    bool watch; /* buffers have guards between them, and the program says where (codegen/watch.h) */
     bool failed;
     double flops;
     cg_undo *undo; /* what has been written over, the last first */

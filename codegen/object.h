@@ -26,7 +26,7 @@ typedef struct cg_unit_options {
     const cg_target *target;
     const char *graph_path; /* printed graph IR that lines refer to; NULL: no debug information */
     bool no_passes;         /* code as emitted: for tests of the emitter */
-    bool watch;             /* ThreadSanitizer is told of each access: it must be in the process */
+    bool watch;             /* a sanitizer is told of each access (codegen/watch.h) */
 } cg_unit_options;
 
 cg_unit *cg_unit_create(ir_ctx *c, const lp_module *m, const cg_unit_options *o);

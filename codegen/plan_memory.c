@@ -5,6 +5,8 @@
  * have written out. */
 #include "codegen/plan_memory.h"
 
+#include "codegen/watch.h"
+
 #include "ir/base/assert.h"
 
 #include <stdlib.h>
@@ -36,10 +38,10 @@ static int by_last(const void *a, const void *b) {
     return order ? order : compare(x->number, y->number);
 }
 
-static int64_t static_bytes(const cg_buffer *b) {
+static int64_t static_bytes(const cg *g, const cg_buffer *b) {
     int64_t n = 0;
     ir_dim_is_const(b->bytes, &n);
-    return round_up(n);
+    return round_up(n) + (g->watch ? CG_WATCH_GUARD : 0);
 }
 
 typedef struct gap {
@@ -120,10 +122,10 @@ static void place_static(cg *g, cg_memory_plan *plan, cg_buffer **buffers, uint3
     qsort(dying, n, sizeof *dying, by_last);
     for (uint32_t i = 0, dead = 0; i < n; i++) {
         for (; dying[dead]->last < buffers[i]->first; dead++)
-            give_back(&m, (gap){dying[dead]->offset, static_bytes(dying[dead])});
-        buffers[i]->offset = take_memory(&m, static_bytes(buffers[i]));
+            give_back(&m, (gap){dying[dead]->offset, static_bytes(g, dying[dead])});
+        buffers[i]->offset = take_memory(&m, static_bytes(g, buffers[i]));
         if (m.end > plan->static_bytes) plan->static_bytes = m.end;
-        plan->total_static += static_bytes(buffers[i]);
+        plan->total_static += static_bytes(g, buffers[i]);
     }
 }
 
@@ -131,7 +133,8 @@ static void place_static(cg *g, cg_memory_plan *plan, cg_buffer **buffers, uint3
 
 static const ir_dim *rounded(cg *g, const ir_dim *bytes) {
     const ir_dim *line = cg_dc(g, 64);
-    return ir_dim_mul(g->c, ir_dim_ceildiv(g->c, bytes, line), line);
+    const ir_dim *whole = ir_dim_mul(g->c, ir_dim_ceildiv(g->c, bytes, line), line);
+    return g->watch ? ir_dim_add(g->c, whole, cg_dc(g, CG_WATCH_GUARD)) : whole;
 }
 
 static bool fits(cg *g, const cg_slot *s, const cg_buffer *b) {

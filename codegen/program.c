@@ -9,6 +9,7 @@
 #include "codegen/dynamic.h"
 #include "codegen/place.h"
 #include "codegen/steps.h"
+#include "codegen/watch.h"
 
 #include "ir/base/assert.h"
 #include "ir/limits.h"
@@ -308,7 +309,7 @@ static lp_value *buffer_base(cg *g, const cg_buffer *b) {
     case CG_NEXT:
         return lp_load(&g->b, lp_scalar(LP_PTR), g->next, lp_index(&g->b, b->number));
     case CG_WORKSPACE:
-        return lp_buffer(&g->b, b->number);
+        return cg_watched_buffer(g, b, lp_buffer(&g->b, b->number));
     case CG_CELL:
         return cg_cell_data(g, b->number);
     }

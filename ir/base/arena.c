@@ -1,21 +1,15 @@
 /* Bump allocation with a failure jump; see arena.h. AddressSanitizer sees a chunk as one object: it is told of each piece. */
 #include "ir/base/arena.h"
 
+#include "ir/base/asan.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef __has_feature
-#if __has_feature(address_sanitizer)
-#define ARENA_ASAN
-#endif
-#endif
-#if defined __SANITIZE_ADDRESS__ || defined ARENA_ASAN
-#include <sanitizer/asan_interface.h>
+#ifdef TL_ASAN
 /* Bytes behind each allocation that nobody may touch; whole shadow granules, as the next allocation starts after them. */
 enum { GUARD = 16, LEAST_ALIGN = 8 };
 #else
-#define ASAN_POISON_MEMORY_REGION(p, n)   ((void)(p), (void)(n))
-#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 enum { GUARD = 0, LEAST_ALIGN = 1 };
 #endif
 

@@ -15,7 +15,7 @@ const tlbc_model *compiled_load(ir_module *m, const char *passes) {
     cg_options *o = TL_NEW(m->arena, cg_options);
     const char *cpu = getenv("TLBC_TEST_CPU");
     if (!cg_target_find(c, cpu ? cpu : "native", target)) return NULL;
-    *o = (cg_options){.targets = target, .n_targets = 1, .name = "model"};
+    *o = (cg_options){.targets = target, .n_targets = 1, .name = "model", .watch = CG_WATCHED};
     cg_model *model = cg_lower(m, o);
     return model ? cg_load_model(model) : NULL;
 }
