@@ -75,8 +75,8 @@ static void make_space(const cg_nest *s, space *sp) {
 /* ---- loads and stores -------------------------------------------------------------------------------------------- */
 
 static lp_value *lane_indices(lp_builder *b, unsigned lanes, lp_value *index, lp_value *stride) {
-    lp_value *steps = lp_bin(b, LP_mul, lp_iota(b, lp_vec(DT_i64, lanes)),
-                             lp_broadcast(b, stride, lanes));
+    lp_value *steps = lp_iota(b, lp_vec(DT_i64, lanes));
+    steps = lp_bin(b, LP_mul, steps, lp_broadcast(b, stride, lanes));
     return lp_bin(b, LP_add, steps, lp_broadcast(b, index, lanes));
 }
 
@@ -148,7 +148,8 @@ lp_value *cg_checked_index(cg_kernel *k, lp_value *index, lp_value *n, int64_t f
     lp_builder *b = &k->b;
     lp_value *zero = lp_index(b, 0), *negative = lp_bin(b, LP_lt, index, zero);
     lp_value *i = lp_select(b, negative, lp_bin(b, LP_add, index, n), index);
-    lp_value *bad = lp_bin(b, LP_or, lp_bin(b, LP_lt, i, zero), lp_bin(b, LP_ge, i, n));
+    lp_value *bad = lp_bin(b, LP_lt, i, zero);
+    bad = lp_bin(b, LP_or, bad, lp_bin(b, LP_ge, i, n));
     lp_loop l = lp_if_begin(b, bad, NULL, 0);
     lp_value *args[4] = {cg_kernel_frame(k), lp_index(b, failure), index, n};
     lp_call(b, "tlbc_rt_fail", lp_scalar(LP_VOID), args, 4);

@@ -48,6 +48,7 @@ ir_value *build_cast(ir_builder *b, ir_value *x, ir_dtype to); /* x itself where
 /* ---- dimensions as values: build_dims.c ------------------------------------------------------------------------------- */
 ir_value *build_dims(ir_builder *b, const ir_dim *const *d, uint32_t n); /* 1-D i64 */
 ir_value *build_dim_scalar(ir_builder *b, const ir_dim *d);              /* rank 0 i64 */
+ir_value *build_range(ir_builder *b, const ir_dim *n);                   /* 0, 1, ... n-1 */
 /* What these can give: expressions of the inputs' dimensions, and of what b->sizes knows. */
 bool can_build_dims(const ir_builder *b, const ir_dim *const *dims, uint32_t n);
 bool can_build_type(const ir_builder *b, const ir_type *t); /* ranked, and its dims so */

@@ -169,12 +169,18 @@ ir_value *build_dim_scalar(ir_builder *b, const ir_dim *d) {
     return dims_node(b, &d, 1, 0);
 }
 
+ir_value *build_range(ir_builder *b, const ir_dim *n) {
+    ir_value *zero = i64_scalar(b, 0), *end = build_dim_scalar(b, n), *one = i64_scalar(b, 1);
+    return build_op3(b, OP_Range, zero, end, one);
+}
+
 static ir_value *side_by_side(ir_builder *b, const ir_dim *const *d, uint32_t n) {
     ir_value *parts[IR_MAX_KNOWN];
     ir_attr axis = {.name = "axis", .kind = ATTR_INT, .v.i = 0};
-    for (uint32_t i = 0; i < n; i++)
-        parts[i] = build_op2(b, OP_Unsqueeze, build_dim_scalar(b, d[i]),
-                             build_i64s(b, (int64_t[]){0}, 1));
+    for (uint32_t i = 0; i < n; i++) {
+        ir_value *size = build_dim_scalar(b, d[i]);
+        parts[i] = build_op2(b, OP_Unsqueeze, size, build_i64s(b, (int64_t[]){0}, 1));
+    }
     return n == 1 ? parts[0] : build_node(b, OP_Concat, parts, n, 1, &axis, 1)->out;
 }
 

@@ -145,7 +145,8 @@ static bool normalise_batch(ir_builder *b, ir_node *n, ir_value *x, ir_value *me
 /* momentum * old + (1 - momentum) * batch's */
 static ir_value *running(ir_builder *b, const ir_node *n, ir_value *old, ir_value *now) {
     double momentum = ir_attr_float(n, "momentum", 0.9f);
-    ir_value *x = mul(b, build_cast(b, old, now->type->dtype), like(b, now, momentum));
+    ir_value *x = build_cast(b, old, now->type->dtype);
+    x = mul(b, x, like(b, now, momentum));
     ir_value *y = add(b, x, mul(b, now, like(b, now, 1 - momentum)));
     return build_cast(b, y, old->type->dtype);
 }
@@ -197,7 +198,8 @@ static bool decompose_mean_variance_norm(ir_builder *b, ir_node *n) {
     ir_value *x = to_compute(b, n->in[0].value);
     ir_value *centred = sub(b, x, reduce(b, OP_ReduceMean, x, axes, n_axes));
     ir_value *variance = reduce(b, OP_ReduceMean, mul(b, centred, centred), axes, n_axes);
-    ir_value *deviation = add(b, build_op1(b, OP_Sqrt, variance), like(b, x, 1e-9));
+    ir_value *deviation = build_op1(b, OP_Sqrt, variance);
+    deviation = add(b, deviation, like(b, x, 1e-9));
     ir_value *y = divide(b, centred, deviation);
     return decompose_give(n, 0, build_cast(b, y, n->in[0].value->type->dtype));
 }

@@ -136,12 +136,6 @@ static ir_value *keep_where(attention *a, ir_value *condition, ir_value *scores)
     return build_op3(a->b, OP_Where, condition, scores, like(a, -INFINITY));
 }
 
-/* 0, 1, … n-1 */
-static ir_value *positions(attention *a, const ir_dim *n) {
-    return build_op3(a->b, OP_Range, build_scalar(a->b, DT_i64, 0), build_dim_scalar(a->b, n),
-                     build_scalar(a->b, DT_i64, 1));
-}
-
 /* A mask of fewer columns than there are keys masks out the rest. */
 static ir_value *full_mask(attention *a, const ir_dim *keys) {
     ir_value *m = a->in[MASK];
@@ -165,17 +159,18 @@ static ir_value *masked(attention *a, ir_value *scores) {
                                            : build_op2(a->b, OP_Add, scores, m);
     }
     if (ir_attr_int(a->n, "is_causal", 0)) {
-        ir_value *last = build_op2(a->b, OP_Unsqueeze, positions(a, queries),
+        ir_value *last = build_op2(a->b, OP_Unsqueeze, build_range(a->b, queries),
                                    build_i64s(a->b, (int64_t[]){1}, 1));
         if (a->in[PAST_K])
             last = build_op2(a->b, OP_Add, last,
                              build_dim_scalar(a->b, a->in[PAST_K]->type->dims[2]));
-        scores = keep_where(a, build_op2(a->b, OP_LessOrEqual, positions(a, keys), last), scores);
+        scores = keep_where(a, build_op2(a->b, OP_LessOrEqual, build_range(a->b, keys), last),
+                            scores);
     }
     if (a->in[LENGTHS]) {
         ir_value *n = build_op2(a->b, OP_Reshape, a->in[LENGTHS],
                                 build_i64s(a->b, (int64_t[]){-1, 1, 1, 1}, 4));
-        scores = keep_where(a, build_op2(a->b, OP_Less, positions(a, keys), n), scores);
+        scores = keep_where(a, build_op2(a->b, OP_Less, build_range(a->b, keys), n), scores);
     }
     return scores;
 }

@@ -326,19 +326,14 @@ static const ir_dim *constant(const deform *d, int64_t v) {
     return ir_dim_const(d->b->m->ctx, v);
 }
 
-/* 0, 1, ... up to the last of n. */
-static ir_value *count_up(ir_builder *b, const ir_dim *n) {
-    return build_op3(b, OP_Range, build_scalar(b, DT_i64, 0), build_dim_scalar(b, n),
-                     build_scalar(b, DT_i64, 1));
-}
-
 /* Numbers of the taps along axis a, one for each tap of the kernel, times the dilation, less the padding: [taps,1,...] */
 static ir_value *tap_places(const deform *d, uint32_t a) {
     ir_builder *b = d->b;
     const ir_dim *inner = constant(d, 1), *dims[IR_MAX_RANK] = {d->taps};
     for (uint32_t i = a + 1; i < d->axes; i++)
         inner = ir_dim_mul(b->m->ctx, inner, d->w.kernel[i]);
-    ir_value *tap = build_op2(b, OP_Div, count_up(b, d->taps), build_dim_scalar(b, inner));
+    ir_value *tap = build_range(b, d->taps);
+    tap = build_op2(b, OP_Div, tap, build_dim_scalar(b, inner));
     tap = build_op2(b, OP_Mod, tap, build_dim_scalar(b, d->w.kernel[a]));
     tap = build_op2(b, OP_Mul, tap, build_scalar(b, DT_i64, (double)d->w.dilation[a]));
     tap = build_op2(b, OP_Sub, tap, build_dim_scalar(b, d->w.before[a]));
@@ -353,7 +348,7 @@ static ir_value *window_places(const deform *d, uint32_t a) {
     const ir_dim *dims[IR_MAX_RANK];
     for (uint32_t i = 0; i < d->axes; i++)
         dims[i] = i == a ? d->w.out[i] : constant(d, 1);
-    ir_value *places = build_cast(b, count_up(b, d->w.out[a]), DT_f64),
+    ir_value *places = build_cast(b, build_range(b, d->w.out[a]), DT_f64),
              *stride = build_scalar(b, DT_f64, (double)d->w.stride[a]);
     return build_reshape(b, build_op2(b, OP_Mul, places, stride), dims, d->axes);
 }
@@ -364,7 +359,8 @@ static ir_value *coordinates(const deform *d, ir_value *offset, uint32_t a) {
     int64_t from = a;
     ir_value *moved = build_op2_int(b, OP_Gather, offset, build_scalar(b, DT_i64, (double)from),
                                     "axis", 2);
-    ir_value *places = build_op2(b, OP_Add, tap_places(d, a), window_places(d, a)),
+    ir_value *taps = tap_places(d, a);
+    ir_value *places = build_op2(b, OP_Add, taps, window_places(d, a)),
              *p = build_op2(b, OP_Add, build_cast(b, moved, DT_f64), places);
     ir_value *size = build_cast(b, build_dim_scalar(b, d->w.size[a]), DT_f64),
              *twice = build_op2(b, OP_Mul, p, build_scalar(b, DT_f64, 2)),

@@ -40,8 +40,7 @@ static void sum_axis(einsum *s, factor *f, int32_t axis) {
 /* Positions along an axis, as a tensor that broadcasts with f. */
 static ir_value *positions(einsum *s, const factor *f, int32_t axis) {
     ir_builder *b = s->b;
-    ir_value *n = build_dim_scalar(b, f->v->type->dims[axis]);
-    ir_value *v = build_op3(b, OP_Range, build_scalar(b, DT_i64, 0), n, build_scalar(b, DT_i64, 1));
+    ir_value *v = build_range(b, f->v->type->dims[axis]);
     int64_t shape[IR_MAX_RANK];
     for (int32_t i = 0; i < f->term.rank; i++)
         shape[i] = i == axis ? -1 : 1;
@@ -50,7 +49,8 @@ static ir_value *positions(einsum *s, const factor *f, int32_t axis) {
 
 /* Two axes with one label: what is beside the diagonal counts as 0, and one axis is summed. */
 static void take_diagonal(einsum *s, factor *f, int32_t first, int32_t second) {
-    ir_value *on = build_op2(s->b, OP_Equal, positions(s, f, first), positions(s, f, second));
+    ir_value *row = positions(s, f, first), *column = positions(s, f, second);
+    ir_value *on = build_op2(s->b, OP_Equal, row, column);
     f->v = build_op3(s->b, OP_Where, on, f->v, build_scalar(s->b, f->v->type->dtype, 0));
     sum_axis(s, f, second);
 }

@@ -74,8 +74,8 @@ factor einsum_multiply(einsum *s, const factor *x, const factor *y, label_set ne
     einsum_append(&r.term, &x->term, lx & ~ly);
     einsum_append(&r.term, &y->term, ly & ~lx);
     if (!(both & ~needed)) {
-        r.v = build_op2(s->b, OP_Mul, einsum_arranged(s, x, &r.term),
-                        einsum_arranged(s, y, &r.term));
+        ir_value *of_x = einsum_arranged(s, x, &r.term), *of_y = einsum_arranged(s, y, &r.term);
+        r.v = build_op2(s->b, OP_Mul, of_x, of_y);
         return r;
     }
     einsum_append(&left, &x->term, lx & ~ly);

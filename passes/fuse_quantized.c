@@ -228,8 +228,8 @@ static bool fuse_dequantised(pass_ctx *ctx, ir_node *n) {
     byte_matrix d = prepare_bytes(ctx, ir_in(w, 0), ir_in(w, 2), transposed);
     ir_builder b = ir_build_before(n);
     ir_value *y = build_cast(&b, product(ctx, &b, ir_in(x, 0), ir_in(x, 2), &d), DT_f32);
-    ir_value *scale = build_op2(&b, OP_Mul, flat_scale(&b, ir_in(w, 1)),
-                                flat_scale(&b, ir_in(x, 1)));
+    ir_value *scale = flat_scale(&b, ir_in(w, 1));
+    scale = build_op2(&b, OP_Mul, scale, flat_scale(&b, ir_in(x, 1)));
     y = build_op2(&b, OP_Mul, y, scale);
     return give(n, finish_gemm(&b, n, y));
 }

@@ -305,8 +305,9 @@ static bool fuse_dequantized_conv(pass_ctx *ctx, ir_node *n) {
     ir_builder b = ir_build_before(n);
     if (!fits(&b, n, &k) || !ctx_take(ctx, "dequantised convolutions")) return false;
     ir_value *y = build_cast(&b, product(ctx, &b, &k), DT_f32);
-    y = build_op2(&b, OP_Mul, y,
-                  build_op2(&b, OP_Mul, flat(&b, ir_in(w, 1)), flat(&b, ir_in(x, 1))));
+    ir_value *scale = flat(&b, ir_in(w, 1));
+    scale = build_op2(&b, OP_Mul, scale, flat(&b, ir_in(x, 1)));
+    y = build_op2(&b, OP_Mul, y, scale);
     if (ir_in(n, 2)) y = build_op2(&b, OP_Add, y, ir_in(n, 2));
     return give(&b, n, &k, y);
 }

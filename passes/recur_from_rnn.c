@@ -112,8 +112,9 @@ static ir_value *make_mask(const rnn *k) {
     const ir_dim *batch = k->n->in[RNN_X].value->type->dims[1 - time_axis(k)];
     if (!has_dims(lengths->type, &batch, 1)) lengths = build_op2(b, OP_Reshape, lengths, k->batch);
     int64_t time = time_axis(k), step_axes[] = {1 - time, 2}, length_axes[] = {time, 2};
-    return build_op2(b, OP_Less, build_op2(b, OP_Unsqueeze, steps, build_i64s(b, step_axes, 2)),
-                     build_op2(b, OP_Unsqueeze, lengths, build_i64s(b, length_axes, 2)));
+    steps = build_op2(b, OP_Unsqueeze, steps, build_i64s(b, step_axes, 2));
+    lengths = build_op2(b, OP_Unsqueeze, lengths, build_i64s(b, length_axes, 2));
+    return build_op2(b, OP_Less, steps, lengths);
 }
 
 /* ---- before the loop ------------------------------------------------------------------------------------------------ */

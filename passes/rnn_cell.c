@@ -7,7 +7,8 @@
 /* ---- activation functions --------------------------------------------------------------------------------------- */
 
 static ir_value *affine(ir_builder *b, ir_value *x, const ir_rnn_activation *a) {
-    return add(b, mul(b, x, like(b, x, (double)a->alpha)), like(b, x, (double)a->beta));
+    ir_value *scaled = mul(b, x, like(b, x, (double)a->alpha));
+    return add(b, scaled, like(b, x, (double)a->beta));
 }
 
 static ir_value *scaled_tanh(ir_builder *b, ir_value *x, const ir_rnn_activation *a) {
@@ -60,7 +61,10 @@ static ir_value *apply(ir_builder *b, ir_value *x, const ir_rnn_activation *a) {
 /* Of a gate: what enters is bounded. */
 static ir_value *activate(const rnn_cell *k, ir_builder *b, uint32_t function, ir_value *x) {
     double clip = (double)k->spec->clip;
-    if (clip > 0) x = build_op3(b, OP_Clip, x, like(b, x, -clip), like(b, x, clip));
+    if (clip > 0) {
+        ir_value *least = like(b, x, -clip), *most = like(b, x, clip);
+        x = build_op3(b, OP_Clip, x, least, most);
+    }
     return apply(b, x, &k->functions[function]);
 }
 
@@ -76,8 +80,8 @@ static void split(ir_builder *b, ir_value *x, uint32_t n, ir_value **parts) {
 
 /* (1 - z) n + z h */
 static ir_value *blend(ir_builder *b, ir_value *z, ir_value *n, ir_value *h) {
-    ir_value *rest = build_op2(b, OP_Sub, like(b, z, 1), z);
-    return add(b, mul(b, rest, n), mul(b, z, h));
+    ir_value *rest = build_op2(b, OP_Sub, like(b, z, 1), z), *new = mul(b, rest, n);
+    return add(b, new, mul(b, z, h));
 }
 
 static ir_value *gru_after_product(const rnn_cell *k, ir_builder *b, ir_value *const *x,
@@ -112,7 +116,8 @@ static ir_value *lstm(const rnn_cell *k, ir_builder *b, ir_value *x, ir_value *h
     ir_value *f = k->spec->input_forget ? build_op2(b, OP_Sub, like(b, i, 1), i)
                                         : activate(k, b, 0, with_peephole(k, b, s[2], 2, c));
     ir_value *g = activate(k, b, 1, s[3]);
-    *next_c = add(b, mul(b, f, c), mul(b, i, g));
+    ir_value *kept = mul(b, f, c);
+    *next_c = add(b, kept, mul(b, i, g));
     ir_value *o = activate(k, b, 0, with_peephole(k, b, s[1], 1, *next_c));
     return mul(b, o, apply(b, *next_c, &k->functions[2]));
 }

@@ -77,8 +77,8 @@ RULE_FN(transpose_matmul) {
     if (!product || !get_perm(n, perm, &rank) || !exchanges_last(perm, rank)) return NULL;
     ir_value *x = ir_in(product, 0), *y = ir_in(product, 1);
     if (x->type->rank != (int32_t)rank || y->type->rank != (int32_t)rank) return NULL;
-    return build_op2(b, OP_MatMul, build_transpose(b, y, perm, rank),
-                     build_transpose(b, x, perm, rank));
+    ir_value *rows = build_transpose(b, y, perm, rank);
+    return build_op2(b, OP_MatMul, rows, build_transpose(b, x, perm, rank));
 }
 
 /* ---- nodes that change nothing ------------------------------------------------------------------------------ */

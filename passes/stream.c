@@ -157,9 +157,7 @@ const ir_dim *stream_count(streamer *s, const stream_value *v) {
 /* 0, 1, ... count-1 */
 ir_value *stream_counted(streamer *s, ir_builder *b, const ir_dim *count) {
     int64_t n;
-    if (!ir_dim_is_const(count, &n))
-        return build_op3(b, OP_Range, build_scalar(b, DT_i64, 0), build_dim_scalar(b, count),
-                         build_scalar(b, DT_i64, 1));
+    if (!ir_dim_is_const(count, &n)) return build_range(b, count);
     int64_t *numbers = TL_NEW_ARRAY(s->ctx->scratch, int64_t, n);
     for (int64_t i = 0; i < n; i++)
         numbers[i] = i;
@@ -168,14 +166,16 @@ ir_value *stream_counted(streamer *s, ir_builder *b, const ir_dim *count) {
 
 ir_value *stream_take(streamer *s, ir_builder *b, ir_value *v, int32_t axis, int64_t step,
                       const ir_dim *count) {
-    ir_value *index = build_op2(b, OP_Add, stream_counted(s, b, count), stream_base(s, b, step));
+    ir_value *index = stream_counted(s, b, count);
+    index = build_op2(b, OP_Add, index, stream_base(s, b, step));
     return build_op2_int(b, OP_Gather, v, index, "axis", axis);
 }
 
 /* The state, or in the first step what it is to begin with. */
 static ir_value *choose_initial(streamer *s, ir_node *n, ir_value *state, ir_value *initial) {
     ir_builder b = ir_build_before(n);
-    ir_value *first = build_op2(&b, OP_Equal, make_position(s), build_scalar(&b, DT_i64, 0));
+    ir_value *position = make_position(s);
+    ir_value *first = build_op2(&b, OP_Equal, position, build_scalar(&b, DT_i64, 0));
     return build_op3(&b, OP_Where, first, initial, state);
 }
 

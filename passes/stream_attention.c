@@ -177,7 +177,8 @@ static void attend_to_window(attending *a) {
 
 /* 0, 1, ... n-1 as [n,1] */
 static ir_value *counted_column(attending *a, ir_builder *b, const ir_dim *n) {
-    return build_op2(b, OP_Unsqueeze, stream_counted(a->s, b, n), build_i64s(b, (int64_t[]){1}, 1));
+    ir_value *row = stream_counted(a->s, b, n);
+    return build_op2(b, OP_Unsqueeze, row, build_i64s(b, (int64_t[]){1}, 1));
 }
 
 /* The first rows of all, as far as they have come: those of this step, or the state's. */
@@ -198,8 +199,8 @@ static ir_value *keep_prefix(attending *a, uint32_t i, const char *what) {
     const ir_dim *last = ir_dim_sub(s->ctx->c, a->count, ir_dim_const(s->ctx->c, 1));
     ir_value *inside = build_op2(&b, OP_Min, first, stream_number(&b, last));
     ir_value *rows = build_op2_int(&b, OP_Gather, x, inside, "axis", axis);
-    ir_value *now = build_op2(&b, OP_And, build_op2(&b, OP_GreaterOrEqual, at, number(&b, 0)),
-                              build_op2(&b, OP_Less, at, stream_number(&b, a->count)));
+    ir_value *now = build_op2(&b, OP_GreaterOrEqual, at, number(&b, 0));
+    now = build_op2(&b, OP_And, now, build_op2(&b, OP_Less, at, stream_number(&b, a->count)));
     int64_t axes[2] = {1, 2};
     if (axis + 1 < x->type->rank)
         now = build_op2(&b, OP_Unsqueeze, now,
@@ -257,8 +258,8 @@ static void join_cache(attending *a, uint32_t i, const char *what, int64_t lengt
     ir_value *zero = build_scalar(&b, x->type->dtype, 0);
     ir_value *cache = stream_state(s, a->n, what, zero, t, &state);
     b = ir_build_before(a->n);
-    ir_value *starts = build_op2(&b, OP_Expand, stream_base(s, &b, a->step),
-                                 build_dims(&b, x->type->dims, 1));
+    ir_value *starts = stream_base(s, &b, a->step);
+    starts = build_op2(&b, OP_Expand, starts, build_dims(&b, x->type->dims, 1));
     ir_value *in[] = {cache, x, starts};
     ir_attr attr = {.name = "axis", .kind = ATTR_INT, .v.i = axis};
     a->in[i] = build_node(&b, OP_TensorScatter, in, 3, 1, &attr, 1)->out;

@@ -111,8 +111,8 @@ static bool neutral(const ir_node *n, double *x) {
 
 /* Divided by the number of positions so far. */
 static ir_value *average(streamer *s, ir_builder *b, ir_value *sum, const stream_value *v) {
-    ir_value *count = build_op2(b, OP_Add, stream_base(s, b, v->step),
-                                stream_number(b, stream_count(s, v)));
+    ir_value *count = stream_base(s, b, v->step);
+    count = build_op2(b, OP_Add, count, stream_number(b, stream_count(s, v)));
     return build_op2(b, OP_Div, sum, build_cast(b, count, sum->type->dtype));
 }
 

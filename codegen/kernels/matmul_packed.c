@@ -27,8 +27,8 @@ static void apply_epilogue(matmul_state *s, unsigned lanes, lp_value *row, lp_va
             params[i + 1] = cg_const_value(b, mm->extra_values[i], lanes);
             continue;
         }
-        lp_value *at = lp_bin(b, LP_add, lp_bin(b, LP_mul, row, s->extra_row[i]),
-                              lp_bin(b, LP_mul, column, s->extra_col[i]));
+        lp_value *at = lp_bin(b, LP_mul, row, s->extra_row[i]);
+        at = lp_bin(b, LP_add, at, lp_bin(b, LP_mul, column, s->extra_col[i]));
         params[i + 1] = cg_load(b, mm->extras[i]->dtype, lanes, s->extra[i], at, s->extra_col[i]);
     }
     cg_emit_body(b, lanes, mm->g->arena, mm->epilogue, params, result);
@@ -122,7 +122,8 @@ static void for_tiles(matmul_state *s, lp_value *lo, lp_value *hi, tile_fn *fn,
     lp_value *tiles = lp_bin(b, LP_div, lp_bin(b, LP_add, n, lp_index(b, s->max_rows - 1)), max);
     lp_loop l = lp_for_begin(b, lp_index(b, 0), tiles, one, &lo, 1);
     lp_value *left = lp_bin(b, LP_sub, tiles, l.counter), *row = l.carried[0];
-    lp_value *rest = lp_bin(b, LP_add, lp_bin(b, LP_sub, hi, row), lp_bin(b, LP_sub, left, one));
+    lp_value *rest = lp_bin(b, LP_sub, hi, row);
+    rest = lp_bin(b, LP_add, rest, lp_bin(b, LP_sub, left, one));
     lp_value *height = lp_bin(b, LP_div, rest, left);
     if (p && s->ahead_lines) aim_prefetch(s, p, l.counter, tiles);
     fn(s, height, row, p);

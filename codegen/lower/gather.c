@@ -464,8 +464,8 @@ static lp_value *cache_place(cg_nest *s, lp_value *at, lp_value *size, lp_value 
     if (d->starts) at = lp_bin(b, LP_add, at, load_index(s, d->starts, s->index));
     if (!d->circular) {
         lp_value *place = cg_checked_index(s->k, at, size, d->failure);
-        *inside = lp_bin(b, LP_or, lp_bin(b, LP_eq, place, at),
-                         lp_bin(b, LP_eq, place, lp_bin(b, LP_add, at, size)));
+        lp_value *same = lp_bin(b, LP_eq, place, at), *end = lp_bin(b, LP_add, at, size);
+        *inside = lp_bin(b, LP_or, same, lp_bin(b, LP_eq, place, end));
         return place;
     }
     lp_value *rest = lp_bin(b, LP_rem, at, size), *zero = lp_index(b, 0);

@@ -230,11 +230,12 @@ static void emit_columns(reduction *r, unsigned lanes, lp_value *x, lp_value *y)
              *one = lp_index(b, 1);
     lp_value *mid = lp_bin(b, LP_mul, lp_bin(b, LP_div, n, w), w);
     lp_loop v = lp_for_begin(b, lp_index(b, 0), mid, w, NULL, 0);
-    emit_result(r, lanes, true, lp_bin(b, LP_add, x, v.counter), lp_bin(b, LP_add, y, v.counter),
-                one);
+    lp_value *from = lp_bin(b, LP_add, x, v.counter), *to = lp_bin(b, LP_add, y, v.counter);
+    emit_result(r, lanes, true, from, to, one);
     lp_for_end(b, &v, NULL);
     lp_loop s = lp_for_begin(b, mid, n, one, NULL, 0);
-    emit_result(r, 1, true, lp_bin(b, LP_add, x, s.counter), lp_bin(b, LP_add, y, s.counter), one);
+    from = lp_bin(b, LP_add, x, s.counter), to = lp_bin(b, LP_add, y, s.counter);
+    emit_result(r, 1, true, from, to, one);
     lp_for_end(b, &s, NULL);
 }
 
