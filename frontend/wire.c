@@ -220,5 +220,6 @@ bool fe_slim(const fe_source *s, tl_arena *scratch, const ProtobufCMessageDescri
              tl_str *out) {
     tl_str_init(out, scratch);
     slimmer m = {.s = s, .out = out};
+    if (s->bytes.size == 0) return true; /* there may be no data at all to point at */
     return slim_message(&m, s->bytes.data, s->bytes.data + s->bytes.size, d);
 }
