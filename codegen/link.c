@@ -3,10 +3,14 @@
  *   objects, weights, runtime archive, list of exports    unnamed files, named to the linker as /proc/self/fd/N
  *   model.so.tmp123                                       what the linker writes; renamed to model.so
  *
+ * Many weights are not the linker's to copy: it leaves room for them, and codegen/fill.c puts them there. Where it has left none (ld),
+ * it runs once more with the weights as an object like any other.
+ *
  * Signals that end the process wait while the temporary exists; the linker gets them and stops. */
 #define _GNU_SOURCE /* pipe2 */
 #include "codegen/link.h"
 
+#include "codegen/fill.h"
 #include "codegen/output.h"
 #include "ir/base/assert.h"
 #include "ir/base/vec.h"
@@ -35,6 +39,8 @@ typedef struct link_job {
     ir_ctx *c;
     const cg_link_options *o;
     bool relocatable;
+    bool room;     /* the linker leaves room for the weights and does not see them */
+    bool no_room;  /* it did not */
     arg_list args; /* args.data[0]: the linker */
     fd_list fds;   /* scratch files */
 } link_job;
@@ -73,8 +79,9 @@ static bool add_weights(link_job *j) {
     int fd = add_scratch(j, "");
     if (fd < 0) return false;
     uint16_t machine = is_x86(j) ? EM_X86_64 : EM_AARCH64;
-    return cg_weights_write_object(j->o->weights, machine, j->o->weights_symbol, fd) ||
-           report_write(j);
+    bool (*write)(const cg_weights *, uint16_t, const char *,
+                  int) = j->room ? cg_weights_write_room : cg_weights_write_object;
+    return write(j->o->weights, machine, j->o->weights_symbol, fd) || report_write(j);
 }
 
 static bool add_exports(link_job *j) {
@@ -246,6 +253,12 @@ static bool run_linker(link_job *j, const void *mask) {
     return wait_for(j, pid, said);
 }
 
+static bool fill_room(link_job *j, const char *path) {
+    cg_fill_result result = cg_weights_fill(j->o->weights, path);
+    j->no_room = result == CG_FILL_NO_ROOM;
+    return result == CG_FILL_DONE || (result == CG_FILL_FAILED && report_write(j));
+}
+
 /* From here on a named temporary may exist. */
 static bool produce(link_job *j) {
     const char *temporary = cg_temporary_name(j->c, j->o->output);
@@ -254,7 +267,7 @@ static bool produce(link_job *j) {
     add(j, temporary);
     tl_vec_push(&j->c->arena, &j->args, NULL);
     cg_signals *s = cg_signals_hold(j->c);
-    bool ok = run_linker(j, cg_signals_mask(s));
+    bool ok = run_linker(j, cg_signals_mask(s)) && (!j->room || fill_room(j, temporary));
     if (ok)
         ok = cg_file_commit(j->c, temporary, j->o->output);
     else
@@ -273,11 +286,19 @@ static bool link_all(link_job *j, const tl_sv *objects, uint32_t n) {
     return produce(j);
 }
 
-static bool run_job(link_job *j, const tl_sv *objects, uint32_t n) {
+static bool run_once(link_job *j, const tl_sv *objects, uint32_t n) {
     bool ok = link_all(j, objects, n);
     for (uint32_t i = 0; i < j->fds.len; i++)
         close(j->fds.data[i]);
     return ok;
+}
+
+/* Of less than a megabyte of weights the copy is cheaper than the pages it begins and ends on. */
+static bool run_job(const link_job *job, const tl_sv *objects, uint32_t n) {
+    enum { MANY = 1 << 20 };
+    link_job first = *job, second = *job;
+    first.room = job->o->weights && job->o->weights->bytes >= MANY;
+    return run_once(&first, objects, n) || (first.no_room && run_once(&second, objects, n));
 }
 
 bool cg_link_shared(ir_ctx *c, const cg_link_options *o, const tl_sv *objects, uint32_t n_objects) {

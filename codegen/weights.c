@@ -23,7 +23,7 @@ uint64_t cg_weights_hash(const cg_weights *w) {
     return h;
 }
 
-static bool write_block(const cg_weights *w, int fd) {
+bool cg_weights_write_block(const cg_weights *w, int fd) {
     uint64_t at = 0;
     for (uint32_t i = 0; i < w->n; i++) {
         const cg_span *s = &w->spans[i];
@@ -43,24 +43,28 @@ enum { NAME_WEIGHTS = 1, NAME_SYMBOLS = 15, NAME_STRINGS = 23, NAME_STACK = 31 }
 
 /* Sections in file order: header, weights, symbols, strings, section headers. */
 typedef struct object_layout {
-    uint64_t weights, symbols, strings, string_bytes, headers;
+    const cg_weights *block;
+    const char *symbol;
+    uint16_t machine;
+    bool empty; /* the section has addresses but no bytes */
+    uint64_t weights, bytes_in_file, symbols, strings, string_bytes, headers;
 } object_layout;
 
 static uint64_t align8(uint64_t x) {
     return (x + 7) & ~(uint64_t)7;
 }
 
-static object_layout plan_object(const cg_weights *w, const char *symbol) {
-    object_layout o = {.weights = sizeof(Elf64_Ehdr)};
-    o.symbols = align8(o.weights + w->bytes);
-    o.strings = o.symbols + 2 * sizeof(Elf64_Sym);
-    o.string_bytes = sizeof section_names + strlen(symbol) + 1;
-    o.headers = align8(o.strings + o.string_bytes);
-    return o;
+static void plan_object(object_layout *o) {
+    o->weights = sizeof(Elf64_Ehdr);
+    o->bytes_in_file = o->empty ? 0 : o->block->bytes;
+    o->symbols = align8(o->weights + o->bytes_in_file);
+    o->strings = o->symbols + 2 * sizeof(Elf64_Sym);
+    o->string_bytes = sizeof section_names + strlen(o->symbol) + 1;
+    o->headers = align8(o->strings + o->string_bytes);
 }
 
-static Elf64_Ehdr make_header(const object_layout *o, uint16_t machine) {
-    Elf64_Ehdr h = {.e_type = ET_REL, .e_machine = machine, .e_version = EV_CURRENT};
+static Elf64_Ehdr make_header(const object_layout *o) {
+    Elf64_Ehdr h = {.e_type = ET_REL, .e_machine = o->machine, .e_version = EV_CURRENT};
     memcpy(h.e_ident, ELFMAG, SELFMAG);
     h.e_ident[EI_CLASS] = ELFCLASS64;
     h.e_ident[EI_DATA] = ELFDATA2LSB;
@@ -74,21 +78,26 @@ static Elf64_Ehdr make_header(const object_layout *o, uint16_t machine) {
 }
 
 /* Above a gigabyte the block must not stand between code and data: the large flag makes the linker put it at the end. */
-static uint64_t weights_flags(const cg_weights *w, uint16_t machine) {
+static uint64_t weights_flags(const object_layout *o) {
     const uint64_t x86_64_large = 0x10000000;
-    bool large = machine == EM_X86_64 && w->bytes >= (uint64_t)1 << 30;
+    bool large = o->machine == EM_X86_64 && o->block->bytes >= (uint64_t)1 << 30;
     return SHF_ALLOC | (large ? x86_64_large : 0);
 }
 
-static void make_sections(Elf64_Shdr *s, const cg_weights *w, const object_layout *o,
-                          uint16_t machine) {
+/* Of what is mapped by itself, the largest pages that the machine may have. */
+static uint64_t weights_align(const object_layout *o) {
+    uint64_t page = o->machine == EM_X86_64 ? 4 << 10 : 64 << 10;
+    return o->empty ? page : 64;
+}
+
+static void make_sections(Elf64_Shdr *s, const object_layout *o) {
     memset(s, 0, N_SECTIONS * sizeof *s);
     s[SECTION_WEIGHTS] = (Elf64_Shdr){.sh_name = NAME_WEIGHTS,
-                                      .sh_type = SHT_PROGBITS,
-                                      .sh_flags = weights_flags(w, machine),
+                                      .sh_type = o->empty ? SHT_NOBITS : SHT_PROGBITS,
+                                      .sh_flags = weights_flags(o),
                                       .sh_offset = o->weights,
-                                      .sh_size = w->bytes,
-                                      .sh_addralign = 64};
+                                      .sh_size = o->block->bytes,
+                                      .sh_addralign = weights_align(o)};
     s[SECTION_SYMBOLS] = (Elf64_Shdr){.sh_name = NAME_SYMBOLS,
                                       .sh_type = SHT_SYMTAB,
                                       .sh_offset = o->symbols,
@@ -106,30 +115,38 @@ static void make_sections(Elf64_Shdr *s, const cg_weights *w, const object_layou
         .sh_name = NAME_STACK, .sh_type = SHT_PROGBITS, .sh_offset = o->headers, .sh_addralign = 1};
 }
 
-static bool write_tables(const cg_weights *w, const object_layout *o, uint16_t machine,
-                         const char *symbol, int fd) {
+static bool write_tables(const object_layout *o, int fd) {
     Elf64_Sym symbols[2] = {{0}};
     symbols[1] = (Elf64_Sym){.st_name = sizeof section_names,
                              .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT),
                              .st_other = STV_HIDDEN,
                              .st_shndx = SECTION_WEIGHTS,
-                             .st_size = w->bytes};
+                             .st_size = o->block->bytes};
     Elf64_Shdr sections[N_SECTIONS];
-    make_sections(sections, w, o, machine);
-    return cg_write_zeros(fd, o->symbols - o->weights - w->bytes) &&
+    make_sections(sections, o);
+    return cg_write_zeros(fd, o->symbols - o->weights - o->bytes_in_file) &&
            cg_write_all(fd, symbols, sizeof symbols) &&
            cg_write_all(fd, section_names, sizeof section_names) &&
-           cg_write_all(fd, symbol, strlen(symbol) + 1) &&
+           cg_write_all(fd, o->symbol, strlen(o->symbol) + 1) &&
            cg_write_zeros(fd, o->headers - o->strings - o->string_bytes) &&
            cg_write_all(fd, sections, sizeof sections);
 }
 
-bool cg_weights_write_object(const cg_weights *w, uint16_t machine, const char *symbol, int fd) {
+static bool write_object(object_layout *o, int fd) {
     _Static_assert(sizeof(Elf64_Ehdr) % 64 == 0, "the block behind the header stays aligned");
-    object_layout o = plan_object(w, symbol);
-    Elf64_Ehdr header = make_header(&o, machine);
-    return cg_write_all(fd, &header, sizeof header) && write_block(w, fd) &&
-           write_tables(w, &o, machine, symbol, fd);
+    plan_object(o);
+    Elf64_Ehdr header = make_header(o);
+    return cg_write_all(fd, &header, sizeof header) &&
+           (o->empty || cg_weights_write_block(o->block, fd)) && write_tables(o, fd);
+}
+
+bool cg_weights_write_object(const cg_weights *w, uint16_t machine, const char *symbol, int fd) {
+    return write_object(&(object_layout){.block = w, .symbol = symbol, .machine = machine}, fd);
+}
+
+bool cg_weights_write_room(const cg_weights *w, uint16_t machine, const char *symbol, int fd) {
+    return write_object(
+        &(object_layout){.block = w, .symbol = symbol, .machine = machine, .empty = true}, fd);
 }
 
 /* ---- side file and memory ------------------------------------------------------------------------------------- */
@@ -139,7 +156,7 @@ static bool write_side(const cg_weights *w, const char *path) {
     memcpy(h.magic, TLBC_WEIGHTS_MAGIC, sizeof h.magic);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) return false;
-    bool ok = cg_write_all(fd, &h, sizeof h) && write_block(w, fd);
+    bool ok = cg_write_all(fd, &h, sizeof h) && cg_weights_write_block(w, fd);
     int error = errno;
     if (close(fd) != 0 && ok) return false;
     errno = error;

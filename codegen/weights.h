@@ -22,8 +22,12 @@ typedef struct cg_weights {
 } cg_weights;
 
 uint64_t cg_weights_hash(const cg_weights *w);
-/* machine: ELF's number, 62 for x86-64, 183 for AArch64. false: see errno. */
+/* The block and nothing around it, where the file stands. false: see errno; so below. */
+bool cg_weights_write_block(const cg_weights *w, int fd);
+/* machine: ELF's number, 62 for x86-64, 183 for AArch64. */
 bool cg_weights_write_object(const cg_weights *w, uint16_t machine, const char *symbol, int fd);
+/* The same object without the block: its section takes addresses only, on pages of its own (codegen/fill.h). */
+bool cg_weights_write_room(const cg_weights *w, uint16_t machine, const char *symbol, int fd);
 bool cg_weights_write_side(ir_ctx *c, const cg_weights *w, const char *path);
 /* A 64-byte aligned copy, gone with the context. NULL after reporting that there is no memory for it. */
 const void *cg_weights_load(ir_ctx *c, const cg_weights *w);

@@ -38,6 +38,18 @@ ir_tensor *ir_tensor_alloc(tl_arena *a, const ir_type *type) {
     return t;
 }
 
+ir_tensor *ir_tensor_copy(tl_arena *a, const ir_tensor *t) {
+    ir_tensor *y = ir_tensor_alloc(a, t->type);
+    if (t->bytes) memcpy(ir_tensor_data(y), t->data, t->bytes);
+    if (t->type->dtype == DT_str) {
+        tl_sv *s = ir_tensor_data(y);
+        for (size_t i = 0; i < ir_tensor_elements(t); i++)
+            s[i].data = s[i].len ? tl_arena_strndup(a, s[i].data, s[i].len) : NULL;
+    }
+    y->hash = t->hash;
+    return y;
+}
+
 void *ir_tensor_data(ir_tensor *t) {
     return (void *)(uintptr_t)t->data;
 }

@@ -18,6 +18,8 @@ struct ir_tensor {
 ir_tensor *ir_tensor_create(tl_arena *a, const ir_type *type, const void *data);
 /* Fresh zeroed memory in the arena for `type` (static); fill it through ir_tensor_data, then ir_tensor_seal. */
 ir_tensor *ir_tensor_alloc(tl_arena *a, const ir_type *type);
+/* The same bytes, strings too, in other memory. */
+ir_tensor *ir_tensor_copy(tl_arena *a, const ir_tensor *t);
 void *ir_tensor_data(ir_tensor *t);
 void ir_tensor_seal(ir_tensor *t); /* computes the hash */
 

@@ -33,9 +33,8 @@ static bool can_fold(const ir_node *n) {
 static void compute(egraph *g, const enode *e) {
     ir_datum out = {0};
     if (!ir_eval_can_fold(e->node) || !fold_evaluate(g->ctx, e->node, &out)) return;
-    const ir_tensor *t = ir_tensor_create(g->ctx->m->arena, out.tensor->type, out.tensor->data);
-    egraph_merge(g, eclass_of_outer(g, ir_module_const(g->ctx->m, t, NULL), EGRAPH_OUTSIDE),
-                 eclass_of(g, e));
+    ir_value *v = ir_module_const(g->ctx->m, out.tensor, NULL);
+    egraph_merge(g, eclass_of_outer(g, v, EGRAPH_OUTSIDE), eclass_of(g, e));
 }
 
 bool egraph_learn(egraph *g, enode *e) {

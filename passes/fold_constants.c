@@ -72,23 +72,32 @@ static const ir_datum *constant_datum(pass_ctx *ctx, const ir_value *v) {
     return d;
 }
 
+/* As the module keeps it: what evaluation has made is copied, what an operand of the node lends (Reshape) is not. */
+static const ir_tensor *keep(pass_ctx *ctx, const ir_tensor *t) {
+    if (tl_arena_contains(ctx->scratch, t->data)) return ir_tensor_copy(ctx->m->arena, t);
+    ir_tensor *kept = TL_NEW(ctx->m->arena, ir_tensor);
+    *kept = *t;
+    return kept;
+}
+
+/* Evaluation takes much memory for what it needs only meanwhile: a matrix as doubles. */
 bool fold_evaluate(pass_ctx *ctx, const ir_node *n, ir_datum *out) {
+    tl_arena_mark mark = tl_arena_get_mark(ctx->scratch);
     const ir_datum **in = TL_NEW_ARRAY(ctx->scratch, const ir_datum *, n->n_in);
     for (uint32_t i = 0; i < n->n_in; i++)
         in[i] = constant_datum(ctx, n->in[i].value);
     diag saved = ctx->c->diag;
     ir_eval e;
-    ir_eval_init(&e, ctx->c, ctx->m->arena); /* results become constants of the module */
+    ir_eval_init(&e, ctx->c, ctx->scratch);
     e.max_bytes = allowed_bytes(n);
     bool done = ir_eval_node(&e, n, in, out);
     ctx->c->diag = saved;
     for (uint32_t i = 0; i < n->n_out && done; i++)
         done = out[i].tensor || !n->out[i].uses;
+    for (uint32_t i = 0; i < n->n_out && done; i++)
+        if (out[i].tensor) out[i] = (ir_datum){.tensor = keep(ctx, out[i].tensor)};
+    tl_arena_reset(ctx->scratch, mark);
     return done;
-}
-
-static ir_value *make_constant(pass_ctx *ctx, const ir_tensor *t, const char *name) {
-    return ir_module_const(ctx->m, ir_tensor_create(ctx->m->arena, t->type, t->data), name);
 }
 
 static bool fold_by_evaluation(pass_ctx *ctx, ir_node *n) {
@@ -97,7 +106,7 @@ static bool fold_by_evaluation(pass_ctx *ctx, ir_node *n) {
     if (!fold_evaluate(ctx, n, out) || !ctx_take(ctx, "folded")) return false;
     for (uint32_t i = 0; i < n->n_out; i++)
         if (n->out[i].uses)
-            pass_replace(ctx, &n->out[i], make_constant(ctx, out[i].tensor, n->out[i].name));
+            pass_replace(ctx, &n->out[i], ir_module_const(ctx->m, out[i].tensor, n->out[i].name));
     ir_node_remove(n);
     return true;
 }

@@ -49,7 +49,7 @@ static void arena_grow(tl_arena *a, size_t need) {
     size_t bytes;
     if (!tl_add_size(need, sizeof(tl_arena_chunk), &bytes)) arena_fail(a);
     if (bytes < CHUNK_BYTES) bytes = CHUNK_BYTES;
-    tl_arena_chunk *c = malloc(bytes);
+    tl_arena_chunk *c = need > CHUNK_BYTES ? calloc(1, bytes) : malloc(bytes);
     if (!c) arena_fail(a);
     *c = (tl_arena_chunk){.older = a->chunk, .bytes = bytes};
     a->chunk = c;
@@ -67,14 +67,16 @@ void *tl_arena_alloc(tl_arena *a, size_t bytes, size_t align) {
     if (bytes > SIZE_MAX / 2) arena_fail(a);
     if (align < LEAST_ALIGN) align = LEAST_ALIGN;
     char *p = align_up(a->next, align);
+    bool cleared = false;
     if (!a->next || p > a->end || (size_t)(a->end - p) < bytes + GUARD) {
         arena_grow(a, bytes + GUARD + align);
+        cleared = bytes > CHUNK_BYTES; /* fresh pages, mostly: not touched before they are used */
         p = align_up(a->next, align);
     }
     a->next = p + bytes + GUARD;
     a->total += bytes;
     ASAN_UNPOISON_MEMORY_REGION(p, bytes);
-    return memset(p, 0, bytes);
+    return cleared ? p : memset(p, 0, bytes);
 }
 
 void *tl_arena_alloc_array(tl_arena *a, size_t n, size_t size, size_t align) {

@@ -46,7 +46,7 @@ static void add_rows(const double *x, int64_t x_step, const double *y, int64_t y
             sums[j] += *x * y[j];
 }
 
-/* Row i of a product. The sums of all columns grow together, each in the order of l, so that b is read as it lies: constant folding
+/* Row i of n columns of a product. The sums of all columns grow together, each in the order of l, so that b is read as it lies: constant folding
  * comes by with large matrices. */
 static void row_f64(const matrix *a, const matrix *b, int64_t i, int64_t n, int64_t k,
                     double *sums) {
@@ -63,19 +63,32 @@ static void row_f64(const matrix *a, const matrix *b, int64_t i, int64_t n, int6
             sums[j] += x[l * a->column] * y[l * b->row + j * b->column];
 }
 
-/* sums: room for a row. */
-static void product(const matrix *a, const matrix *b, int64_t m, int64_t n, int64_t k, ir_tensor *y,
-                    int64_t at, double *sums) {
-    bool is_float = ir_dtype_is_float(y->type->dtype);
-    for (int64_t i = 0; i < m; i++) {
-        if (is_float) row_f64(a, b, i, n, k, sums);
-        for (int64_t j = 0; j < n; j++, at++) {
-            if (is_float)
-                ir_tensor_set_f64(y, (size_t)at, sums[j]);
-            else
-                ir_tensor_set_i64(y, (size_t)at, dot_i64(a, b, i, j, k));
+enum { COLUMNS = 32 }; /* of b that stay in the cache while rows of a go by */
+
+static void product_f64(const matrix *a, const matrix *b, int64_t m, int64_t n, int64_t k,
+                        ir_tensor *y, int64_t at) {
+    double sums[COLUMNS];
+    for (int64_t first = 0; first < n; first += COLUMNS) {
+        int64_t width = n - first < COLUMNS ? n - first : COLUMNS;
+        matrix part = *b;
+        part.at += first * b->column;
+        for (int64_t i = 0; i < m; i++) {
+            row_f64(a, &part, i, width, k, sums);
+            for (int64_t j = 0; j < width; j++)
+                ir_tensor_set_f64(y, (size_t)(at + i * n + first + j), sums[j]);
         }
     }
+}
+
+static void product(const matrix *a, const matrix *b, int64_t m, int64_t n, int64_t k, ir_tensor *y,
+                    int64_t at) {
+    if (ir_dtype_is_float(y->type->dtype)) {
+        product_f64(a, b, m, n, k, y, at);
+        return;
+    }
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++, at++)
+            ir_tensor_set_i64(y, (size_t)at, dot_i64(a, b, i, j, k));
 }
 
 /* ---- MatMul ---------------------------------------------------------------------------------------------------------- */
@@ -114,11 +127,10 @@ bool eval_matmul(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_dat
     ev_broadcast_strides(&batch_a, &batch, step_a);
     ev_broadcast_strides(&batch_b, &batch, step_b);
     matrix x = {read_all(e, a), 0, k, 1}, w = {read_all(e, b), 0, width, 1};
-    double *sums = TL_NEW_ARRAY(e->arena, double, (size_t)width + 1);
     for (int64_t i = 0; i < count; i++, ev_next(&batch, index)) {
         x.at = ev_dot(index, step_a, batch.rank) * m * k;
         w.at = ev_dot(index, step_b, batch.rank) * k * width;
-        product(&x, &w, m, width, k, y, i * m * width, sums);
+        product(&x, &w, m, width, k, y, i * m * width);
     }
     return true;
 }

@@ -287,3 +287,38 @@ sc_cell sc_host_apply(sc_op op, ir_dtype type, ir_dtype arg_type, const sc_cell 
     if (ir_dtype_is_float(type)) return (sc_cell){.f = apply_float(op, type, x)};
     return (sc_cell){.i = sc_host_wrap(type, apply_int(op, type, x[0].i, x[1].i, x[2].i))};
 }
+
+/* + - * / of floats, a loop each; double gives the f32 result when rounded once more. False: another operation. */
+static bool apply_arithmetic(sc_op op, const sc_cell *a, const sc_cell *b, int64_t n, sc_cell *y) {
+    switch (op) {
+    case SC_ADD:
+        for (int64_t i = 0; i < n; i++)
+            y[i].f = a[i].f + b[i].f;
+        return true;
+    case SC_SUB:
+        for (int64_t i = 0; i < n; i++)
+            y[i].f = a[i].f - b[i].f;
+        return true;
+    case SC_MUL:
+        for (int64_t i = 0; i < n; i++)
+            y[i].f = a[i].f * b[i].f;
+        return true;
+    case SC_DIV:
+        for (int64_t i = 0; i < n; i++)
+            y[i].f = a[i].f / b[i].f;
+        return true;
+    default:
+        return false;
+    }
+}
+
+void sc_host_apply_row(sc_op op, ir_dtype type, ir_dtype arg_type, const sc_cell *const *x,
+                       int64_t n, sc_cell *y) {
+    if (ir_dtype_is_float(type) && apply_arithmetic(op, x[0], x[1], n, y)) {
+        for (int64_t i = 0; type == DT_f32 && i < n; i++)
+            y[i].f = (float)y[i].f;
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        y[i] = sc_host_apply(op, type, arg_type, (sc_cell[3]){x[0][i], x[1][i], x[2][i]});
+}

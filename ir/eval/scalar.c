@@ -3,7 +3,7 @@
  *   Softsign(x):   %0 = operand 0     %1 = 1     %2 = abs %0     %3 = add %1 %2     %4 = div %0 %3
  *
  * The definition runs once per node and leaves such a straight-line program; the program then runs over all elements of
- * the broadcast shape. Operands of other classes take another way: strings (Equal, Where, Cast) and the choice between
+ * the broadcast shape, each instruction on a row of them at a time: weights come by, and the choice of what to do costs more than doing it. Operands of other classes take another way: strings (Equal, Where, Cast) and the choice between
  * elements of types that have no arithmetic. */
 #include "ir/base/vec.h"
 #include "ir/eval/eval_internal.h"
@@ -74,22 +74,79 @@ typedef struct operand {
     int64_t strides[IR_MAX_RANK];
 } operand;
 
-/* Computes the element at `index` of all instructions; cells[id] is the value of instruction id. */
-static void run_element(const sc_program *p, const operand *operands, const int64_t *index,
-                        int32_t rank, sc_cell *cells) {
+enum { ROW = 256 }; /* elements, at most, along the last axis */
+
+static void load_row(const operand *o, int64_t at, int64_t step, int64_t n, sc_cell *to) {
+    ir_dtype t = o->tensor->type->dtype;
+    const float *f = t == DT_f32 ? o->tensor->data : NULL;
+    for (int64_t i = 0; f && i < n; i++)
+        to[i].f = f[at + i * step];
+    for (int64_t i = 0; !f && i < n; i++)
+        to[i] = sc_host_load(t, o->tensor->data, (size_t)(at + i * step));
+}
+
+static void store_row(ir_tensor *y, int64_t at, int64_t n, const sc_cell *from) {
+    ir_dtype t = y->type->dtype;
+    float *f = t == DT_f32 ? ir_tensor_data(y) : NULL;
+    for (int64_t i = 0; f && i < n; i++)
+        f[at + i] = (float)from[i].f;
+    for (int64_t i = 0; !f && i < n; i++)
+        sc_host_store(t, ir_tensor_data(y), (size_t)(at + i), from[i]);
+}
+
+/* Computes n elements from `index` on, along the last axis, of all instructions; cells + id * ROW are the values of instruction id. */
+static void run_row(const sc_program *p, const operand *operands, const int64_t *index,
+                    int32_t rank, int64_t n, sc_cell *cells) {
     for (uint32_t id = 0; id < p->code.len; id++) {
         const sc_inst *inst = &p->code.data[id];
+        sc_cell *y = cells + id * ROW;
         if (inst->kind == INST_CONST) {
-            cells[id] = inst->value;
+            for (int64_t i = 0; i < n; i++)
+                y[i] = inst->value;
         } else if (inst->kind == INST_OPERAND) {
             const operand *o = &operands[inst->arg[0]];
-            size_t at = (size_t)ev_dot(index, o->strides, rank);
-            cells[id] = sc_host_load(o->tensor->type->dtype, o->tensor->data, at);
+            load_row(o, ev_dot(index, o->strides, rank), rank ? o->strides[rank - 1] : 0, n, y);
         } else {
-            sc_cell x[3] = {cells[inst->arg[0]], cells[inst->arg[1]], cells[inst->arg[2]]};
-            cells[id] = sc_host_apply(inst->op, inst->type, inst->arg_type, x);
+            const sc_cell *x[3] = {cells + inst->arg[0] * ROW, cells + inst->arg[1] * ROW,
+                                   cells + inst->arg[2] * ROW};
+            sc_host_apply_row(inst->op, inst->type, inst->arg_type, x, n, y);
         }
     }
+}
+
+/* Axes that all operands step through as if they were one become one: longer rows. */
+static void merge_axes(ev_shape *s, operand *operands, uint32_t n) {
+    int32_t last = -1;
+    for (int32_t i = 0; i < s->rank; i++) {
+        if (s->dims[i] == 1) continue;
+        bool joins = last >= 0;
+        for (uint32_t k = 0; k < n && joins; k++)
+            joins = operands[k].strides[last] == operands[k].strides[i] * s->dims[i];
+        last += !joins;
+        s->dims[last] = joins ? s->dims[last] * s->dims[i] : s->dims[i];
+        for (uint32_t k = 0; k < n; k++)
+            operands[k].strides[last] = operands[k].strides[i];
+    }
+    s->rank = last + 1;
+}
+
+/* All elements of a shape that has some. */
+static void run_all(ir_eval *e, const sc_program *p, uint32_t result, ev_shape s, operand *operands,
+                    uint32_t n_operands, ir_tensor *y) {
+    merge_axes(&s, operands, n_operands);
+    sc_cell *cells = TL_NEW_ARRAY(e->arena, sc_cell, p->code.len * (size_t)ROW);
+    int64_t index[IR_MAX_RANK] = {0}, n = s.rank ? s.dims[s.rank - 1] : 1, at = 0;
+    ev_shape rows = s;
+    if (s.rank) rows.dims[s.rank - 1] = 1;
+    do
+        for (int64_t i = 0; i < n; i += ROW) {
+            int64_t now = n - i < ROW ? n - i : ROW;
+            if (s.rank) index[s.rank - 1] = i;
+            run_row(p, operands, index, s.rank, now, cells);
+            store_row(y, at, now, cells + result * ROW);
+            at += now;
+        }
+    while (ev_next(&rows, index));
 }
 
 /* Clip's bounds are single elements that do not widen the result; all other operands broadcast together. */
@@ -173,7 +230,7 @@ static ir_dtype result_type(const ir_node *n, ir_dtype value, ir_dtype computed)
 }
 
 static bool run_program(ir_eval *e, const ir_node *n, const ir_datum *const *in, const ev_shape *s,
-                        const operand *operands, ir_datum *out) {
+                        operand *operands, ir_datum *out) {
     sc_program p;
     sc_val result = record_definition(e, n, in, &p);
     ir_dtype type = result_type(n, value_type(n, operands), p.code.data[result.id].type);
@@ -181,12 +238,7 @@ static bool run_program(ir_eval *e, const ir_node *n, const ir_datum *const *in,
         return ev_error(e, n, "the result has type %s", ir_dtype_name(type));
     ir_tensor *y = ev_alloc(e, n, type, s);
     if (!y) return false;
-    sc_cell *cells = TL_NEW_ARRAY(e->arena, sc_cell, p.code.len);
-    int64_t index[IR_MAX_RANK] = {0}, count = ev_count(s);
-    for (int64_t i = 0; i < count; i++, ev_next(s, index)) {
-        run_element(&p, operands, index, s->rank, cells);
-        sc_host_store(type, ir_tensor_data(y), (size_t)i, cells[result.id]);
-    }
+    if (ev_count(s) > 0) run_all(e, &p, result.id, *s, operands, n->n_in, y);
     out[0].tensor = y;
     return true;
 }

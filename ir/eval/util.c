@@ -48,8 +48,9 @@ const int64_t *ev_i64s(ir_eval *e, const ir_tensor *t, size_t *count) {
 double *ev_f64s(ir_eval *e, const ir_tensor *t) {
     size_t count = ir_tensor_elements(t);
     double *v = TL_NEW_ARRAY(e->arena, double, count + 1);
+    const float *f = t->type->dtype == DT_f32 ? t->data : NULL; /* most are */
     for (size_t i = 0; i < count; i++)
-        v[i] = ir_tensor_get_f64(t, i);
+        v[i] = f ? (double)f[i] : ir_tensor_get_f64(t, i);
     return v;
 }
 
@@ -162,21 +163,9 @@ ir_tensor *ev_alias(ir_eval *e, const ir_tensor *t, const ev_shape *s) {
     return y;
 }
 
-static const ir_tensor *copy_tensor(tl_arena *a, const ir_tensor *t) {
-    ir_tensor *y = ir_tensor_alloc(a, t->type);
-    if (t->bytes) memcpy(ir_tensor_data(y), t->data, t->bytes);
-    if (t->type->dtype == DT_str) {
-        tl_sv *s = ir_tensor_data(y);
-        for (size_t i = 0; i < ir_tensor_elements(t); i++)
-            s[i].data = s[i].len ? tl_arena_strndup(a, s[i].data, s[i].len) : NULL;
-    }
-    y->hash = t->hash;
-    return y;
-}
-
 static void copy_datum(tl_arena *a, const ir_datum *d, ir_datum *y) {
     *y = *d;
-    if (d->tensor) y->tensor = copy_tensor(a, d->tensor);
+    if (d->tensor) y->tensor = ir_tensor_copy(a, d->tensor);
     if (!d->n) return;
     y->items = TL_NEW_ARRAY(a, ir_datum, d->n);
     for (uint32_t i = 0; i < d->n; i++)
@@ -223,9 +212,80 @@ void ev_fill(ir_dtype t, void *dst, int64_t at, const void *src, int64_t n) {
         ev_copy_run(t, dst, at + i, src, 0, 1);
 }
 
+/* A block of n[0] by n[1] elements of `size` bytes. The size is a constant in each of copy_block's calls. */
+static inline void copy_elements(size_t size, char *dst, const int64_t *d_steps, const char *src,
+                                 const int64_t *s_steps, const int64_t *n) {
+    for (int64_t i = 0; i < n[0]; i++)
+        for (int64_t j = 0; j < n[1]; j++)
+            memcpy(dst + (i * d_steps[0] + j * d_steps[1]) * (int64_t)size,
+                   src + (i * s_steps[0] + j * s_steps[1]) * (int64_t)size, size);
+}
+
+static void copy_block(size_t size, char *dst, const int64_t *d_steps, const char *src,
+                       const int64_t *s_steps, const int64_t *n) {
+    switch (size) {
+    case 1:
+        copy_elements(1, dst, d_steps, src, s_steps, n);
+        break;
+    case 2:
+        copy_elements(2, dst, d_steps, src, s_steps, n);
+        break;
+    case 4:
+        copy_elements(4, dst, d_steps, src, s_steps, n);
+        break;
+    case 8:
+        copy_elements(8, dst, d_steps, src, s_steps, n);
+        break;
+    default:
+        copy_elements(size, dst, d_steps, src, s_steps, n);
+    }
+}
+
+/* The whole range of two axes, in square blocks: where the two sides have different axes side by side, a row of a block is read, or
+ * written, before its cache lines are gone. */
+static void copy_plane(size_t size, char *dst, const int64_t *d_steps, const char *src,
+                       const int64_t *s_steps, const int64_t *n) {
+    enum { BLOCK = 16 };
+    for (int64_t i = 0; i < n[0]; i += BLOCK)
+        for (int64_t j = 0; j < n[1]; j += BLOCK) {
+            int64_t left[2] = {n[0] - i < BLOCK ? n[0] - i : BLOCK,
+                               n[1] - j < BLOCK ? n[1] - j : BLOCK};
+            copy_block(size, dst + (i * d_steps[0] + j * d_steps[1]) * (int64_t)size, d_steps,
+                       src + (i * s_steps[0] + j * s_steps[1]) * (int64_t)size, s_steps, left);
+        }
+}
+
+/* The axis before the last along which s lies closest together. */
+static int32_t closest_axis(const ev_shape *s, const int64_t *strides) {
+    int32_t best = s->rank - 2;
+    for (int32_t i = best; i-- > 0;)
+        if (s->dims[i] > 1 && (s->dims[best] == 1 || strides[i] < strides[best])) best = i;
+    return best;
+}
+
+/* Two axes and more, elements of whole bytes. */
+static void copy_planes(size_t size, const ev_shape *s, char *dst, const int64_t *d_strides,
+                        const char *src, const int64_t *s_strides) {
+    int32_t a = closest_axis(s, s_strides), b = s->rank - 1;
+    int64_t n[2] = {s->dims[a], s->dims[b]}, index[IR_MAX_RANK] = {0},
+            d_steps[2] = {d_strides[a], d_strides[b]}, s_steps[2] = {s_strides[a], s_strides[b]};
+    ev_shape outer = *s;
+    outer.dims[a] = outer.dims[b] = 1;
+    do
+        copy_plane(size, dst + ev_dot(index, d_strides, s->rank) * (int64_t)size, d_steps,
+                   src + ev_dot(index, s_strides, s->rank) * (int64_t)size, s_steps, n);
+    while (ev_next(&outer, index));
+}
+
 void ev_copy_nd(ir_dtype t, const ev_shape *s, void *dst, int64_t d_at, const int64_t *d_strides,
                 const void *src, int64_t s_at, const int64_t *s_strides) {
+    size_t size = element_size(t);
     int64_t index[IR_MAX_RANK] = {0}, count = ev_count(s);
+    if (count > 0 && size && s->rank > 1) {
+        copy_planes(size, s, (char *)dst + d_at * (int64_t)size, d_strides,
+                    (const char *)src + s_at * (int64_t)size, s_strides);
+        return;
+    }
     for (int64_t i = 0; i < count; i++, ev_next(s, index))
         ev_copy_run(t, dst, d_at + ev_dot(index, d_strides, s->rank), src,
                     s_at + ev_dot(index, s_strides, s->rank), 1);

@@ -127,6 +127,84 @@ static void test_shared(const char *linker) {
     teardown(&x);
 }
 
+/* Weights that the linker does not see (codegen/fill.h), or sees after all: ld leaves no room for them. */
+enum { MANY_WORDS = 300000 };
+
+static const cg_weights *make_many(fixture *x) {
+    int64_t *words = TL_NEW_ARRAY(&x->ctx.arena, int64_t, MANY_WORDS);
+    for (int64_t i = 0; i < MANY_WORDS; i++)
+        words[i] = i * i;
+    cg_span *spans = TL_NEW_ARRAY(&x->ctx.arena, cg_span, 2);
+    spans[0] = (cg_span){0, words, 8};
+    spans[1] = (cg_span){64, words + 8, (MANY_WORDS - 8) * 8};
+    cg_weights *w = TL_NEW(&x->ctx.arena, cg_weights);
+    *w = (cg_weights){spans, 2, MANY_WORDS * 8 + 24};
+    return w;
+}
+
+static int count_wrong(const int64_t *words) {
+    int wrong = 0;
+    for (int64_t i = 0; i < MANY_WORDS + 3; i++)
+        wrong += words[i] != (i < 8 || i >= MANY_WORDS ? 0 : i * i);
+    return wrong;
+}
+
+static void test_many_weights(const char *linker) {
+    fixture x;
+    setup(&x);
+    const char *path = path_of(&x, "m.so");
+    cg_link_options o = options_for(&x, path);
+    o.linker = linker;
+    o.weights = make_many(&x);
+    tl_sv object = compile_object(&x, NULL);
+    if (!CHECK(cg_link_shared(&x.ctx, &o, &object, 1))) fputs(messages(&x), stderr);
+    CHECK_EQ(count_files(&x), 1);
+    struct stat st;
+    CHECK(stat(path, &st) == 0 && (size_t)st.st_size < o.weights->bytes + (64 << 10));
+    void *so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    void **table = so ? dlsym(so, "table") : NULL;
+    if (CHECK(table != NULL)) {
+        const int64_t *words = (const int64_t *)((const char *)table[0] - 8);
+        CHECK((uintptr_t)words % (linker ? 64 : 4096) == 0);
+        CHECK_EQ(count_wrong(words), 0);
+        int64_t (*add)(const void *, int64_t) = (int64_t (*)(const void *, int64_t))table[2];
+        CHECK_EQ(add(words, 100), 10001);
+        dlclose(so);
+    }
+    remove_file(&x, "m.so");
+    teardown(&x);
+}
+
+/* One step more: an object with many weights, linked by someone else. */
+static void test_many_weights_relocatable(void) {
+    fixture x;
+    setup(&x);
+    const char *object_path = path_of(&x, "m.o"), *path = path_of(&x, "m.so");
+    cg_link_options o = options_for(&x, object_path);
+    o.weights = make_many(&x);
+    tl_sv object = compile_object(&x, NULL);
+    if (!CHECK(cg_link_relocatable(&x.ctx, &o, &object, 1))) fputs(messages(&x), stderr);
+    int fd = open(object_path, O_RDONLY);
+    struct stat st;
+    CHECK(fstat(fd, &st) == 0);
+    char *bytes = tl_arena_alloc(&x.ctx.arena, (size_t)st.st_size, 64);
+    CHECK_EQ(read(fd, bytes, (size_t)st.st_size), st.st_size);
+    close(fd);
+    tl_sv again = {bytes, (size_t)st.st_size};
+    o = options_for(&x, path);
+    o.weights = NULL;
+    if (!CHECK(cg_link_shared(&x.ctx, &o, &again, 1))) fputs(messages(&x), stderr);
+    void *so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    void **table = so ? dlsym(so, "table") : NULL;
+    if (CHECK(table != NULL)) {
+        CHECK_EQ(count_wrong((const int64_t *)((const char *)table[0] - 8)), 0);
+        dlclose(so);
+    }
+    remove_file(&x, "m.o");
+    remove_file(&x, "m.so");
+    teardown(&x);
+}
+
 /* Parts of the runtime library come in where they are called, and stay inside. */
 static void test_runtime(void) {
     fixture x;
@@ -253,6 +331,9 @@ static void test_relocatable(void) {
 int main(void) {
     test_shared(NULL);
     if (access("/usr/bin/ld", X_OK) == 0) test_shared("/usr/bin/ld");
+    test_many_weights(NULL);
+    if (access("/usr/bin/ld", X_OK) == 0) test_many_weights("/usr/bin/ld");
+    test_many_weights_relocatable();
     test_runtime();
     test_failure_keeps_the_old_file();
     test_no_linker();
