@@ -124,7 +124,7 @@ static const char *c_type(ir_dtype t) {
     case DT_u64:
         return "uint64_t";
     case DT_str:
-        return "void";
+        return "tlbc_string";
     default:
         return "uint8_t";
     }
@@ -256,7 +256,7 @@ static void print_input(header *h, const header_tensor *t, uint32_t number) {
         tl_str_puts(h->out, ";\n");
     }
     /* how much there is only the caller knows: as much as the dimensions say */
-    tl_str_printf(h->out, "    in[%u].bytes = ((size_t)%u", number, bits ? bits : 128);
+    tl_str_printf(h->out, "    in[%u].bytes = ((size_t)%u", number, bits);
     for (int32_t d = 0; d < t->type->rank; d++)
         tl_str_printf(h->out, " * (size_t)in[%u].dims[%d]", number, d);
     tl_str_puts(h->out, " + 7) / 8;\n");
@@ -286,12 +286,13 @@ static void look_up(void *data, const char *symbol) {
     o->found = o->found || !known;
 }
 
-/* Something that a pointer and the symbols do not describe: a list, strings, a shape that depends on data. */
+/* Something that a pointer and the symbols do not describe: a list, strings that the run makes, a shape that depends on data. */
 static bool has_open_values(const header *h) {
     open_dim o = {h, false};
     for (uint32_t i = 0; i < h->tensors.len && !o.found; i++) {
         const ir_type *t = h->tensors.data[i].type;
-        if (!ir_type_is_known(t) || t->dtype == DT_str) return true;
+        bool made = t->dtype == DT_str && !h->tensors.data[i].input;
+        if (!ir_type_is_known(t) || made) return true;
         for (int32_t d = 0; d < t->rank; d++)
             ir_dim_each_symbol(t->dims[d], look_up, &o);
     }

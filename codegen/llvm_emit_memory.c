@@ -14,13 +14,8 @@ static uint32_t elem_bytes(lp_type t) {
 }
 
 /* Complex numbers and strings are aligned as their two parts. */
-static bool has_parts(lp_type t) {
-    ir_dtype_class c = t.elem < DT_COUNT ? ir_dtype_get_class((ir_dtype)t.elem) : DTYPE_OTHER;
-    return c == DTYPE_COMPLEX || c == DTYPE_STRING;
-}
-
 static unsigned alignment(const lp_instr *i) {
-    return i->imm ? (unsigned)i->imm : elem_bytes(i->type) / (has_parts(i->type) ? 2 : 1);
+    return i->imm ? (unsigned)i->imm : elem_bytes(i->type) / (lp_is_moved(i->type) ? 2 : 1);
 }
 
 static LLVMValueRef to_memory(emitter *e, lp_type t, LLVMValueRef x) {

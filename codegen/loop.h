@@ -136,6 +136,12 @@ struct lp_module {
  * content counts, so that printing i64 constants inside operands keeps it. */
 
 /* ---- construction -------------------------------------------------------------------------------------------- */
+/* Complex numbers and strings are loaded, selected and stored, and nothing else. Their one constant is 0: the empty string. */
+static inline bool lp_is_moved(lp_type t) {
+    ir_dtype_class c = t.elem < DT_COUNT ? ir_dtype_get_class((ir_dtype)t.elem) : DTYPE_OTHER;
+    return c == DTYPE_COMPLEX || c == DTYPE_STRING;
+}
+
 static inline lp_type lp_scalar(int elem) {
     return (lp_type){(uint8_t)elem, 1};
 }

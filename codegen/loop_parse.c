@@ -143,9 +143,14 @@ typedef struct pending {
 
 static bool parse_const(parser *p, lp_type t, lp_value **out) {
     uint64_t element = 0;
-    if (t.elem >= LP_PTR || ir_dtype_get_class((ir_dtype)t.elem) == DTYPE_STRING ||
-        ir_dtype_get_class((ir_dtype)t.elem) == DTYPE_COMPLEX)
-        return lex_error(&p->lx, "there are no constants of this type");
+    if (t.elem >= LP_PTR) return lex_error(&p->lx, "there are no constants of this type");
+    if (lp_is_moved(t)) {
+        bool zero = p->lx.tok.kind == LEX_NUMBER && tl_sv_is(p->lx.tok.text, "0");
+        if (!zero) return lex_error(&p->lx, "the one constant of this type is 0");
+        lex_next(&p->lx);
+        *out = lp_const_i(&p->b, t, 0);
+        return true;
+    }
     if (!literal_parse(&p->lx, (ir_dtype)t.elem, &element, 0)) return false;
     if (ir_dtype_is_float((ir_dtype)t.elem))
         *out = lp_const_f(&p->b, t, ir_element_get_f64((ir_dtype)t.elem, &element, 0));

@@ -89,12 +89,16 @@ static void print_block(printer *p, const lp_block *b);
 
 static void print_const(printer *p, const lp_instr *i) {
     ir_dtype t = (ir_dtype)i->type.elem;
-    uint64_t element[2] = {0, 0}; /* of all that is moved and nothing else only zeros are made */
+    uint64_t element = 0;
+    if (lp_is_moved(i->type)) {
+        tl_str_putc(p->out, '0');
+        return;
+    }
     if (ir_dtype_is_float(t))
-        ir_element_set_f64(t, element, 0, i->fimm);
+        ir_element_set_f64(t, &element, 0, i->fimm);
     else
-        ir_element_set_i64(t, element, 0, i->imm);
-    literal_print(p->out, t, element, 0);
+        ir_element_set_i64(t, &element, 0, i->imm);
+    literal_print(p->out, t, &element, 0);
 }
 
 static void print_address(printer *p, const lp_instr *i) {

@@ -82,11 +82,8 @@ static unsigned kind_of(lp_type t) {
         return bits >= 8 ? KIND_INT : KIND_SMALL;
     case DTYPE_FLOAT:
         return bits >= 32 ? KIND_FLOAT : KIND_SMALL;
-    case DTYPE_COMPLEX:
-    case DTYPE_STRING:
-        return KIND_MOVED;
     default:
-        return 0;
+        return lp_is_moved(t) ? KIND_MOVED : 0;
     }
 }
 

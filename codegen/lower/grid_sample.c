@@ -191,6 +191,7 @@ bool lower_grid_sample(cg *g, ir_node *n) {
                    .fn = sample_points,
                    .data = d,
                    .summary = "GridSample",
+                   .scalar = ir_dtype_bits(d->x->dtype) > 64,
                    .needs_index = true};
     memcpy(s->dims, d->grid->dims, (size_t)s->rank * sizeof *s->dims);
     s->required = cg_dims_product(g, d->x->dims + 2, d->axes);

@@ -232,6 +232,18 @@ static lp_value *extrapolation(const resize *d, lp_builder *b, unsigned lanes) {
                                          : lp_const_i(b, lp_vec(d->compute, lanes), (int64_t)v);
 }
 
+/* What is outside of the region is a number. */
+static void refuse_outside(cg_nest *s, lp_value *outside) {
+    const resize *d = s->data;
+    lp_builder *b = &s->k->b;
+    lp_value *zero = lp_index(b, 0);
+    int64_t failure = cg_failure(d->g, "strings cannot be extrapolated");
+    lp_loop l = lp_if_begin(b, outside, NULL, 0);
+    lp_call(b, "tlbc_rt_fail", lp_scalar(LP_VOID),
+            (lp_value *[]){cg_kernel_frame(s->k), lp_index(b, failure), zero, zero}, 4);
+    lp_if_end(b, &l, NULL);
+}
+
 static void pick_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value **out) {
     (void)in;
     const resize *d = s->data;
@@ -264,7 +276,10 @@ static void pick_point(cg_nest *s, unsigned lanes, lp_value *const *in, lp_value
         lp_value *step = cg_kernel_dim(s->k, d->x->strides[last]);
         out[0] = cg_load(b, d->x->dtype, lanes, px, at, step);
     }
-    if (outside && is(d->coordinates, "tf_crop_and_resize"))
+    if (!outside || !is(d->coordinates, "tf_crop_and_resize")) return;
+    if (d->compute == DT_str)
+        refuse_outside(s, outside);
+    else
         out[0] = lp_select(b, outside, extrapolation(d, b, lanes), out[0]);
 }
 

@@ -90,6 +90,17 @@ static double sample_point(const sampler *s, const double *plane, const double *
     return sum;
 }
 
+/* The one element that is nearest, of any type; zero bits, of a string no bytes, where there is none. */
+static void pick_point(const sampler *s, const ir_tensor *x, int64_t plane,
+                       const double *coordinates, ir_tensor *y, int64_t i) {
+    int64_t at = 0;
+    for (int32_t k = 0; k < s->axes && at >= 0; k++) {
+        int64_t place = sample_along(s, k, coordinates[s->axes - 1 - k]).place[0];
+        at = place < 0 ? -1 : at + place * s->strides[k];
+    }
+    if (at >= 0) ev_copy_run(x->type->dtype, ir_tensor_data(y), i, x->data, plane + at, 1);
+}
+
 static bool set_sampler(ir_eval *e, const ir_node *n, sampler *s, const ev_shape *x,
                         const ev_shape *grid) {
     const char *mode = ir_attr_string(n, "mode", "linear"),
@@ -114,18 +125,20 @@ bool eval_grid_sample(ir_eval *e, const ir_node *n, const ir_datum *const *in, i
     ev_shape sx = ev_shape_of(x), sg = ev_shape_of(grid), s = sx;
     sampler k;
     if (!set_sampler(e, n, &k, &sx, &sg)) return false;
-    if (x->type->dtype == DT_str) return ev_error(e, n, "strings are not supported");
     for (int32_t i = 2; i < s.rank; i++)
         s.dims[i] = sg.dims[i - 1];
     ir_tensor *y = ev_alloc(e, n, x->type->dtype, &s);
     if (!y) return false;
     int64_t points = ev_product(&s, 2, s.rank), size = ev_count(&k.in), count = ev_count(&s);
     if (count && !size) return ev_error(e, n, "the planes are empty");
-    const double *values = ev_f64s(e, x), *coordinates = ev_f64s(e, grid);
+    const double *values = k.taps > 1 ? ev_f64s(e, x) : NULL, *coordinates = ev_f64s(e, grid);
     for (int64_t i = 0; i < count; i++) {
         int64_t plane = i / points, sample = plane / s.dims[1];
         const double *at = coordinates + (sample * points + i % points) * k.axes;
-        ir_tensor_set_f64(y, (size_t)i, sample_point(&k, values + plane * size, at));
+        if (values)
+            ir_tensor_set_f64(y, (size_t)i, sample_point(&k, values + plane * size, at));
+        else
+            pick_point(&k, x, plane * size, at, y, i);
     }
     out[0].tensor = y;
     return true;

@@ -42,6 +42,16 @@ static bool width_from_rank(const ir_node *n, int32_t indices, int32_t data, int
 }
 
 /* The last dimension of the indices says how many dimensions of the data one index tuple takes. */
+/* What lies there already is replaced, or a number that the update is joined with. */
+bool infer_scatter(ir_ctx *c, ir_node *n) {
+    const char *how = ir_attr_string(n, "reduction", "none");
+    ir_dtype_class k = ir_dtype_get_class(infer_in(n, 0)->dtype);
+    if ((k == DTYPE_STRING || k == DTYPE_COMPLEX) && strcmp(how, "none") != 0)
+        return infer_error(c, n, 0, "reduction '%s' of %s", how,
+                           ir_dtype_name(infer_in(n, 0)->dtype));
+    return infer_same(c, n);
+}
+
 bool infer_gather_nd(ir_ctx *c, ir_node *n) {
     ir_dtype dtype = infer_in(n, 0)->dtype;
     int64_t batch = ir_attr_int(n, "batch_dims", 0), width;

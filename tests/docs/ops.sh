@@ -30,6 +30,7 @@ occurrences() {
     of_texts | sort -u
     of_models conformance.operators tests/data/operators
     of_models conformance.ml tests/data/ml
+    of_models conformance.strings tests/data/strings
     of_models conformance.contrib tests/data/import/contrib
     of_models conformance.import tests/data/import/good
     of_models models tests/models examples

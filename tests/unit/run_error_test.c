@@ -42,7 +42,8 @@ typedef struct error_case {
     (int32_t[]) {   \
         __VA_ARGS__ \
     }
-#define SIX F32S(1, 2, 3, 4, 5, 6)
+#define WORDS LIST(tlbc_string, TLBC_STRING, {"one", 3}, {NULL, 0}, {"three", 5})
+#define SIX   F32S(1, 2, 3, 4, 5, 6)
 #define XS(n, ...)                                                                                \
     {                                                                                             \
         .data = (float[]){1, 2, 3, 4, 5, 6}, .bytes = 24, .dtype = TLBC_F32, .rank = n, .dims = { \
@@ -68,6 +69,13 @@ static const tlbc_model *load(test_module *t, const char *text) {
     return model;
 }
 
+/* Of a string its length and first byte. */
+static double number_of(const tlbc_tensor *t, int64_t i) {
+    if (t->dtype != TLBC_STRING) return tlbc_rt_get_f64(t, i);
+    tlbc_string s = tlbc_rt_text(t)[i];
+    return (double)s.len + (s.len ? (double)s.data[0] : 0);
+}
+
 /* One run; what came out is added up. */
 static tlbc_status run_once(tlbc_session *s, const tlbc_tensor *in, double *sum) {
     static char memory[2][4096];
@@ -81,7 +89,7 @@ static tlbc_status run_once(tlbc_session *s, const tlbc_tensor *in, double *sum)
     *sum = 0;
     for (uint32_t i = 0; i < model->n_outputs && !status; i++)
         for (int64_t e = 0; e < tlbc_rt_elements(&out[i]); e++)
-            *sum += tlbc_rt_get_f64(&out[i], e) * (double)(e + 1);
+            *sum += number_of(&out[i], e) * (double)(e + 1);
     return status;
 }
 
@@ -142,14 +150,10 @@ static void try_case(const error_case *k) {
 
 /* ---- memory by the caller's functions ------------------------------------------------------------------------------- */
 
-static void try_allocator(uint32_t threads) {
-    static const char text[] = "graph g(f32[N] %x) => (y) {\n"
-                               "  %i = NonZero(%x)  %f = Cast<to=1>(%i)  %y = Exp(%f)\n"
-                               "  return %y }";
+static void try_allocator(const char *text, tlbc_tensor in, uint32_t threads) {
     test_module t;
     memory m = {.left = 100};
     double first, again;
-    const tlbc_tensor in = SIX;
     tlbc_session_options o = {.threads = threads,
                               .exact_threads = 1,
                               .allocate = allocate,
@@ -185,7 +189,17 @@ static void try_allocator(uint32_t threads) {
 int main(void) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         try_case(&cases[i]);
-    try_allocator(1);
-    try_allocator(2);
+    for (uint32_t threads = 1; threads <= 2; threads++) {
+        try_allocator("graph g(f32[N] %x) => (y) {\n"
+                      "  %i = NonZero(%x)  %f = Cast<to=1>(%i)  %y = Exp(%f)\n"
+                      "  return %y }",
+                      (tlbc_tensor)SIX, threads);
+        try_allocator("const @zero i64[1] {0}\n"
+                      "graph g(str[N] %x) => (y) {\n"
+                      "  %i = NonZero(%x)  %j = Squeeze(%i, @zero)  %s = Gather(%x, %j)\n"
+                      "  %t = StringConcat(%s, %s)  %y = Concat<axis=0>(%t, %x)\n"
+                      "  return %y }",
+                      (tlbc_tensor)WORDS, threads);
+    }
     return check_done();
 }

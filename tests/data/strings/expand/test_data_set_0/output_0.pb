@@ -1,0 +1,1 @@
+2x y2x y2x y2x y2ä2ä2ä2ä2#a string of more than a few letters2#a string of more than a few letters2#a string of more than a few letters2#a string of more than a few letters2x y2x y2x y2x y2ä2ä2ä2ä2#a string of more than a few letters2#a string of more than a few letters2#a string of more than a few letters2#a string of more than a few letters

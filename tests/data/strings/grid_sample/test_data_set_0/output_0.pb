@@ -1,0 +1,1 @@
+2bc2#a string of more than a few letters2a2x y2ä2word2x y2a2word2word2ä2ä

@@ -1,0 +1,1 @@
+2firstx y2x yword2word

@@ -1,0 +1,1 @@
+2a2word2x y2#a string of more than a few letters2a2-1.52bc2word2-1.52a2a2bc2x y2-1.52bc2bc2-1.52#a string of more than a few letters2-1.52ä2-1.52a2a2x y

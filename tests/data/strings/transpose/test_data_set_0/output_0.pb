@@ -1,0 +1,1 @@
+2a2x y2a2-1.52-1.52-1.52word2-1.52-1.52#a string of more than a few letters2a2a2x y2bc2bc2-1.52a2a2#a string of more than a few letters2bc2word2ä2bc2x y
