@@ -1,6 +1,7 @@
 /* The attention kernel; see attention.h. Per batch entry, head and block of queries:
  *
  *   qt[d][query]        = scale * q, transposed                       in registers, once per block
+ *   scores[key][query]  = mask, transposed likewise                   where each query has a row of its own
  *   scores[key][query]  = chain of FMAs over d, mask; running maximum  tiles of KEYS x vectors
  *   scores              = exp(scores - maximum); sum                   vectors along the queries: nothing is done across lanes
  *   y[query]            = chain of FMAs over the keys, / sum           tiles of queries x vectors along the head's width  */
@@ -27,6 +28,7 @@ typedef struct attention_state {
         *skipped; /* local: the first rows are keys 0 ... prefix, the others so many further; NULL = 0 */
     lp_value *first, *begin;   /* local: key of the first query; NULL = 0 */
     lp_value *query, *present; /* first query, number of queries of the block */
+    bool mask_in_place;        /* the block's part of the mask lies where its scores go */
 } attention_state;
 
 static lp_type vec(const attention_state *s) {
@@ -167,6 +169,41 @@ static lp_value *load_mask(attention_state *s, lp_value *key, unsigned v) {
     return lp_gather(b, lp_vec(m->dtype, s->lanes), s->pm, at);
 }
 
+/* Keys [key, key + lanes) of the mask for the queries of vector v, those from n_keys on 0. */
+static void transpose_mask(attention_state *s, unsigned v, lp_value *key, bool whole) {
+    lp_builder *b = &s->k.b;
+    lp_value *x[CG_TRANSPOSE_MAX], *left = lp_bin(b, LP_sub, s->n_keys, key);
+    int64_t present;
+    bool fixed = lp_value_is_const_i(s->present, &present);
+    for (unsigned i = 0; i < s->lanes; i++) {
+        unsigned q = v * s->lanes + i;
+        lp_value *row = mul(s, query_number(s, q), stride(s, s->a->mask, 2));
+        lp_value *at = add(s, add(s, s->m_base, row), key);
+        x[i] = fixed && q >= present ? splat(s, 0)
+               : whole               ? lp_load(b, vec(s), s->pm, at)
+                                     : lp_load_masked(b, vec(s), s->pm, at, left);
+    }
+    cg_transpose(b, x, s->lanes, 1);
+    for (unsigned i = 0; i < s->lanes; i++) {
+        lp_value *at = mul(s, plus(s, key, i), lp_index(b, s->block));
+        lp_store(b, s->scores, plus(s, at, v * s->lanes), x[i]);
+    }
+}
+
+/* The block's part of the mask to where its scores go: squares in registers instead of a gather for each vector. */
+static void place_mask(attention_state *s) {
+    lp_builder *b = &s->k.b;
+    lp_value *w = lp_index(b, s->lanes), *whole = mul(s, lp_bin(b, LP_div, s->n_keys, w), w);
+    lp_loop l = lp_for_begin(b, lp_index(b, 0), whole, w, NULL, 0);
+    for (unsigned v = 0; v < s->vectors; v++)
+        transpose_mask(s, v, l.counter, true);
+    lp_for_end(b, &l, NULL);
+    lp_loop rest = lp_for_begin(b, whole, s->n_keys, w, NULL, 0);
+    for (unsigned v = 0; v < s->vectors; v++)
+        transpose_mask(s, v, rest.counter, false);
+    lp_for_end(b, &rest, NULL);
+}
+
 /* ---- neighbourhoods (LocalAttention) -------------------------------------------------------------------------------------- */
 
 /* The key of a row of scores. */
@@ -247,11 +284,13 @@ static void limit_local(attention_state *s) {
     s->skipped = s->prefix ? lp_bin(b, LP_sub, lo, s->prefix) : lo;
 }
 
-static lp_value *apply_mask(attention_state *s, lp_value *x, lp_value *key, unsigned v) {
+/* at: where the score goes. */
+static lp_value *apply_mask(attention_state *s, lp_value *x, lp_value *key, unsigned v,
+                            lp_value *at) {
     lp_builder *b = &s->k.b;
     const cg_attention *a = s->a;
     if (a->mask) {
-        lp_value *m = load_mask(s, key, v);
+        lp_value *m = s->mask_in_place ? lp_load(b, vec(s), s->scores, at) : load_mask(s, key, v);
         x = a->mask->dtype == DT_bool ? lp_select(b, m, x, splat(s, -INFINITY)) : add(s, x, m);
     }
     if (a->local) return lp_select(b, is_seen(s, key, v), x, splat(s, -INFINITY));
@@ -276,9 +315,10 @@ static void score_tile(attention_state *s, lp_value *row, unsigned n_keys, lp_va
     for (unsigned i = 0; i < n_keys; i++)
         for (unsigned v = 0; v < s->vectors; v++) {
             lp_value *at = mul(s, plus(s, row, i), lp_index(b, s->block));
+            at = plus(s, at, v * s->lanes);
             lp_value *x = soft_cap(s, acc[i * s->vectors + v]);
-            x = apply_mask(s, x, keys[i], v);
-            lp_store(b, s->scores, plus(s, at, v * s->lanes), x);
+            x = apply_mask(s, x, keys[i], v, at);
+            lp_store(b, s->scores, at, x);
             max[v] = lp_bin(b, LP_greater, x, max[v]); /* a NaN comes back in the exponentials */
         }
 }
@@ -378,12 +418,12 @@ static void emit_value_tile(attention_state *s, const value_tile *t) {
 /* Columns [first, first + parts*lanes) of all queries of the block, `rows` at a time. */
 static void value_columns(attention_state *s, int64_t first, unsigned parts) {
     lp_builder *b = &s->k.b;
-    unsigned rows = parts > 1 ? 4 : 8;
+    int64_t n;
+    unsigned rows = parts == 1 ? 8 : lp_value_is_const_i(s->present, &n) ? 6 : 4;
     lp_value *w = lp_index(b, rows), *whole = mul(s, lp_bin(b, LP_div, s->present, w), w);
     lp_loop l = lp_for_begin(b, lp_index(b, 0), whole, w, NULL, 0);
     emit_value_tile(s, &(value_tile){l.counter, rows, parts, first});
     lp_for_end(b, &l, NULL);
-    int64_t n;
     if (lp_value_is_const_i(s->present, &n)) {
         if (n % rows) emit_value_tile(s, &(value_tile){whole, (unsigned)(n % rows), parts, first});
         return;
@@ -423,7 +463,10 @@ static void choose_block(attention_state *s) {
     int64_t queries;
     bool few = ir_dim_is_const(s->a->q->dims[2], &queries) && queries <= s->lanes;
     s->vectors = few ? 1 : 2;
-    s->keys = few ? 8 : 4;
+    const cg_attention *a = s->a;
+    bool all = !a->causal && !a->local && !a->lengths && !a->mask_keys;
+    int64_t keys;
+    s->keys = few ? 8 : all && ir_dim_is_const(a->k->dims[2], &keys) ? 6 : 4;
     s->block = (int64_t)s->lanes * s->vectors;
 }
 
@@ -465,6 +508,7 @@ static void emit_block(attention_state *s, lp_value *unit, const ir_dim *blocks,
     if (fixed && queries % s->block == 0) s->present = lp_index(b, s->block);
     limit_keys(s, lengths, index[0]);
     transpose_queries(s);
+    if (s->mask_in_place) place_mask(s);
     all_scores(s, max);
     exponentials(s, max);
     values(s);
@@ -482,6 +526,11 @@ static const ir_dim *most_keys(attention_state *s) {
     ir_dim_is_const(a->k->dims[2], &all);
     span = ir_band_span(&a->band, s->block, all);
     return span == INT64_MAX ? a->k->dims[2] : cg_dc(a->g, span);
+}
+
+static bool can_place_mask(const cg_attention *a) {
+    return a->mask && a->mask->dtype == DT_f32 && !a->local && ir_dim_is(a->mask->strides[3], 1) &&
+           !ir_dim_is(a->mask->strides[2], 0);
 }
 
 /* A scalar operand, brought to 0 ... INT32_MAX. */
@@ -508,7 +557,11 @@ void cg_attention_kernel(cg_attention *a) {
     s->first = read_position(s, a->first);
     s->begin = read_position(s, a->begin);
     s->qt = scratch(s, cg_dc(g, a->width * s->block));
-    s->scores = scratch(s, product(g, most_keys(s), s->block));
+    s->mask_in_place = can_place_mask(a);
+    const ir_dim *rows = most_keys(
+        s); /* the last square of a mask may be larger than what is left */
+    if (s->mask_in_place) rows = ir_dim_add(g->c, rows, cg_dc(g, s->lanes - 1));
+    s->scores = scratch(s, product(g, rows, s->block));
     s->inverse = scratch(s, cg_dc(g, s->block));
     lp_loop l = lp_for_begin(&s->k.b, s->k.begin, s->k.end, lp_index(&s->k.b, 1), NULL, 0);
     emit_block(s, l.counter, blocks, lengths);
