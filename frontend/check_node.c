@@ -1,6 +1,6 @@
 /* Is this node what its operator allows? Number of operands and attributes, checked against the schema
  * of the version the file means, before anything is changed, so that messages speak of what the file
- * says. Types are left to inference. */
+ * says. Types are for check_types.c. */
 #include "frontend/fe.h"
 
 static const char *slot_name(const ir_schema_slot *slot) {

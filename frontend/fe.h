@@ -174,6 +174,17 @@ const ir_type *fe_slice_type(fe_import *im, const ir_type *t, int64_t axis);
 /* Number of inputs and outputs and the attributes, against the operator's version in the file. */
 bool fe_check_draft(fe_node *n, const ir_schema *s);
 
+/* ---- check_types.c ---------------------------------------------------------------------------- */
+/* What the type variables of one node's schema are bound to; the first operand that names one decides. */
+typedef struct fe_types {
+    const ir_schema *schema; /* the operator's version in the file */
+    const ir_type *bound[UINT8_MAX + 1];
+} fe_types;
+
+/* Before the draft is upgraded, and behind that. */
+bool fe_check_operand_types(fe_node *n, fe_types *k);
+bool fe_check_result_types(fe_node *n, fe_types *k);
+
 /* ---- functions.c ------------------------------------------------------------------------------ */
 bool fe_collect_functions(fe_import *im);
 fe_function *fe_find_function(fe_import *im, const char *domain, const char *name,

@@ -64,14 +64,19 @@ static bool is_decided_if(const fe_node *n, int64_t *condition) {
            ir_value_const_i64(n->in.data[0], condition);
 }
 
-static bool import_operator(fe_node *n) {
-    n->opset = fe_opset(n->im, n->scope->frame, n->domain);
-    const ir_schema *s = ir_schema_find(n->domain, n->op, n->opset);
-    if (s && !fe_check_draft(n, s)) return false;
+static bool import_as_known(fe_node *n) {
     if (!*n->domain && strcmp(n->op, "Constant") == 0) return fe_constant_node(n);
     int64_t condition;
     if (is_decided_if(n, &condition)) return import_decided_if(n, condition != 0);
     return fe_upgrade(n) && (n->done || fe_emit(n));
+}
+
+static bool import_operator(fe_node *n) {
+    n->opset = fe_opset(n->im, n->scope->frame, n->domain);
+    fe_types types = {.schema = ir_schema_find(n->domain, n->op, n->opset)};
+    if (!types.schema) return import_as_known(n);
+    return fe_check_draft(n, types.schema) && fe_check_operand_types(n, &types) &&
+           import_as_known(n) && fe_check_result_types(n, &types);
 }
 
 static bool import_draft(fe_node *n, const pb_node *p) {

@@ -17,6 +17,8 @@ static bool slice_to_inputs(fe_node *n) {
 }
 
 static bool split_to_input(fe_node *n) {
+    ir_value *lengths = fe_in(n, 1); /* opset 1: floats, by its schema */
+    if (lengths) fe_set_in(n, 1, fe_cast(n, lengths, DT_i64));
     return fe_attr_to_input(n, "split", 1);
 }
 

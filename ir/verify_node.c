@@ -7,50 +7,9 @@
 #include "ir/verify_internal.h"
 
 #include "ir/base/assert.h"
+#include "ir/schema_type.h"
 
 /* ---- types against the schema's sets ------------------------------------------------------------------------ */
-
-static bool in_mask(uint32_t mask, const ir_type *t) {
-    return t->kind == IR_TYPE_TENSOR && ir_schema_has_type(mask, (int)t->dtype);
-}
-
-static uint32_t map_bit(const ir_type *t) {
-    if (t->kind != IR_TYPE_MAP || !ir_type_is_tensor(t->element)) return 0;
-    ir_dtype v = t->element->dtype;
-    if (t->dtype == DT_i64 && v == DT_str) return IR_SCHEMA_MAP_INT64_STRING;
-    if (t->dtype == DT_i64 && v == DT_f32) return IR_SCHEMA_MAP_INT64_FLOAT;
-    if (t->dtype == DT_i64 && v == DT_f64) return IR_SCHEMA_MAP_INT64_DOUBLE;
-    if (t->dtype == DT_str && v == DT_i64) return IR_SCHEMA_MAP_STRING_INT64;
-    if (t->dtype == DT_str && v == DT_f32) return IR_SCHEMA_MAP_STRING_FLOAT;
-    if (t->dtype == DT_str && v == DT_f64) return IR_SCHEMA_MAP_STRING_DOUBLE;
-    return 0;
-}
-
-static uint32_t sequence_of_map_bit(const ir_type *t) {
-    uint32_t bit = t->kind == IR_TYPE_SEQUENCE ? map_bit(t->element) : 0;
-    if (bit == IR_SCHEMA_MAP_INT64_FLOAT) return IR_SCHEMA_SEQ_MAP_INT64_FLOAT;
-    if (bit == IR_SCHEMA_MAP_STRING_FLOAT) return IR_SCHEMA_SEQ_MAP_STRING_FLOAT;
-    return 0;
-}
-
-static bool type_allowed(const ir_schema_types *allowed, const ir_type *t) {
-    if (in_mask(allowed->tensor, t)) return true;
-    if (allowed->maps & (map_bit(t) | sequence_of_map_bit(t))) return true;
-    if (t->kind == IR_TYPE_SEQUENCE) return in_mask(allowed->seq, t->element);
-    if (t->kind != IR_TYPE_OPTIONAL) return false;
-    if (t->element->kind == IR_TYPE_SEQUENCE)
-        return in_mask(allowed->optional_seq, t->element->element);
-    return in_mask(allowed->optional, t->element);
-}
-
-/* Equal up to dimensions: what a type variable stands for. */
-static bool same_variable(const ir_type *a, const ir_type *b) {
-    for (; a && b; a = a->element, b = b->element) {
-        if (a->kind != b->kind || a->dtype != b->dtype) return false;
-        if (a->kind == IR_TYPE_TENSOR) return true;
-    }
-    return a == b;
-}
 
 static const char *type_text(verifier *s, const ir_type *t) {
     tl_str text;
@@ -59,11 +18,11 @@ static const char *type_text(verifier *s, const ir_type *t) {
     return text.data;
 }
 
-/* A type without its dimensions: f32, seq(f32). */
 static const char *variable_text(verifier *s, const ir_type *t) {
-    static const char *const kinds[] = {"", "seq", "opt", "map"};
-    if (t->kind == IR_TYPE_TENSOR) return ir_dtype_name(t->dtype);
-    return tl_arena_printf(s->arena, "%s(%s)", kinds[t->kind], variable_text(s, t->element));
+    tl_str text;
+    tl_str_init(&text, s->arena);
+    ir_type_print_variable(t, &text);
+    return text.data;
 }
 
 /* What the type variables of one node are bound to; the first operand that names one decides. */
@@ -76,7 +35,7 @@ typedef struct bindings {
 static void check_slot(verifier *s, const ir_node *n, bindings *b, const ir_schema_slot *slot,
                        const char *what, uint32_t i, const ir_type *t) {
     const ir_schema_constraint *c = &b->schema->constraints[slot->constraint];
-    if (!type_allowed(c->types, t)) {
+    if (!ir_schema_allows(c->types, t)) {
         verify_error(s, n, "%s %u '%s' has type %s, which %s does not allow", what, i, slot->name,
                      type_text(s, t), c->name);
         return;
@@ -84,8 +43,9 @@ static void check_slot(verifier *s, const ir_node *n, bindings *b, const ir_sche
     if (slot->kind == IR_SCHEMA_VARIADIC && !slot->homogeneous) return;
     const ir_type **bound = &b->bound[slot->constraint];
     if (!*bound) *bound = t;
-    verify_that(s, n, same_variable(*bound, t), "%s %u '%s' has type %s, but %s is %s already",
-                what, i, slot->name, type_text(s, t), c->name, variable_text(s, *bound));
+    verify_that(s, n, ir_type_same_variable(*bound, t),
+                "%s %u '%s' has type %s, but %s is %s already", what, i, slot->name,
+                type_text(s, t), c->name, variable_text(s, *bound));
 }
 
 /* ---- operands and results ----------------------------------------------------------------------------------- */

@@ -183,9 +183,15 @@ i64 = TensorProto.INT64
 state = helper.make_graph([node("Add", ["s", "e"], ["t"]), node("Neg", ["e"], ["o"])], "b", [vi("s", (3,)), vi("e", (3,))], [vi("t", (3,)), vi("o", (3,))])
 case("scan8_omitted", model([node("Scan", ["", "", "x"], ["y", "z"], body=state, num_scan_inputs=1)], opset=8), "input 1 'initial_state_and_scan_inputs' is missing")
 strings = helper.make_tensor_value_info("x", TensorProto.STRING, [2])
-case("clip6_strings", model([node("Clip", ["x"], ["y"], min=0.0)], inputs=[strings], opset=6), "input 0 is not a tensor of numbers")
+case("clip6_strings", model([node("Clip", ["x"], ["y"], min=0.0)], inputs=[strings], opset=6), "input 0 'input' has type str; opset 6 takes f32, f16 or f64")
 
 # ---- types -------------------------------------------------------------------------------------------------------
+bf16 = vi("x", dtype=TensorProto.BFLOAT16)
+case("relu6_bf16", model(RELU, inputs=[bf16], opset=6), "node 'r' (Relu)", "input 0 'X' has type bf16, which is allowed from opset 13 on; opset 6 takes f32, f16 or f64")
+case("cast9_to_bf16", model([node("Cast", ["x"], ["y"], to=TensorProto.BFLOAT16)], opset=9), "output 0 'output' has type bf16, which is allowed from opset 13 on; opset 9 takes")
+case("add_two_types", model([node("Add", ["x", "k"], ["y"])], inputs=[vi("x"), vi("k", dtype=TensorProto.INT64)]), "input 1 'B' has type i64, but T is f32 already")
+case("length_of_tensor", model([node("SequenceLength", ["x"], ["y"])]), "input 0 'input_sequence' has type f32; opset 17 takes seq(f32), seq(u8)")
+case("scaler_strings", model([helper.make_node("Scaler", ["x"], ["y"], domain="ai.onnx.ml", scale=[1.0], offset=[0.0])], inputs=[vi("x", dtype=TensorProto.STRING)], imports=[helper.make_opsetid("ai.onnx.ml", 3)]), "input 0 'X' has type str; opset 3 of ai.onnx.ml takes f32, i32, i64 or f64")
 m = model(RELU)
 m.graph.input[0].type.tensor_type.elem_type = 77
 case("elem_type", m, "'x': element type 77 is not known")
@@ -302,7 +308,7 @@ case(
 case("unknown_domain", model([node("Relu", ["x"], ["y"], domain="nowhere")]), "operator 'Relu' of domain 'nowhere'", "its domain is not among the model's opset imports")
 case("undefined_later", model([node("Relu", ["z"], ["y"], name="r"), node("Relu", ["q"], ["z"], name="s")]), "node 's' (Relu)", "'q' is not defined")
 case("branch_missing", model([node("If", ["c"], ["y"], name="if", then_branch=branch)], inputs=[vi("x"), cond]), "attribute 'else_branch' is missing")
-case("shape_of_floats", model([node("Reshape", ["x", "s"], ["y"], name="r")], initializers=[tensor("s", [1], [6.0])]), "operand 1 'shape' has type f32[1], which tensor(int64) does not allow")
+case("shape_of_floats", model([node("Reshape", ["x", "s"], ["y"], name="r")], initializers=[tensor("s", [1], [6.0])]), "input 1 'shape' has type f32; opset 17 takes i64")
 
 body = helper.make_graph([node("Neg", ["s"], ["t"])], "b", [vi("s", (3,))], [vi("t", (3,))])
 case("scan8_trailing", model([node("Scan", ["", ""], ["y"], name="s", body=body, num_scan_inputs=0)], opset=8), "input 1 is missing")

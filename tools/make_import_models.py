@@ -106,6 +106,7 @@ case("slice1_no_axes", [node("Slice", ["a"], ["y"], starts=[0, 1], ends=[1, 3])]
 case("split2", [node("Split", ["a"], ["y", "z"], axis=3, split=[2, 3])], {"a": a}, {"y": a[..., :2], "z": a[..., 2:]}, opset=2)
 case("split2_equal", [node("Split", ["a"], ["y", "z"], axis=2)], {"a": a}, {"y": a[:, :, :2], "z": a[:, :, 2:]}, opset=11)
 case("split1_input", [node("Split", ["a", "s"], ["y", "z"])], {"a": a[0]}, {"y": a[0][:1], "z": a[0][1:]}, opset=1, initializers=[helper.make_tensor("s", I64, [2], [1, 2])])
+case("split1_floats", [node("Split", ["a", "s"], ["y", "z"])], {"a": a[0]}, {"y": a[0][:1], "z": a[0][1:]}, opset=1, initializers=[helper.make_tensor("s", F32, [2], [1, 2])])
 case("split13_equal", [node("Split", ["a"], ["y", "z"], axis=0)], {"a": a}, {"y": a[:1], "z": a[1:]}, opset=13)
 case("pad1", [node("Pad", ["a"], ["y"], paddings=[0, 0, 1, 0, 0, 0, 0, 2], value=3.5)], {"a": a}, {"y": np.pad(a, [(0, 0), (0, 0), (1, 0), (0, 2)], constant_values=3.5)}, opset=1)
 case("pad2_reflect", [node("Pad", ["a"], ["y"], pads=[0, 0, 1, 0, 0, 0, 0, 2], mode="reflect")], {"a": a}, {"y": np.pad(a, [(0, 0), (0, 0), (1, 0), (0, 2)], mode="reflect")}, opset=2)
