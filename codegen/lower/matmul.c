@@ -1,10 +1,8 @@
 /* Matrix products. MatMulPacked (a packed constant, with what follows it) goes to the register-tiled kernel; MatMul of two run-time
- * operands to a simpler one that reads both as they lie. */
+ * operands to one whose right operand is packed as the program runs, or to one that reads both as they lie. */
 #include "codegen/kernels/matmul_packed.h"
 #include "codegen/lower/matmul_runtime.h"
 #include "codegen/lower/product.h"
-
-#include "ir/limits.h"
 
 const cg_view *cg_as_matrix(cg *g, const cg_view *v) {
     const ir_dim *dims[2] = {cg_dims_product(g, v->dims, v->rank - 1), v->dims[v->rank - 1]};
@@ -82,116 +80,6 @@ bool lower_matmul_packed(cg *g, ir_node *n) {
     return cg_finish_product(mm);
 }
 
-/* ---- two run-time operands ------------------------------------------------------------------------------------------------ */
-
-typedef struct product {
-    cg *g;
-    cg_kernel k;
-    const cg_view *a, *b,
-        *y; /* broadcast to [batch..., m, k], [batch..., k, n], [batch..., m, n] */
-    int32_t rank;
-    ir_dtype compute;
-    lp_value *pa, *pb, *py, *base_a, *base_b, *base_y;
-} product;
-
-static lp_value *zero_of(lp_builder *b, ir_dtype t, unsigned lanes) {
-    return ir_dtype_is_float(t) ? lp_const_f(b, lp_vec(t, lanes), 0)
-                                : lp_const_i(b, lp_vec(t, lanes), 0);
-}
-
-/* y[row, j .. j+lanes) */
-static void product_point(product *p, unsigned lanes, lp_value *j) {
-    lp_builder *b = &p->k.b;
-    int32_t r = p->rank;
-    lp_value *depth = cg_kernel_dim(&p->k, p->a->dims[r - 1]), *acc = zero_of(b, p->compute, lanes);
-    lp_value *a_step = cg_kernel_dim(&p->k, p->a->strides[r - 1]),
-             *b_step = cg_kernel_dim(&p->k, p->b->strides[r - 2]);
-    lp_value *b_lane = cg_kernel_dim(&p->k, p->b->strides[r - 1]);
-    lp_value *b_at = lp_bin(b, LP_add, p->base_b, lp_bin(b, LP_mul, j, b_lane));
-    lp_loop l = lp_for_begin(b, lp_index(b, 0), depth, lp_index(b, 1), &acc, 1);
-    lp_value *x = cg_load(b, p->a->dtype, 1, p->pa,
-                          lp_bin(b, LP_add, p->base_a, lp_bin(b, LP_mul, l.counter, a_step)),
-                          a_step);
-    lp_value *w = cg_load(b, p->b->dtype, lanes, p->pb,
-                          lp_bin(b, LP_add, b_at, lp_bin(b, LP_mul, l.counter, b_step)), b_lane);
-    x = lp_broadcast(b, x, lanes);
-    lp_value *next = ir_dtype_is_float(p->compute)
-                         ? lp_fma(b, x, w, l.carried[0])
-                         : lp_bin(b, LP_add, l.carried[0], lp_bin(b, LP_mul, x, w));
-    lp_for_end(b, &l, &next);
-    lp_value *y_step = cg_kernel_dim(&p->k, p->y->strides[r - 1]);
-    cg_store(b, p->y->dtype, lanes, p->py,
-             lp_bin(b, LP_add, p->base_y, lp_bin(b, LP_mul, j, y_step)), y_step, l.results[0]);
-}
-
-static void product_row(product *p) {
-    lp_builder *b = &p->k.b;
-    int32_t r = p->rank;
-    bool vector = ir_dim_is(p->b->strides[r - 1], 1) && ir_dim_is(p->y->strides[r - 1], 1);
-    unsigned lanes = vector ? p->g->target->lanes_f32 : 1;
-    lp_value *n = cg_kernel_dim(&p->k, p->y->dims[r - 1]), *mid = lp_index(b, 0),
-             *w = lp_index(b, lanes);
-    if (lanes > 1) {
-        mid = lp_bin(b, LP_mul, lp_bin(b, LP_div, n, w), w);
-        lp_loop l = lp_for_begin(b, lp_index(b, 0), mid, w, NULL, 0);
-        product_point(p, lanes, l.counter);
-        lp_for_end(b, &l, NULL);
-    }
-    lp_loop l = lp_for_begin(b, mid, n, lp_index(b, 1), NULL, 0);
-    product_point(p, 1, l.counter);
-    lp_for_end(b, &l, NULL);
-}
-
-/* 1-D operands become matrices; batch axes broadcast against the result's. */
-static const cg_view *operand(cg *g, ir_value *v, bool left, int32_t rank,
-                              const ir_dim *const *batch) {
-    const cg_view *x = cg_read(g, v);
-    const ir_dim *one = cg_dc(g, 1), *dims[IR_MAX_RANK];
-    if (x->rank == 1) {
-        const ir_dim *matrix[2] = {left ? one : x->dims[0], left ? x->dims[0] : one};
-        x = cg_view_reshape(g, x, 2, matrix) ? cg_view_reshape(g, x, 2, matrix)
-                                             : cg_view_reshape(g, cg_materialise(g, x), 2, matrix);
-    }
-    for (int32_t i = 0; i < rank - 2; i++)
-        dims[i] = batch[i];
-    dims[rank - 2] = x->dims[x->rank - 2];
-    dims[rank - 1] = x->dims[x->rank - 1];
-    return cg_view_broadcast(g, x, rank, dims);
-}
-
-static int32_t matrix_rank(const ir_type *t) {
-    return t->rank < 2 ? 2 : t->rank;
-}
-
 bool lower_matmul(cg *g, ir_node *n) {
-    if (cg_matmul_runtime(g, n)) return true;
-    const ir_type *ta = ir_in(n, 0)->type, *tb = ir_in(n, 1)->type, *t = n->out[0].type;
-    product *p = TL_NEW(g->arena, product);
-    int32_t rank = matrix_rank(ta) > matrix_rank(tb) ? matrix_rank(ta) : matrix_rank(tb);
-    *p = (product){.g = g, .rank = rank, .compute = ir_dtype_compute(t->dtype)};
-    p->a = operand(g, ir_in(n, 0), true, rank, t->dims);
-    p->b = operand(g, ir_in(n, 1), false, rank, t->dims);
-    cg_check_equal(g, p->a->dims[rank - 1], p->b->dims[rank - 2]);
-    const ir_dim *dims[IR_MAX_RANK];
-    for (int32_t i = 0; i < rank - 2; i++)
-        dims[i] = t->dims[i];
-    dims[rank - 2] = p->a->dims[rank - 2];
-    dims[rank - 1] = p->b->dims[rank - 1];
-    p->y = cg_view_reshape(g, cg_write(g, &n->out[0]), rank, dims);
-    if (!p->y) return cg_unsupported(g, n, "result that lies unevenly in memory");
-    p->k = cg_kernel_begin(g, n, cg_dims_product(g, dims, rank - 1));
-    p->pa = cg_kernel_in(&p->k, p->a, false);
-    p->pb = cg_kernel_in(&p->k, p->b, false);
-    p->py = cg_kernel_out(&p->k, p->y, false);
-    lp_builder *b = &p->k.b;
-    lp_loop row = lp_for_begin(b, p->k.begin, p->k.end, lp_index(b, 1), NULL, 0);
-    lp_value *index[IR_MAX_RANK];
-    cg_unravel(&p->k, row.counter, dims, rank - 1, index);
-    p->base_a = cg_offset(&p->k, p->a, index, rank - 1);
-    p->base_y = cg_offset(&p->k, p->y, index, rank - 1);
-    p->base_b = cg_offset(&p->k, p->b, index, rank - 2);
-    product_row(p);
-    lp_for_end(b, &row, NULL);
-    cg_kernel_end(&p->k, "MatMul");
-    return true;
+    return cg_matmul_runtime(g, n) || cg_matmul_rows(g, n);
 }

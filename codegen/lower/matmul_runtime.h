@@ -1,4 +1,4 @@
-/* Between the files that lower matrix products; see matmul_runtime.c. */
+/* Between the files that lower matrix products; see matmul_runtime.c and matmul_rows.c. */
 #ifndef TLBC_CODEGEN_LOWER_MATMUL_RUNTIME_H
 #define TLBC_CODEGEN_LOWER_MATMUL_RUNTIME_H
 
@@ -8,5 +8,7 @@
 const cg_view *cg_as_matrix(cg *g, const cg_view *v);
 /* Lowers MatMul n through panels packed at run time; false (nothing done) where that does not pay. */
 bool cg_matmul_runtime(cg *g, ir_node *n);
+/* Lowers any MatMul n of two run-time operands, row by row (matmul_rows.c). */
+bool cg_matmul_rows(cg *g, ir_node *n);
 
 #endif
