@@ -204,36 +204,6 @@ static bool decompose_mean_variance_norm(ir_builder *b, ir_node *n) {
     return decompose_give(n, 0, build_cast(b, y, n->in[0].value->type->dtype));
 }
 
-/* ---- blocks of pixels --------------------------------------------------------------------------------------- */
-
-/* x -> reshape to six dims -> transpose -> reshape to the result's. */
-static bool shuffle(ir_builder *b, ir_node *n, const ir_dim *const *six, const int64_t *perm) {
-    if (!can_build_dims(b, six, 6) || !can_build_type(b, n->out[0].type)) return false;
-    ir_value *x = build_reshape(b, n->in[0].value, six, 6);
-    x = build_transpose(b, x, perm, 6);
-    return decompose_give(n, 0, build_reshape_as(b, x, n->out[0].type));
-}
-
-static bool decompose_depth_to_space(ir_builder *b, ir_node *n) {
-    static const int64_t dcr[] = {0, 3, 4, 1, 5, 2}, crd[] = {0, 1, 4, 2, 5, 3};
-    const ir_type *in = n->in[0].value->type, *out = n->out[0].type;
-    if (!ir_type_is_ranked(in) || in->rank != 4 || !ir_type_is_ranked(out)) return false;
-    const ir_dim *k = ir_dim_const(b->m->ctx, ir_attr_int(n, "blocksize", 1));
-    const ir_dim *c = out->dims[1], *h = in->dims[2], *w = in->dims[3];
-    bool is_dcr = strcmp(ir_attr_string(n, "mode", "DCR"), "DCR") == 0;
-    const ir_dim *by_dcr[] = {in->dims[0], k, k, c, h, w}, *by_crd[] = {in->dims[0], c, k, k, h, w};
-    return shuffle(b, n, is_dcr ? by_dcr : by_crd, is_dcr ? dcr : crd);
-}
-
-static bool decompose_space_to_depth(ir_builder *b, ir_node *n) {
-    static const int64_t perm[] = {0, 3, 5, 1, 2, 4};
-    const ir_type *in = n->in[0].value->type, *out = n->out[0].type;
-    if (!ir_type_is_ranked(in) || in->rank != 4 || !ir_type_is_ranked(out)) return false;
-    const ir_dim *k = ir_dim_const(b->m->ctx, ir_attr_int(n, "blocksize", 1));
-    const ir_dim *six[] = {in->dims[0], in->dims[1], out->dims[2], k, out->dims[3], k};
-    return shuffle(b, n, six, perm);
-}
-
 /* ---- the table ---------------------------------------------------------------------------------------------- */
 
 static decompose_fn *const definitions[OP_COUNT] = {
