@@ -3,7 +3,7 @@
 
 #include "codegen/lower/short.h"
 
-enum { PANEL = CG_CONV_PANEL, K_UNROLL = 4 };
+enum { PANEL = CG_CONV_PANEL, K_UNROLL = CG_TILE_UNROLL };
 
 static void step(const cg_feature_tile *t, lp_value *const *x, lp_value *w, lp_value *k,
                  int64_t offset, lp_value **acc) {
@@ -22,6 +22,16 @@ static void step(const cg_feature_tile *t, lp_value *const *x, lp_value *w, lp_v
     }
 }
 
+/* The part of what comes next that belongs to the K_UNROLL steps from k on. */
+static void fetch_ahead(const cg_feature_tile *t, lp_value *k) {
+    lp_builder *b = t->b;
+    int64_t apart = (int64_t)t->ahead_lines * CG_TILE_LINE / K_UNROLL;
+    if (!t->ahead) return;
+    lp_value *at = mul(b, k, lp_index(b, apart));
+    for (unsigned i = 0; i < t->ahead_lines; i++)
+        lp_prefetch(b, t->ahead, add(b, at, lp_index(b, (int64_t)i * CG_TILE_LINE)));
+}
+
 static void steps(const cg_feature_tile *t, lp_value *const *x, lp_value *w, int64_t lo, int64_t hi,
                   int64_t unroll, lp_value **acc) {
     if (lo >= hi) return;
@@ -30,6 +40,7 @@ static void steps(const cg_feature_tile *t, lp_value *const *x, lp_value *w, int
     lp_loop l = lp_for_begin(b, lp_index(b, lo), lp_index(b, hi), lp_index(b, unroll), acc, n);
     lp_value *next[CG_TILE_SUMS];
     memcpy(next, l.carried, n * sizeof *next);
+    if (unroll > 1) fetch_ahead(t, l.counter);
     for (int64_t u = 0; u < unroll; u++)
         step(t, x, w, l.counter, u, next);
     lp_for_end(b, &l, next);
