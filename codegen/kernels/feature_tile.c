@@ -22,14 +22,15 @@ static void step(const cg_feature_tile *t, lp_value *const *x, lp_value *w, lp_v
     }
 }
 
-/* The part of what comes next that belongs to the K_UNROLL steps from k on. */
+/* The parts of what comes next that belong to the K_UNROLL steps from k on. */
 static void fetch_ahead(const cg_feature_tile *t, lp_value *k) {
     lp_builder *b = t->b;
-    int64_t apart = (int64_t)t->ahead_lines * CG_TILE_LINE / K_UNROLL;
-    if (!t->ahead) return;
-    lp_value *at = mul(b, k, lp_index(b, apart));
-    for (unsigned i = 0; i < t->ahead_lines; i++)
-        lp_prefetch(b, t->ahead, add(b, at, lp_index(b, (int64_t)i * CG_TILE_LINE)));
+    for (unsigned n = 0; n < CG_TILE_AHEAD && t->ahead[n].from; n++) {
+        int64_t apart = (int64_t)t->ahead[n].lines * CG_TILE_LINE / K_UNROLL;
+        lp_value *at = mul(b, k, lp_index(b, apart));
+        for (unsigned i = 0; i < t->ahead[n].lines; i++)
+            lp_prefetch(b, t->ahead[n].from, add(b, at, lp_index(b, (int64_t)i * CG_TILE_LINE)));
+    }
 }
 
 static void steps(const cg_feature_tile *t, lp_value *const *x, lp_value *w, int64_t lo, int64_t hi,

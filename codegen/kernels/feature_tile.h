@@ -16,14 +16,17 @@ enum {
     CG_TILE_ROWS = 12,
     CG_TILE_UNROLL = 4, /* steps of k in a round */
     CG_TILE_LINE = 64,
+    CG_TILE_AHEAD = 2,
     CG_TILE_SUMS = 32 /* at most */
 };
 
 typedef struct cg_feature_tile {
     lp_builder *b;
     unsigned lanes, rows, vectors;
-    lp_value *ahead;      /* fetched meanwhile: what will be read next; NULL: nothing */
-    unsigned ahead_lines; /* of the cache, for CG_TILE_UNROLL steps of k */
+    struct {
+        lp_value *from;
+        unsigned lines;     /* of the cache, for CG_TILE_UNROLL steps of k */
+    } ahead[CG_TILE_AHEAD]; /* fetched meanwhile: what will be read next; NULL: nothing */
 } cg_feature_tile;
 
 void cg_feature_tile_run(const cg_feature_tile *t, lp_value *const *x, lp_value *w, int64_t run,

@@ -130,31 +130,33 @@ static void spread_tiles(state *s) {
 
 /* ---- products ---------------------------------------------------------------------------------------------------------------- */
 
-/* The tile's share of the next place's weights, a panel of which is as many lines as there are channels. They come from the third-level cache:
- * each block of tiles reads all of U once. */
-static void plan_fetching(state *s, cg_feature_tile *t, lp_value *w, lp_value *tile) {
+/* The tile's share of the next place's weights, a panel of which is as many lines as there are channels: they come from the third-level cache,
+ * since each block of tiles reads all of U once. And the operand's rows of the next tile, from the second. */
+static void plan_fetching(state *s, cg_feature_tile *t, lp_value *x, lp_value *w, lp_value *tile) {
     lp_builder *b = &s->k.b;
-    int64_t shares = s->room / t->rows, lines = (CG_TILE_UNROLL + shares - 1) / shares;
-    if (shares < 1 || PANEL * 4 != CG_TILE_LINE) return;
+    int64_t shares = s->room > t->rows ? s->room / t->rows : 1,
+            lines = (CG_TILE_UNROLL + shares - 1) / shares;
+    if (PANEL * 4 != CG_TILE_LINE) return;
     lp_value *share = quotient(b, tile, lp_index(b, t->rows));
     int64_t bytes = s->c->channels / CG_TILE_UNROLL * lines * CG_TILE_LINE;
-    lp_value *from = add(b, lp_index(b, s->c->channels * PANEL * 4),
-                         mul(b, share, lp_index(b, bytes)));
-    t->ahead = lp_ptr_add(b, w, from);
-    t->ahead_lines = (unsigned)lines;
+    lp_value *next = lp_index(b, s->c->channels * PANEL * 4);
+    t->ahead[0].from = lp_ptr_add(b, w, add(b, next, mul(b, share, lp_index(b, bytes))));
+    t->ahead[0].lines = (unsigned)lines;
+    t->ahead[1].from = lp_ptr_add(b, x, lp_index(b, t->rows * s->c->channels * 4));
+    t->ahead[1].lines = (t->rows + 3) / 4;
 }
 
 static void product_tile(state *s, unsigned rows, unsigned vectors, lp_value *place, lp_value *w,
                          lp_value *tile) {
     lp_builder *b = &s->k.b;
-    cg_feature_tile t = {b, s->lanes, rows, vectors, NULL, 0};
+    cg_feature_tile t = {b, s->lanes, rows, vectors, {{0}}};
     lp_value *x[CG_TILE_ROWS], *acc[CG_TILE_SUMS];
     for (unsigned r = 0; r < rows; r++) {
         lp_value *row = mul(b, add(b, tile, lp_index(b, r)), lp_index(b, s->c->channels));
         row = add(b, row, mul(b, place, lp_index(b, s->v_step)));
         x[r] = lp_ptr_add(b, s->v, mul(b, row, lp_index(b, 4)));
     }
-    plan_fetching(s, &t, w, tile);
+    plan_fetching(s, &t, x[0], w, tile);
     cg_feature_tile_zero(&t, acc);
     cg_feature_tile_run(&t, x, w, s->c->channels, acc);
     for (unsigned i = 0; i < rows * vectors; i++) {
