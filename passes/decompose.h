@@ -31,6 +31,7 @@ bool decompose_conv(ir_builder *b, ir_node *n);
 bool decompose_conv_transpose(ir_builder *b, ir_node *n);
 bool decompose_deform_conv(ir_builder *b, ir_node *n);
 bool decompose_causal_conv(ir_builder *b, ir_node *n); /* decompose_state.c */
+bool decompose_by_parts(ir_builder *b, ir_node *n);    /* decompose_complex.c */
 bool decompose_rotary(ir_builder *b, ir_node *n);
 bool decompose_linear_attention(ir_builder *b, ir_node *n); /* decompose_linear_attention.c */
 bool decompose_quantize(ir_builder *b, ir_node *n);         /* decompose_quantize.c */

@@ -4,7 +4,8 @@
 
     tools/make_operator_models.py         # needs the onnx package, numpy and torch
 
-Expected outputs: PyTorch's automatic differentiation for Gradient, else formulas in numpy, next to each model.
+Expected outputs: PyTorch's automatic differentiation for Gradient, ONNX's reference implementation for the parts of complex numbers,
+else formulas in numpy, next to each model.
 """
 import os
 import shutil
@@ -13,6 +14,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "data", "operators")
 RNG = np.random.default_rng(11)
@@ -271,6 +273,26 @@ complex_cases("_wide", np.complex128)
 parts = complex_rand(np.complex64, 2, 3)
 case("complex_bits", [node("BitCast", ["x"], ["bits"], to=TensorProto.UINT64), node("BitCast", ["bits"], ["same"], to=TensorProto.COMPLEX64)], {"x": parts},
      {"bits": parts.view(np.uint64), "same": parts}, opset=26)
+
+
+def by_parts(name, made, inputs, outputs, constants):
+    """made: nodes of weights that are real, on complex x: each part by ONNX's reference implementation."""
+    def run(part):
+        graph = helper.make_graph(made, name, [info(k, part(v)) for k, v in inputs.items()], [info(k, np.zeros(1, np.float32)) for k in outputs],
+                                  [numpy_helper.from_array(v, k) for k, v in constants.items()])
+        for o in graph.output:
+            o.type.tensor_type.ClearField("shape")
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
+        return ReferenceEvaluator(model).run(None, {k: part(v) for k, v in inputs.items()})
+
+    parts = [run(lambda v: v.real if np.iscomplexobj(v) else v), run(lambda v: np.ascontiguousarray(v.imag) if np.iscomplexobj(v) else v)]
+    case(name, made, inputs, {k: (re + 1j * im).astype(np.complex64) for k, re, im in zip(outputs, *parts)}, constants=constants)
+
+
+by_parts("complex_sampled", [node("Resize", ["x", "", "scales"], ["resized"], mode="linear"), node("Resize", ["x", "", "scales"], ["nearest"], mode="nearest"),
+                             node("GridSample", ["x", "grid"], ["sampled"], padding_mode="border"), node("Col2Im", ["blocks", "image", "block"], ["summed"])],
+         {"x": complex_rand(np.complex64, 1, 2, 3, 4), "grid": rand(1, 3, 2, 2, lo=-1.2, hi=1.2), "blocks": complex_rand(np.complex64, 1, 8, 6)}, ["resized", "nearest", "sampled", "summed"],
+         {"scales": np.array([1, 1, 2, 1.5], np.float32), "image": np.array([3, 4]), "block": np.array([2, 2])})
 
 
 def write(path, message):

@@ -164,6 +164,7 @@ static void sample_points(cg_nest *s, unsigned lanes, lp_value *const *in, lp_va
 /* ---- the node ---------------------------------------------------------------------------------------------------------- */
 
 bool lower_grid_sample(cg *g, ir_node *n) {
+    if (ir_dtype_get_class(n->out[0].type->dtype) == DTYPE_COMPLEX) return lower_decompose(g, n);
     const char *mode = ir_attr_string(n, "mode", "linear"),
                *padding = ir_attr_string(n, "padding_mode", "zeros");
     sampler *d = TL_NEW(g->arena, sampler);

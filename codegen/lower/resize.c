@@ -457,6 +457,7 @@ static const cg_view *turn_axes(resize *d, const cg_view *y) {
 }
 
 bool lower_resize(cg *g, ir_node *n) {
+    if (ir_dtype_get_class(n->out[0].type->dtype) == DTYPE_COMPLEX) return lower_decompose(g, n);
     resize *d = TL_NEW(g->arena, resize);
     *d = (resize){.g = g,
                   .node = n,

@@ -36,6 +36,31 @@ static const cg_view *transposed(cg *g, const ir_node *n) {
     return cg_view_permute(g, x, perm ? perm : reverse);
 }
 
+/* ---- complex numbers ------------------------------------------------------------------------------------------------ */
+
+static const cg_view *parts(cg *g, const cg_view *x, ir_dtype t) {
+    cg_view *v = TL_NEW(g->arena, cg_view);
+    const ir_dim *two = cg_dc(g, 2);
+    *v = (cg_view){.buffer = x->buffer, .dtype = t, .rank = x->rank + 1};
+    v->offset = ir_dim_mul(g->c, x->offset, two);
+    v->dims = TL_NEW_ARRAY(g->arena, const ir_dim *, v->rank);
+    v->strides = TL_NEW_ARRAY(g->arena, const ir_dim *, v->rank);
+    for (int32_t i = 0; i < x->rank; i++) {
+        v->dims[i] = x->dims[i];
+        v->strides[i] = ir_dim_mul(g->c, x->strides[i], two);
+    }
+    v->dims[x->rank] = two;
+    v->strides[x->rank] = cg_dc(g, 1);
+    return v;
+}
+
+/* Pairs that lie side by side, from a place on where a whole number of pairs does. */
+static const cg_view *from_parts(cg *g, ir_value *x, const ir_type *t) {
+    const cg_view *v = cg_read_dense(g, x);
+    if (!ir_dim_is(v->offset, 0)) v = cg_materialise(g, v);
+    return cg_view_dense(g, v->buffer, t);
+}
+
 /* ---- Slice --------------------------------------------------------------------------------------------------------- */
 
 /* ONNX: a negative start counts from the end; then it is clamped to [0, d], or [0, d-1] when stepping down. */
@@ -216,6 +241,12 @@ bool lower_view(cg *g, ir_node *n) {
         break;
     case OP_Slice:
         v = sliced(g, n);
+        break;
+    case OP_Parts:
+        v = parts(g, cg_read(g, ir_in(n, 0)), t->dtype);
+        break;
+    case OP_FromParts:
+        v = from_parts(g, ir_in(n, 0), t);
         break;
     case OP_Split:
         split(g, n);

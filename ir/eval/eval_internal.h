@@ -87,6 +87,13 @@ ir_tensor *ev_alias(ir_eval *e, const ir_tensor *t, const ev_shape *s);
 ir_datum *ev_copy_datum(ir_eval *e, tl_arena *a,
                         const ir_datum *d); /* deep: shares nothing with d's memory */
 
+/* An operator that is linear and has real weights, on operand 0 of complex numbers: fn on the real parts, then on the imaginary ones. */
+bool ev_by_parts(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out,
+                 ir_eval_fn *fn);
+static inline bool ev_is_complex(const ir_tensor *t) {
+    return ir_dtype_get_class(t->type->dtype) == DTYPE_COMPLEX;
+}
+
 /* ---- elements of any type, strings and packed ones included --------------------------------------------------- */
 void ev_copy_run(ir_dtype t, void *dst, int64_t d_at, const void *src, int64_t s_at, int64_t n);
 void ev_fill(ir_dtype t, void *dst, int64_t at, const void *src,

@@ -90,6 +90,7 @@ bool eval_col2im(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_dat
     if (!x || !sizes || !block || !read_sizes(e, n, sizes, &image) ||
         !read_sizes(e, n, block, &kernel))
         return false;
+    if (ev_is_complex(x)) return ev_by_parts(e, n, in, out, eval_col2im);
     ev_shape sx = ev_shape_of(x), padded = {image.rank + 2, {0}};
     memcpy(padded.dims + 2, image.dims, (size_t)image.rank * sizeof *image.dims);
     int64_t taps = ev_count(&kernel);

@@ -210,6 +210,7 @@ static bool set_geometry(ir_eval *e, resize *k, const ir_datum *const *in, const
 bool eval_resize(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
     const ir_tensor *x = ev_need(e, n, in, 0);
     if (!x) return false;
+    if (ev_is_complex(x)) return ev_by_parts(e, n, in, out, eval_resize);
     ev_shape from = ev_shape_of(x), to = {from.rank, {0}};
     resize k = {.node = n,
                 .mode = ir_attr_string(n, "mode", "nearest"),

@@ -122,6 +122,7 @@ static bool set_sampler(ir_eval *e, const ir_node *n, sampler *s, const ev_shape
 bool eval_grid_sample(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_datum *out) {
     const ir_tensor *x = ev_need(e, n, in, 0), *grid = ev_need(e, n, in, 1);
     if (!x || !grid) return false;
+    if (ev_is_complex(x)) return ev_by_parts(e, n, in, out, eval_grid_sample);
     ev_shape sx = ev_shape_of(x), sg = ev_shape_of(grid), s = sx;
     sampler k;
     if (!set_sampler(e, n, &k, &sx, &sg)) return false;

@@ -3,12 +3,6 @@
 #include "ir/infer/infer.h"
 #include "ir/window.h"
 
-/* Complex numbers are moved, everywhere; here they would have to be calculated with. */
-static bool expect_real(ir_ctx *c, const ir_node *n) {
-    if (ir_dtype_get_class(infer_in(n, 0)->dtype) != DTYPE_COMPLEX) return true;
-    return infer_error(c, n, 0, "complex numbers are not supported here");
-}
-
 /* Strings are chosen among, and have no mean. */
 static bool expect_choice(ir_ctx *c, const ir_node *n, const char *otherwise) {
     const char *mode = ir_attr_string(n, "mode", otherwise);
@@ -52,7 +46,7 @@ bool infer_resize(ir_ctx *c, ir_node *n) {
     ir_dtype dtype = infer_in(n, 0)->dtype;
     const ir_dim *sizes[IR_MAX_KNOWN];
     int32_t n_roi;
-    if (!expect_real(c, n) || !expect_choice(c, n, "nearest")) return false;
+    if (!expect_choice(c, n, "nearest")) return false;
     if (!infer_is_ranked(n, 0)) return infer_set_unranked(c, n, 0, dtype);
     ir_shape x = infer_in_shape(n, 0);
     bool no_scales = is_absent(n, 2), no_sizes = is_absent(n, 3);
@@ -78,7 +72,7 @@ bool infer_resize(ir_ctx *c, ir_node *n) {
 /* x[N,C,...] at grid[N,...,axes]: [N,C,...] */
 bool infer_grid_sample(ir_ctx *c, ir_node *n) {
     ir_dtype dtype = infer_in(n, 0)->dtype;
-    if (!expect_real(c, n) || !expect_choice(c, n, "linear")) return false;
+    if (!expect_choice(c, n, "linear")) return false;
     if (!infer_is_ranked(n, 0)) return infer_set_unranked(c, n, 0, dtype);
     ir_shape x = infer_in_shape(n, 0);
     if (x.rank < 3) return infer_error(c, n, 0, "rank is %d, expected 3 or more", x.rank);
@@ -142,7 +136,7 @@ bool infer_col2im(ir_ctx *c, ir_node *n) {
     ir_dtype dtype = infer_in(n, 0)->dtype;
     const ir_dim *image[IR_MAX_KNOWN], *block[IR_MAX_KNOWN];
     if (dtype == DT_str) return infer_error(c, n, 0, "strings have no sum");
-    if (!expect_real(c, n) || !infer_expect_rank(c, n, 0, 3) || !infer_expect_rank(c, n, 1, 1) ||
+    if (!infer_expect_rank(c, n, 0, 3) || !infer_expect_rank(c, n, 1, 1) ||
         !infer_expect_rank(c, n, 2, 1))
         return false;
     int64_t axes = infer_in_length(n, 1);

@@ -5,6 +5,7 @@
  *   // RANGE lo hi                   in a case: input elements are drawn from [lo, hi] (default -2 2; integers: rounded)
  *   // ULP n                         allowed difference in units in the last place of the element or of the root mean square of
  *                                    its tensor, whichever is larger (sums cancel); default 16; 0 = equal bits
+ *   // PARTS n                       the same for each part of complex numbers; default 0: most operators only move them
  *   // PASSES default                 run these first (default: none)
  *   // DIMS a b c                    values tried for each symbol (default 1 3 8)
  *   // FAILS text                    the evaluator refuses the inputs, and the run ends with a message that holds this text     */
@@ -18,7 +19,7 @@
 enum { MAX_IO = 16, MAX_DIMS = 8 };
 
 typedef struct settings {
-    double lo, hi, ulp;
+    double lo, hi, ulp, parts;
     int64_t dims[MAX_DIMS];
     uint32_t n_dims;
     const char *passes;
@@ -44,6 +45,7 @@ static void read_settings(const char *text, settings *s) {
     const char *p;
     if ((p = strstr(text, "// RANGE "))) sscanf(p, "// RANGE %lf %lf", &s->lo, &s->hi);
     if ((p = strstr(text, "// ULP "))) sscanf(p, "// ULP %lf", &s->ulp);
+    if ((p = strstr(text, "// PARTS "))) sscanf(p, "// PARTS %lf", &s->parts);
     if ((p = strstr(text, "// DIMS "))) {
         long long d[MAX_DIMS];
         int n = sscanf(p, "// DIMS %lld %lld %lld %lld", &d[0], &d[1], &d[2], &d[3]);
@@ -115,10 +117,17 @@ static ir_tensor *random_tensor(ir_ctx *c, tl_arena *a, const ir_type *t, const 
 
 /* ---- comparison ------------------------------------------------------------------------------------------------------ */
 
+/* Complex numbers as twice as many real ones. */
+static const ir_tensor *parts_of(ir_ctx *c, tl_arena *a, const ir_tensor *x) {
+    ir_dtype part = x->type->dtype == DT_c64 ? DT_f32 : DT_f64;
+    int64_t n = 2 * (int64_t)ir_tensor_elements(x);
+    return is_complex(x) ? ir_tensor_create(a, ir_type_tensor_static(c, part, 1, &n), x->data) : x;
+}
+
 static bool compare(const char *name, const ir_tensor *want, const ir_tensor *got, double ulp) {
     if (want->type != got->type) return printf("    %s: another type or shape\n", name), false;
-    if (is_complex(want) || want->type->dtype == DT_str)
-        return ir_tensor_equal(want, got) || (printf("    %s: other elements\n", name), false);
+    if (want->type->dtype == DT_str)
+        return ir_tensor_equal(want, got) || (printf("    %s: other strings\n", name), false);
     bool is_float = ir_dtype_is_float(want->type->dtype);
     ulp_bound bound = {ulp, is_float && ulp > 0 ? ulp_mean_size(want) : 0};
     for (size_t i = 0; i < ir_tensor_elements(want); i++) {
@@ -134,12 +143,14 @@ static bool compare(const char *name, const ir_tensor *want, const ir_tensor *go
 
 /* With 1 to 4 threads; the first is judged by the evaluator, the others must give its bits. */
 static bool run_threads(ir_ctx *c, tl_arena *a, const tlbc_model *model, const ir_graph *g,
-                        const ir_datum *const *in, const ir_datum *want, double ulp) {
+                        const ir_datum *const *in, const ir_datum *want, const settings *s) {
     ir_datum first[MAX_IO], again[MAX_IO];
     uint32_t n = ir_region_n_results(g->body);
     if (!compiled_run(c, a, model, 1, in, first)) return false;
     for (uint32_t i = 0; i < n; i++)
-        if (!compare(g->outputs[i], want[i].tensor, first[i].tensor, ulp)) return false;
+        if (!compare(g->outputs[i], parts_of(c, a, want[i].tensor), parts_of(c, a, first[i].tensor),
+                     is_complex(want[i].tensor) ? s->parts : s->ulp))
+            return false;
     for (uint32_t threads = 2; threads <= 4; threads++) {
         if (!compiled_run(c, a, model, threads, in, again)) return false;
         if (!compiled_same_bits(first, again, n))
@@ -189,7 +200,7 @@ static bool run_sizes(ir_ctx *c, const ir_module *m, const tlbc_model *model, co
     } else {
         ok = ir_eval_graph(&e, m->graphs, refs, want);
         if (!ok) printf("    the evaluator refuses it\n");
-        ok = ok && run_threads(c, &a, model, m->graphs, refs, want, s->ulp);
+        ok = ok && run_threads(c, &a, model, m->graphs, refs, want, s);
     }
     if (!ok) printf("    symbols = %lld\n", (long long)size);
     tl_arena_release(&a);
