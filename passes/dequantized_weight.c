@@ -6,15 +6,14 @@
  *
  * For each panel of columns and block of rows the constant holds the scales (f32), the zero points (u8) and the codes, unsigned and
  * several rows to a byte, low bits first: one stream of memory, an eighth of that of floats. Each weight is (code - zero) * scale in f32, as
- * DequantizeLinear has it, so that the result keeps its bits. With many rows of x the work would be repeated for each tile of them: where
- * their number is known to be large, the DequantizeLinear stays in front of the product. */
+ * DequantizeLinear has it, so that the result keeps its bits. */
 #include "ir/build.h"
 #include "ir/limits.h"
 #include "passes/match.h"
 #include "passes/quantized.h"
 #include "passes/util.h"
 
-enum { DEFAULT_PANEL = 16, MANY_ROWS = 32 };
+enum { DEFAULT_PANEL = 16 };
 
 typedef struct blocks {
     const ir_tensor *codes, *scale, *zero; /* zero NULL: none */
@@ -70,17 +69,10 @@ static bool read_weight(const ir_node *dq, bool turned, blocks *d) {
     return d->k > 0 && d->n > 0 && read_scales(dq, d);
 }
 
-static bool has_few_rows(const ir_value *x, int64_t k) {
+static bool has_rows(const ir_value *x, int64_t k) {
     const ir_type *t = x->type;
-    int64_t rows = 1, d;
-    if (t->dtype != DT_f32 || !ir_type_is_known(t) || t->rank < 2 ||
-        !ir_dim_is(t->dims[t->rank - 1], k))
-        return false;
-    for (int32_t i = 0; i < t->rank - 1; i++) {
-        if (!ir_dim_is_const(t->dims[i], &d)) return true;
-        if (d > MANY_ROWS || (rows *= d) > MANY_ROWS) return false;
-    }
-    return true;
+    return t->dtype == DT_f32 && ir_type_is_known(t) && t->rank >= 2 &&
+           ir_dim_is(t->dims[t->rank - 1], k);
 }
 
 /* ---- the stream ----------------------------------------------------------------------------------------------------- */
@@ -133,7 +125,7 @@ bool fuse_dequantized_weight(pass_ctx *ctx, ir_node *n) {
     blocks d;
     if (is_gemm && ir_attr_int(n, "transA", 0)) return false;
     const ir_node *dq = find_dequantize(ir_in(n, 1), &turned);
-    if (!dq || !read_weight(dq, turned, &d) || !has_few_rows(ir_in(n, 0), d.k)) return false;
+    if (!dq || !read_weight(dq, turned, &d) || !has_rows(ir_in(n, 0), d.k)) return false;
     if (!ctx_take(ctx, "weights left quantised")) return false;
     d.panel = ctx->options && ctx->options->panel ? ctx->options->panel : DEFAULT_PANEL;
     ir_value *in[2] = {ir_in(n, 0), make_stream(ctx, &d, ir_in(dq, 0))};

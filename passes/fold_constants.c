@@ -100,7 +100,7 @@ bool fold_evaluate(pass_ctx *ctx, const ir_node *n, ir_datum *out) {
     return done;
 }
 
-static bool fold_by_evaluation(pass_ctx *ctx, ir_node *n) {
+bool fold_by_evaluation(pass_ctx *ctx, ir_node *n) {
     if (!ir_eval_can_fold(n) || !fold_fits(n)) return false;
     ir_datum *out = TL_NEW_ARRAY(ctx->scratch, ir_datum, n->n_out);
     if (!fold_evaluate(ctx, n, out) || !ctx_take(ctx, "folded")) return false;

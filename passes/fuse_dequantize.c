@@ -5,7 +5,10 @@
  *            %w = Mul(%c, @scale)               @scale f32[1,1536]
  *
  * The integers are a constant of at most eight bits and rank 2 or more; scale and zero points are one, or one for each index of an axis. f32
- * alone, in which both forms round alike. Where nothing wants the operator, decompose spells it out again. Linear. */
+ * alone, in which both forms round alike. Where nothing wants the operator, decompose spells it out again.
+ *
+ * Scales and zero points of operators that are there already and are computed from constants, by a Reshape or a Cast, become constants: the
+ * passes that follow want to see their numbers, and run before others are folded. Linear. */
 #include "ir/build.h"
 #include "passes/match.h"
 #include "passes/util.h"
@@ -81,9 +84,29 @@ static ir_value *spread(pass_ctx *ctx, const spelled *s, const ir_tensor *from, 
     return ir_module_const(ctx->m, to, ir_name_derive(ctx->m, s->codes, what));
 }
 
-static pass_result visit(pass_ctx *ctx, ir_node *n) {
+/* ---- operands ------------------------------------------------------------------------------------------------------- */
+
+enum { MAX_CHAIN = 4 };
+
+/* Operand i, where a few nodes compute it from constants, becomes one. */
+static bool fold_operand(pass_ctx *ctx, ir_node *n, uint32_t i, unsigned depth) {
+    ir_value *v = ir_in(n, i);
+    if (!v || ir_value_is_const(v)) return false;
+    ir_node *d = v->def;
+    if (!d || d->n_out != 1 || !depth) return false;
+    for (uint32_t k = 0; k < d->n_in; k++)
+        fold_operand(ctx, d, k, depth - 1);
+    return fold_by_evaluation(ctx, d);
+}
+
+static bool fold_operands(pass_ctx *ctx, ir_node *n) {
+    bool scale = fold_operand(ctx, n, 1, MAX_CHAIN), zero = fold_operand(ctx, n, 2, MAX_CHAIN);
+    return scale || zero;
+}
+
+static bool compose(pass_ctx *ctx, ir_node *n) {
     spelled s;
-    if (!read_spelled(n, &s) || !ctx_take(ctx, "dequantisations")) return PASS_SAME;
+    if (!read_spelled(n, &s) || !ctx_take(ctx, "dequantisations")) return false;
     ir_builder b = ir_build_before(n);
     ir_value *in[3] = {(ir_value *)s.codes, spread(ctx, &s, s.scale, DT_f32, "scale")};
     if (s.zero) in[2] = spread(ctx, &s, s.zero, s.codes->type->dtype, "zero");
@@ -91,7 +114,12 @@ static pass_result visit(pass_ctx *ctx, ir_node *n) {
     ir_node *y = build_node(&b, OP_DequantizeLinear, in, s.zero ? 3 : 2, 1, &axis, s.axis >= 0);
     pass_replace(ctx, &n->out[0], y->out);
     ir_node_remove(n);
-    return PASS_CHANGED;
+    return true;
+}
+
+static pass_result visit(pass_ctx *ctx, ir_node *n) {
+    bool is_quantised = n->op == OP_DequantizeLinear || n->op == OP_QuantizeLinear;
+    return (is_quantised ? fold_operands(ctx, n) : compose(ctx, n)) ? PASS_CHANGED : PASS_SAME;
 }
 
 pass_result pass_fuse_dequantize(pass_ctx *ctx, ir_graph *g) {

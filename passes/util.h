@@ -34,6 +34,8 @@ uint64_t node_hash(const ir_node *n);
 bool fold_fits(const ir_node *n);
 /* The results of a node on these constants, in the module's arena; false where evaluation fails, with nothing reported. */
 bool fold_evaluate(pass_ctx *ctx, const ir_node *n, struct ir_datum *out);
+/* Constants instead of n's results, if all its operands are; n is gone then. */
+bool fold_by_evaluation(pass_ctx *ctx, ir_node *n);
 /* MatMulInteger as the kernels have it: u8 by a constant of i8 that is one matrix, no zero points, sizes known. */
 bool has_quad_kernel(const ir_node *n);
 /* Whether n can end the run for what its operands hold, beyond their shapes: then computing it where the model does not would be noticed. */

@@ -14,6 +14,7 @@ enum { PREFETCH_BYTES = 128 << 10 }; /* larger weights are fetched ahead */
 enum { LARGE_WEIGHT = 1 << 20 };     /* bytes: of a second-level cache */
 enum { LARGE_RESULT = 256 << 10 };
 enum { ROW_BLOCK = 96 };
+enum { FEW_ROWS = 4 }; /* up to here weights in blocks are multiplied out in registers */
 
 /* ---- epilogue ---------------------------------------------------------------------------------------------------------- */
 
@@ -68,6 +69,24 @@ static void epilogue_tile(matmul_state *s, lp_value *row, lp_value *height, lp_v
     lp_for_end(b, &l, NULL);
 }
 
+/* ---- height of the tile --------------------------------------------------------------------------------------------- */
+
+static unsigned accumulators_of(const matmul_state *s) {
+    const cg_target *t = s->mm->g->target;
+    /* without VNNI a step splits both operands in two; groups have sums of their own */
+    bool splits = s->mm->quads && !t->has_vnni, grouped = s->mm->counts && !s->mm->alone;
+    unsigned work = grouped                      ? s->vectors + 2
+                    : splits                     ? 2 * s->vectors + 3
+                    : s->mm->bits && !s->unpacks ? 3 * s->vectors + 1
+                                                 : s->vectors + 1;
+    return (t->n_registers - work) / (1 + grouped);
+}
+
+static unsigned rows_of_tile(const matmul_state *s) {
+    unsigned rows = accumulators_of(s) / s->vectors;
+    return rows > MAX_TILE_ROWS ? MAX_TILE_ROWS : rows < 1 ? 1 : rows;
+}
+
 /* ---- loops over tiles ---------------------------------------------------------------------------------------------------- */
 
 static void full_tile(matmul_state *s, unsigned panels, lp_value *height, lp_value *row,
@@ -112,6 +131,20 @@ static void aim_prefetch(matmul_state *s, const panel_tile *p, lp_value *tile, l
     s->ahead = lp_ptr_add(b, s->w, from);
 }
 
+/* The same of codes, which are to be there when their panel is multiplied out. */
+static void fetch_codes(matmul_state *s, const panel_tile *p, lp_value *tile, lp_value *tiles) {
+    lp_builder *b = &s->k.b;
+    lp_value *lines = lp_index(b, s->panel_bytes / CACHE_LINE), *one = lp_index(b, 1);
+    lp_value *next = lp_bin(b, LP_mul, lp_bin(b, LP_add, p->panel, one),
+                            lp_index(b, s->panel_bytes));
+    lp_value *from = lp_ptr_add(b, s->w, next);
+    lp_value *lo = lp_bin(b, LP_div, lp_bin(b, LP_mul, lines, tile), tiles);
+    lp_value *hi = lp_bin(b, LP_mul, lines, lp_bin(b, LP_add, tile, one));
+    lp_loop l = lp_for_begin(b, lo, lp_bin(b, LP_div, hi, tiles), one, NULL, 0);
+    lp_prefetch(b, from, lp_bin(b, LP_mul, l.counter, lp_index(b, CACHE_LINE)));
+    lp_for_end(b, &l, NULL);
+}
+
 typedef void tile_fn(matmul_state *s, lp_value *height, lp_value *row, const panel_tile *p);
 
 /* Cuts rows [lo, hi) into tiles of nearly equal height <= max_rows. */
@@ -126,6 +159,7 @@ static void for_tiles(matmul_state *s, lp_value *lo, lp_value *hi, tile_fn *fn,
     rest = lp_bin(b, LP_add, rest, lp_bin(b, LP_sub, left, one));
     lp_value *height = lp_bin(b, LP_div, rest, left);
     if (p && s->ahead_lines) aim_prefetch(s, p, l.counter, tiles);
+    if (p && s->unpacks) fetch_codes(s, p, l.counter, tiles);
     fn(s, height, row, p);
     s->ahead = NULL;
     lp_value *next = lp_bin(b, LP_add, row, height);
@@ -145,19 +179,17 @@ static void for_panels(matmul_state *s, lp_value *lo, lp_value *hi, unsigned pan
                        lp_value *row_lo, lp_value *row_hi) {
     lp_builder *b = &s->k.b;
     lp_loop l = lp_for_begin(b, lo, hi, lp_index(b, panels), NULL, 0);
+    if (s->unpacks) matmul_unpack(s, l.counter);
     for_tiles(s, row_lo, row_hi, full_tile_fn, &(panel_tile){l.counter, panels});
     lp_for_end(b, &l, NULL);
 }
 
 /* Panels [lo, hi) of rows [row_lo, row_hi): groups, single ones, the tail. */
-static void emit_block(matmul_state *s, lp_value *lo, lp_value *hi, lp_value *row_lo,
-                       lp_value *row_hi) {
+static void emit_panels(matmul_state *s, lp_value *lo, lp_value *hi, lp_value *row_lo,
+                        lp_value *row_hi) {
     lp_builder *b = &s->k.b;
     lp_value *full = lp_index(b, s->n_panels - (s->tail != 0)), *end = lp_bin(b, LP_min, hi, full),
              *mid = lo;
-    s->first_row = row_lo;
-    if (s->mm->arg) matmul_best_begin(&s->best, row_lo, row_hi);
-    if (s->mm->window) cg_places_fill(&s->places, row_lo, row_hi);
     if (s->group > 1) {
         lp_value *g = lp_index(b, s->group),
                  *n = lp_bin(b, LP_max, lp_bin(b, LP_sub, end, lo), lp_index(b, 0));
@@ -165,11 +197,37 @@ static void emit_block(matmul_state *s, lp_value *lo, lp_value *hi, lp_value *ro
         for_panels(s, lo, mid, s->group, row_lo, row_hi);
     }
     for_panels(s, mid, end, 1, row_lo, row_hi);
-    if (s->tail) {
-        lp_loop l = lp_if_begin(b, lp_bin(b, LP_gt, hi, full), NULL, 0);
-        for_tiles(s, row_lo, row_hi, tail_tile_fn, NULL);
-        lp_if_end(b, &l, NULL);
-    }
+    if (!s->tail) return;
+    lp_loop l = lp_if_begin(b, lp_bin(b, LP_gt, hi, full), NULL, 0);
+    if (s->unpacks) matmul_unpack(s, full);
+    for_tiles(s, row_lo, row_hi, tail_tile_fn, NULL);
+    lp_if_end(b, &l, NULL);
+}
+
+/* A weight in blocks is multiplied out for each tile where these are few, else once for all of them. */
+static void emit_either(matmul_state *s, lp_value *lo, lp_value *hi, lp_value *row_lo,
+                        lp_value *row_hi) {
+    lp_builder *b = &s->k.b;
+    unsigned few = s->max_rows;
+    lp_value *rows = lp_bin(b, LP_sub, row_hi, row_lo);
+    lp_loop l = lp_if_begin(b, lp_bin(b, LP_gt, rows, lp_index(b, FEW_ROWS)), NULL, 0);
+    s->unpacks = true, s->max_rows = rows_of_tile(s);
+    emit_panels(s, lo, hi, row_lo, row_hi);
+    lp_if_else(b, &l, NULL);
+    s->unpacks = false, s->max_rows = few;
+    emit_panels(s, lo, hi, row_lo, row_hi);
+    lp_if_end(b, &l, NULL);
+}
+
+static void emit_block(matmul_state *s, lp_value *lo, lp_value *hi, lp_value *row_lo,
+                       lp_value *row_hi) {
+    s->first_row = row_lo;
+    if (s->mm->arg) matmul_best_begin(&s->best, row_lo, row_hi);
+    if (s->mm->window) cg_places_fill(&s->places, row_lo, row_hi);
+    if (s->floats && !s->unpacks)
+        emit_either(s, lo, hi, row_lo, row_hi);
+    else
+        emit_panels(s, lo, hi, row_lo, row_hi);
     if (s->mm->arg) matmul_best_store(&s->best, row_lo, row_hi, s->y, s->ldy);
 }
 
@@ -194,39 +252,38 @@ static void emit_row_blocks(matmul_state *s) {
 
 /* ---- choice of the tile ---------------------------------------------------------------------------------------------------- */
 
+/* Weights in blocks are multiplied out apart where there are more rows. */
+static bool may_unpack(const matmul_state *s) {
+    int64_t m;
+    return s->mm->bits && !(ir_dim_is_const(s->mm->m, &m) && m <= FEW_ROWS);
+}
+
 /* A few rows give too few tiles to share. Weights beyond the second-level cache are read by each thread that has rows: where these are few,
- * memory would be the limit. */
+ * memory would be the limit. And what is multiplied out is so once if threads share the panels. */
 static bool threads_share_panels(const matmul_state *s, int64_t rows) {
-    return rows < 8 || (rows < 48 && s->panel_bytes * s->n_panels > LARGE_WEIGHT);
+    return rows < 8 || (rows < 48 && s->panel_bytes * s->n_panels > LARGE_WEIGHT) ||
+           (s->unpacks && rows < 4 * s->row_block);
 }
 
 static void choose_tile(matmul_state *s) {
-    const cg_target *t = s->mm->g->target;
     int64_t m;
-    s->lanes = t->lanes_f32;
+    s->lanes = s->mm->g->target->lanes_f32;
     while (s->lanes > s->mm->panel)
         s->lanes /= 2;
     s->vectors = (unsigned)(s->mm->panel / s->lanes);
-    /* without VNNI a step splits both operands in two; groups have sums of their own */
-    bool splits = s->mm->quads && !t->has_vnni, grouped = s->mm->counts && !s->mm->alone;
-    unsigned work = grouped       ? s->vectors + 2
-                    : splits      ? 2 * s->vectors + 3
-                    : s->mm->bits ? 3 * s->vectors + 1
-                                  : s->vectors + 1;
-    unsigned accumulators = (t->n_registers - work) / (1 + grouped);
-    s->max_rows = accumulators / s->vectors;
-    if (s->max_rows > MAX_TILE_ROWS) s->max_rows = MAX_TILE_ROWS;
-    if (s->max_rows < 1) s->max_rows = 1;
     s->group = 1;
     bool fixed = ir_dim_is_const(s->mm->m, &m);
+    s->unpacks = fixed && may_unpack(s);
+    s->max_rows = rows_of_tile(s);
     s->by_panels = fixed && !s->mm->arg && threads_share_panels(s, m);
     if (!fixed || m > s->max_rows) return;
     s->max_rows = (unsigned)(m > 0 ? m : 1);
-    if (s->mm->counts) return; /* sums of integers do not wait for each other */
+    /* sums of integers do not wait for each other; one panel is multiplied out at a time */
+    if (s->mm->counts || s->unpacks) return;
     /* few rows: several panels at once, for enough independent chains to hide the latency of an FMA */
     while (s->group < 4 && s->group * 2 <= s->n_panels &&
            s->group * 2 * s->vectors <= MAX_TILE_VECTORS &&
-           s->max_rows * s->group * 2 * s->vectors <= accumulators)
+           s->max_rows * s->group * 2 * s->vectors <= accumulators_of(s))
         s->group *= 2;
 }
 
@@ -261,8 +318,20 @@ static void bind(matmul_state *s) {
         s->extra_row[i] = cg_kernel_dim(&s->k, e->strides[0]);
         s->extra_col[i] = cg_kernel_dim(&s->k, e->strides[1]);
     }
-    if (s->tail || s->staged)
-        s->scratch = lp_alloca(&s->k.b, (int64_t)s->max_rows * s->group * mm->panel * 4);
+    if (s->floats_view) s->floats = cg_kernel_out(&s->k, s->floats_view, false);
+    if (s->tail || s->staged) {
+        int64_t tile = s->floats ? MAX_TILE_ROWS : s->max_rows * s->group;
+        s->scratch = lp_alloca(&s->k.b, tile * mm->panel * 4);
+    }
+}
+
+/* Room for a panel that is multiplied out. */
+static void make_room(matmul_state *s) {
+    cg *g = s->mm->g;
+    if (!may_unpack(s)) return;
+    const ir_dim *n = cg_dc(g, s->mm->k * s->mm->panel);
+    cg_buffer *b = cg_thread_buffer(g, cg_dc(g, s->mm->k * s->mm->panel * 4));
+    s->floats_view = cg_view_dense(g, b, ir_type_tensor(g->c, DT_f32, 1, &n));
 }
 
 static void open_best(matmul_state *s) {
@@ -302,6 +371,7 @@ void cg_matmul_packed(cg_matmul *mm) {
     choose_tile(s);
     choose_prefetch(s);
     choose_fetch(s);
+    make_room(s);
     s->k = cg_kernel_begin(mm->g, mm->node, s->by_panels ? cg_dc(mm->g, s->n_panels) : mm->m);
     bind(s);
     open_best(s);

@@ -11,7 +11,8 @@
  * Convolution is such a product of bytes whose rows are windows: k runs tap by tap, quads begin anew at each (places.h).
  *
  * Weights that stay quantised (passes/dequantized_weight.c): [ceil(N/panel)][ceil(K/block)] times scales f32[panel], zero points
- * u8[panel], codes u8[.][panel] of 8 / bits rows each; multiplied out in registers, once for each tile.
+ * u8[panel], codes u8[.][panel] of 8 / bits rows each; multiplied out in registers where there is one tile of rows, else panel by panel into
+ * a buffer of the thread, once for all rows, while the codes of the next panel are fetched.
  *
  * Where only the position of the best column of each row is wanted (MatMulArg), tiles are compared and not written (matmul_best.h).
  *

@@ -113,8 +113,16 @@ static lp_value *weights_of(matmul_state *s, const code_block *k, unsigned v, lp
     if (j) code = lp_bin(b, LP_shr, code, lp_const_i(b, code->type, j * s->mm->bits));
     if (s->mm->bits < 8)
         code = lp_bin(b, LP_and, code, lp_const_i(b, code->type, (1 << s->mm->bits) - 1));
-    lp_value *x = lp_bin(b, LP_sub, lp_cast(b, code, DT_f32), k->zero[v]);
-    return lp_bin(b, LP_mul, x, k->scale[v]);
+    lp_value *x = lp_cast(b, code, DT_f32);
+    return mul(b, sub(b, x, k->zero[v]), k->scale[v]);
+}
+
+/* The group-th bytes of the block, those of vector v. */
+static lp_value *block_bytes(matmul_state *s, const code_block *k, lp_value *group, unsigned v) {
+    lp_builder *b = &s->k.b;
+    int64_t column = 5 * s->mm->panel + v % s->vectors * s->lanes;
+    lp_value *at = lp_bin(b, LP_mul, group, lp_index(b, s->mm->panel));
+    return load_bytes(s, k->panel_at[v / s->vectors], lp_bin(b, LP_add, at, lp_index(b, column)));
 }
 
 /* The `count` rows whose codes share a byte, the group-th of the block. */
@@ -124,12 +132,8 @@ static void block_step(matmul_state *s, const code_block *k, lp_value *group, in
     lp_value *bytes[MAX_TILE_VECTORS], *x[MAX_TILE_ROWS];
     lp_value *first = lp_bin(b, LP_mul, group, lp_index(b, rows_per_byte(s)));
     first = lp_bin(b, LP_add, k->first, first);
-    for (unsigned v = 0; v < k->vectors; v++) {
-        int64_t column = 5 * s->mm->panel + v % s->vectors * s->lanes;
-        lp_value *at = lp_bin(b, LP_mul, group, lp_index(b, s->mm->panel));
-        bytes[v] = load_bytes(s, k->panel_at[v / s->vectors],
-                              lp_bin(b, LP_add, at, lp_index(b, column)));
-    }
+    for (unsigned v = 0; v < k->vectors; v++)
+        bytes[v] = block_bytes(s, k, group, v);
     for (int64_t j = 0; j < count; j++) {
         lp_value *at = lp_bin(b, LP_add, first, lp_index(b, j));
         for (unsigned r = 0; r < k->rows; r++) {
@@ -182,6 +186,47 @@ static void tile_blocks(matmul_state *s, unsigned rows, unsigned vectors, lp_val
     lp_for_end(b, &l, next);
     memcpy(acc, l.results, rows * vectors * sizeof *acc);
     if (rest) one_block(s, &k, panel_at, lp_index(b, whole), rest, acc);
+}
+
+static void unpack_rows(matmul_state *s, code_block *k, lp_value *group, int64_t count) {
+    lp_builder *b = &s->k.b;
+    lp_value *first = add(b, k->first, mul(b, group, lp_index(b, rows_per_byte(s))));
+    for (unsigned v = 0; v < k->vectors; v++) {
+        lp_value *bytes = block_bytes(s, k, group, v);
+        for (int64_t j = 0; j < count; j++) {
+            lp_value *to = mul(b, add(b, first, lp_index(b, j)), lp_index(b, s->mm->panel));
+            lp_store(b, s->floats, add(b, to, lp_index(b, v * s->lanes)),
+                     weights_of(s, k, v, bytes, j));
+        }
+    }
+}
+
+static void unpack_groups(matmul_state *s, code_block *k, int64_t lo, int64_t hi, int64_t step) {
+    lp_builder *b = &s->k.b;
+    lp_loop l = lp_for_begin(b, lp_index(b, lo), lp_index(b, hi), lp_index(b, step), NULL, 0);
+    for (int64_t u = 0; u < step; u++)
+        unpack_rows(s, k, add(b, l.counter, lp_index(b, u)), rows_per_byte(s));
+    lp_for_end(b, &l, NULL);
+}
+
+static void unpack_block(matmul_state *s, lp_value *panel_at, lp_value *number, int64_t count) {
+    code_block k = {.vectors = s->vectors};
+    int64_t groups = count / rows_per_byte(s), rest = count % rows_per_byte(s);
+    int64_t whole = groups / K_UNROLL * K_UNROLL;
+    open_block(s, &k, &panel_at, number);
+    unpack_groups(s, &k, 0, whole, K_UNROLL);
+    unpack_groups(s, &k, whole, groups, 1);
+    if (rest) unpack_rows(s, &k, lp_index(&s->k.b, groups), rest);
+}
+
+void matmul_unpack(matmul_state *s, lp_value *panel) {
+    lp_builder *b = &s->k.b;
+    lp_value *from = lp_ptr_add(b, s->w, mul(b, panel, lp_index(b, s->panel_bytes)));
+    int64_t whole = s->mm->k / s->mm->block, rest = s->mm->k % s->mm->block;
+    lp_loop l = lp_for_begin(b, lp_index(b, 0), lp_index(b, whole), lp_index(b, 1), NULL, 0);
+    unpack_block(s, from, l.counter, s->mm->block);
+    lp_for_end(b, &l, NULL);
+    if (rest) unpack_block(s, from, lp_index(b, whole), rest);
 }
 
 /* ---- groups of steps -------------------------------------------------------------------------------------------------- */
@@ -303,10 +348,10 @@ static void emit_tile(matmul_state *s, unsigned rows, unsigned panels, lp_value 
     for (unsigned p = 0; p < panels; p++) {
         lp_value *bytes = lp_bin(b, LP_mul, lp_bin(b, LP_add, panel, lp_index(b, p)),
                                  lp_index(b, s->panel_bytes));
-        panel_at[p] = lp_ptr_add(b, s->w, bytes);
+        panel_at[p] = s->unpacks ? s->floats : lp_ptr_add(b, s->w, bytes);
     }
     fetch_results(s, rows, panels, to, ld);
-    if (s->mm->bits)
+    if (s->mm->bits && !s->unpacks)
         tile_blocks(s, rows, vectors, row_at, panel_at, acc);
     else if (s->mm->window)
         sum_taps(s, rows, vectors, row, panel, row_at, panel_at, acc);

@@ -30,6 +30,10 @@ typedef struct matmul_state {
     lp_value *const *row_from; /* windows: the tap's elements of each row of the tile */
     int64_t panel_bytes;       /* of the weight */
     lp_value *counts, *group_steps;
+    const cg_view
+        *floats_view; /* of a weight in blocks: a panel multiplied out, one for each thread */
+    lp_value *floats;
+    bool unpacks; /* tiles read that; else they multiply the weight out in registers */
     lp_value *a, *w, *y, *lda, *ldy, *scratch;
     lp_value *extra[CG_MAX_NEST_VIEWS], *extra_row[CG_MAX_NEST_VIEWS],
         *extra_col[CG_MAX_NEST_VIEWS];
@@ -43,6 +47,8 @@ typedef struct matmul_state {
 lp_type matmul_sum_type(const matmul_state *s, unsigned lanes);
 /* Of a block of codes in a panel, with its scales and zero points. */
 int64_t matmul_block_bytes(const matmul_state *s);
+/* A panel of a weight in blocks to s->floats, f32[k][panel]. */
+void matmul_unpack(matmul_state *s, lp_value *panel);
 /* Sums of `height` rows (1 to `rows`, known when it runs) by `panels` panels, to `to` with row stride `ld`. */
 void matmul_tile(matmul_state *s, unsigned rows, unsigned panels, lp_value *height, lp_value *row,
                  lp_value *panel, lp_value *to, lp_value *ld);
