@@ -98,7 +98,17 @@ static bool axes_to_input(fe_node *n) {
 }
 
 /* clang-format off */
+/* Before opset 13 of integers too; the result is cut off, as a Cast does. */
+static bool erf_of_integers(fe_node *n) {
+    ir_dtype t;
+    if (!fe_need(n, 1) || !fe_in_dtype(n, 0, &t)) return false;
+    if (!ir_dtype_is_int(t)) return true;
+    ir_value *y = fe_build1(n, OP_Erf, fe_cast(n, fe_in(n, 0), DT_f64));
+    return fe_finish(n, fe_cast(n, y, t));
+}
+
 const fe_rule fe_rules_basic[] = {
+    {"", "Erf", 13, erf_of_integers, NULL},
     {"", "Add", 7, broadcast_from_axis, NULL},
     {"", "Sub", 7, broadcast_from_axis, NULL},
     {"", "Mul", 7, broadcast_from_axis, NULL},

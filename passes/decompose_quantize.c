@@ -88,6 +88,7 @@ static ir_value *round_and_limit(ir_builder *b, ir_value *x, ir_value *zero, ir_
 bool decompose_quantize(ir_builder *b, ir_node *n) {
     ir_dtype precision = (ir_dtype)ir_attr_int(n, "precision", 0), t = n->out[0].type->dtype;
     if (!precision) precision = ir_in(n, 1)->type->dtype;
+    if (precision == DT_f8e8m0) precision = DT_f32; /* powers of two: nothing is computed in them */
     bool is_float = ir_dtype_is_float(t);
     ir_value *scale = beside(b, n, 1, precision);
     ir_value *zero = ir_in(n, 2) && scale && !is_float ? beside(b, n, 2, DT_f32) : NULL;

@@ -36,18 +36,25 @@ static void square_pass(cg_rows *r, unsigned lanes, lp_value *j, lp_value **acc,
     acc[0] = lp_fma(&r->k.b, d, d, acc[0]);
 }
 
+/* A parameter's vector in the type of the computation: it may be of another type than what is normalised (RMSNormalization). */
+static lp_value *load_parameter(cg_rows *r, const norm *s, uint32_t i, unsigned lanes,
+                                lp_value *j) {
+    return lp_cast(&r->k.b, cg_row_load(r, i, lanes, j), compute_type(r, s).elem);
+}
+
 static void write_pass(cg_rows *r, unsigned lanes, lp_value *j, lp_value **acc, void *data) {
     (void)acc;
     norm *s = data;
     lp_builder *b = &r->k.b;
     lp_value *y = lp_bin(b, LP_mul, centred(r, s, lanes, j), lp_broadcast(b, s->inverse, lanes));
     if (s->has_scale && s->has_bias)
-        y = lp_fma(b, y, cg_row_load(r, s->scale, lanes, j), cg_row_load(r, s->bias, lanes, j));
+        y = lp_fma(b, y, load_parameter(r, s, s->scale, lanes, j),
+                   load_parameter(r, s, s->bias, lanes, j));
     else if (s->has_scale)
-        y = lp_bin(b, LP_mul, y, cg_row_load(r, s->scale, lanes, j));
+        y = lp_bin(b, LP_mul, y, load_parameter(r, s, s->scale, lanes, j));
     else if (s->has_bias)
-        y = lp_bin(b, LP_add, y, cg_row_load(r, s->bias, lanes, j));
-    cg_row_store(r, s->y, lanes, j, y);
+        y = lp_bin(b, LP_add, y, load_parameter(r, s, s->bias, lanes, j));
+    cg_row_store(r, s->y, lanes, j, lp_cast(b, y, ir_dtype_compute(r->views[s->y].view->dtype)));
 }
 
 /* Mean and variance + epsilon of a row. */

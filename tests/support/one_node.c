@@ -159,6 +159,55 @@ pb_attr *one_node_attr(one_node *m, const char *name, ir_schema_attr_type type) 
     return p;
 }
 
+/* The names between the parentheses at *at, which moves behind them. */
+static char **read_names(tl_arena *a, char **at, size_t *n) {
+    TL_VEC(char *) names = {0};
+    char *end = strchr(*at, ')'), *saved = NULL;
+    *end = 0;
+    for (char *p = strtok_r(*at + 1, ",", &saved); p; p = strtok_r(NULL, ",", &saved))
+        tl_vec_push(a, &names, p);
+    *at = end + 1;
+    *n = names.len;
+    return names.data;
+}
+
+static pb_value_info **values(tl_arena *a, char **names, size_t n) {
+    pb_value_info **v = TL_NEW_ARRAY(a, pb_value_info *, n);
+    for (size_t i = 0; i < n; i++)
+        v[i] = one_node_value(a, names[i], NULL);
+    return v;
+}
+
+/* "c2=Identity(c)" at *at. */
+static pb_node *read_node(tl_arena *a, char **at) {
+    pb_node *p = NEW_MESSAGE(a, pb_node, ONNX__NODE_PROTO__INIT);
+    char *equals = strchr(*at, '='), *open = strchr(*at, '(');
+    p->n_output = 1, p->output = TL_NEW_ARRAY(a, char *, 1);
+    p->output[0] = tl_arena_printf(a, "%.*s", (int)(equals - *at), *at);
+    p->op_type = tl_arena_printf(a, "%.*s", (int)(open - equals - 1), equals + 1);
+    *at = open;
+    p->input = read_names(a, at, &p->n_input);
+    return p;
+}
+
+pb_graph *one_node_graph(tl_arena *a, const char *text) {
+    pb_graph *g = NEW_MESSAGE(a, pb_graph, ONNX__GRAPH_PROTO__INIT);
+    char *p = tl_arena_strdup(a, text), **names;
+    TL_VEC(pb_node *) nodes = {0};
+    g->name = tl_arena_strdup(a, "body");
+    names = read_names(a, &p, &g->n_input);
+    g->input = values(a, names, g->n_input);
+    while (*p && *p != '-') {
+        tl_vec_push(a, &nodes, read_node(a, &p));
+        p += *p == ',';
+    }
+    g->n_node = nodes.len, g->node = nodes.data;
+    p += 2; /* "->" */
+    names = read_names(a, &p, &g->n_output);
+    g->output = values(a, names, g->n_output);
+    return g;
+}
+
 static pb_opset *import(tl_arena *a, const char *domain, int opset) {
     pb_opset *p = NEW_MESSAGE(a, pb_opset, ONNX__OPERATOR_SET_ID_PROTO__INIT);
     p->domain = tl_arena_strdup(a, domain);

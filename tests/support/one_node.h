@@ -37,6 +37,8 @@ pb_attr *one_node_attr(one_node *m, const char *name, ir_schema_attr_type type);
 pb_tensor *one_node_tensor(tl_arena *a, const char *name, const ir_tensor *t);
 pb_type *one_node_type(tl_arena *a, const ir_type *t);
 pb_value_info *one_node_value(tl_arena *a, const char *name, const ir_type *t); /* NULL: no type */
+/* A graph attribute: "(i,c,v)c2=Identity(c),v2=Add(v,v)->(c2,v2)" has parameters, nodes and results. */
+pb_graph *one_node_graph(tl_arena *a, const char *text);
 tl_sv one_node_pack(one_node *m);
 
 #endif
