@@ -142,10 +142,31 @@ static bool read_pads(cg *g, ir_node *n, pad *d) {
     return true;
 }
 
+/* A negative pad takes elements away before the others repeat what is left: x becomes that view, of extent 0 where more is taken than
+ * there is. The end follows from the result's extent:
+ *   Pad<mode="wrap">([0, 1, 2, 3, 4, 5], pads {-2, 3}) = [2, 3, 4, 5, 2, 3, 4]
+ * (A constant is put around what is left by the result's extent alone.) */
+static void crop(cg *g, const ir_node *n, pad *d) {
+    ir_ctx *c = g->c;
+    const ir_dim *zero = cg_dc(g, 0);
+    for (int32_t a = 0; a < d->x->rank; a++) {
+        const ir_dim *before = ir_dim_max(c, d->before[a], zero),
+                     *from = ir_dim_sub(c, before, d->before[a]),
+                     *after = ir_dim_sub(c, n->out[0].type->dims[a],
+                                         ir_dim_add(c, d->x->dims[a], d->before[a])),
+                     *left = ir_dim_add(c, ir_dim_sub(c, d->x->dims[a], from),
+                                        ir_dim_min(c, after, zero));
+        d->before[a] = before;
+        if (ir_dim_equal(left, d->x->dims[a])) continue;
+        d->x = cg_view_slice(g, d->x, a, from, cg_dc(g, 1), ir_dim_max(c, left, zero));
+    }
+}
+
 bool lower_pad(cg *g, ir_node *n) {
     pad *d = TL_NEW(g->arena, pad);
     *d = (pad){.x = cg_read(g, ir_in(n, 0)), .mode = pad_mode_of(n), .value = ir_in(n, 2)};
     if (!read_pads(g, n, d)) return false;
+    if (d->mode != PAD_CONSTANT) crop(g, n, d);
     cg_nest *s = cg_nest_result(g, n, pad_point, d);
     s->scalar = true;
     if (d->mode != PAD_CONSTANT) { /* nothing to repeat in an axis without elements */
