@@ -2,23 +2,68 @@
 #include "tests/support/compiled.h"
 
 #include "codegen/cg.h"
+#include "codegen/link.h"
 #include "ir/call.h"
 #include "passes/pass.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* ---- loading --------------------------------------------------------------------------------------------------------- */
+
+static cg_model *lower(ir_module *m, const char *passes, bool watch) {
+    cg_target *targets = TL_NEW_ARRAY(m->arena, cg_target, CG_MAX_TARGETS);
+    cg_options *o = TL_NEW(m->arena, cg_options);
+    const char *cpus = getenv("TLBC_TEST_CPU");
+    *o = (cg_options){.targets = targets, .name = "model", .watch = watch};
+    if (passes && !pass_run(m, passes, NULL)) return NULL;
+    if (!cg_target_parse_list(m->ctx, cpus ? cpus : "native", targets, &o->n_targets)) return NULL;
+    return cg_lower(m, o);
+}
+
+static bool write_library(ir_ctx *c, const cg_model *model, const char *path) {
+    static const char *const exports[] = {"tlbc_model"};
+    uint32_t n;
+    cg_weights w = cg_model_weights(model);
+    cg_unit **units = cg_model_units(model, CG_OBJECT, &n);
+    if (!units) return false;
+    tl_sv *objects = TL_NEW_ARRAY(&c->arena, tl_sv, n);
+    for (uint32_t i = 0; i < n; i++)
+        if (!cg_unit_get_result(units[i], &objects[i])) return false;
+    cg_link_options o = {.output = path,
+                         .target = model->options->targets,
+                         .exports = exports,
+                         .n_exports = 1,
+                         .alias = "tlbc_model=model_model",
+                         .weights = w.bytes ? &w : NULL,
+                         .weights_symbol = model->weights_symbol};
+    return cg_link_shared(c, &o, objects, n);
+}
+
+/* The process ends with the library open. */
+static const tlbc_model *load_library(ir_module *m, const char *passes, const char *folder) {
+    static unsigned number;
+    char message[1024];
+    const tlbc_model *out;
+    const char *path = tl_arena_printf(m->arena, "%s/%u.so", folder, ++number);
+    if (access(path, F_OK)) {
+        const cg_model *model = lower(m, passes, false);
+        if (!model || !write_library(m->ctx, model, path)) return NULL;
+    }
+    if (tlbc_open(path, &out, message, sizeof message) == TLBC_OK) return out;
+    diag_error(&m->ctx->diag, NULL, "%s", message);
+    return NULL;
+}
 
 const tlbc_model *compiled_load(ir_module *m, const char *passes) {
-    ir_ctx *c = m->ctx;
-    if (passes && !pass_run(m, passes, NULL)) return NULL;
-    cg_target *target = TL_NEW(m->arena, cg_target);
-    cg_options *o = TL_NEW(m->arena, cg_options);
-    const char *cpu = getenv("TLBC_TEST_CPU");
-    if (!cg_target_find(c, cpu ? cpu : "native", target)) return NULL;
-    *o = (cg_options){.targets = target, .n_targets = 1, .name = "model", .watch = CG_WATCHED};
-    cg_model *model = cg_lower(m, o);
+    const char *folder = getenv("TLBC_TEST_LIBRARIES");
+    if (folder) return load_library(m, passes, folder);
+    const cg_model *model = lower(m, passes, CG_WATCHED);
     return model ? cg_load_model(model) : NULL;
 }
+
+/* ---- running --------------------------------------------------------------------------------------------------------- */
 
 static bool to_runtime(ir_ctx *c, tl_arena *a, uint32_t i, const ir_datum *x, tlbc_tensor *t) {
     if (!ir_datum_fits_runtime(x))

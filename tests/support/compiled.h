@@ -10,9 +10,10 @@
 #include "include/tlbc/runtime.h"
 #include "ir/eval.h"
 
-/* Runs the passes (NULL: none), lowers the first graph for this machine (or the CPU that the environment names as TLBC_TEST_CPU) and
- * links it into this process. The module is changed. NULL
- * after reporting to its context, with which the code goes away. */
+/* Runs the passes (NULL: none), lowers the first graph for this machine (or the CPUs that the environment names as TLBC_TEST_CPU) and
+ * links it into this process. The module is changed. NULL after reporting to its context, with which the code goes away.
+ * Where the environment names a folder as TLBC_TEST_LIBRARIES, the n-th model of the process is n.so in it: opened where that is there,
+ * else compiled into it. So one machine runs what another one has compiled (tools/wide.sh). */
 const tlbc_model *compiled_load(ir_module *m, const char *passes);
 /* One run with this many threads; results are fresh tensors in the arena. false after reporting. */
 bool compiled_run(ir_ctx *c, tl_arena *a, const tlbc_model *model, uint32_t threads,
