@@ -118,10 +118,7 @@ void cg_kernel_require(cg_kernel *k, const ir_dim *n, const ir_dim *work, int64_
     lp_value *zero = lp_index(b, 0), *size = cg_kernel_dim(k, n), *count = cg_kernel_dim(k, work);
     lp_value *empty = lp_bin(b, LP_le, size, zero);
     lp_value *bad = lp_bin(b, LP_and, empty, lp_bin(b, LP_gt, count, zero));
-    lp_value *args[4] = {cg_kernel_frame(k), lp_index(b, failure), zero, size};
-    lp_loop l = lp_if_begin(b, bad, NULL, 0);
-    lp_call(b, "tlbc_rt_fail", lp_scalar(LP_VOID), args, 4);
-    lp_if_end(b, &l, NULL);
+    cg_fail_if(k, bad, failure, zero, size);
     k->end = lp_select(b, empty, k->begin, k->end);
 }
 

@@ -332,6 +332,8 @@ void cg_nest_run(cg_nest *s);
 cg_nest *cg_nest_over(cg *g, ir_node *n, const ir_type *t, cg_nest_fn *fn, void *data);
 cg_nest *cg_nest_result(cg *g, ir_node *n, cg_nest_fn *fn, void *data);
 
+/* Fails the run, which goes on: the failure's format gets x and y. */
+void cg_fail_if(cg_kernel *k, lp_value *bad, int64_t failure, lp_value *x, lp_value *y);
 /* An index from data: negative ones count from the end; one outside [0, n) fails the run and is brought inside. */
 lp_value *cg_checked_index(cg_kernel *k, lp_value *index, lp_value *n, int64_t failure);
 

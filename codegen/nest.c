@@ -144,16 +144,21 @@ void cg_unravel(cg_kernel *k, lp_value *row, const ir_dim *const *dims, int32_t 
     if (rank > 0) index[0] = row;
 }
 
+void cg_fail_if(cg_kernel *k, lp_value *bad, int64_t failure, lp_value *x, lp_value *y) {
+    lp_builder *b = &k->b;
+    lp_loop l = lp_if_begin(b, bad, NULL, 0);
+    lp_value *args[4] = {cg_kernel_frame(k), lp_index(b, failure), x, y};
+    lp_call(b, "tlbc_rt_fail", lp_scalar(LP_VOID), args, 4);
+    lp_if_end(b, &l, NULL);
+}
+
 lp_value *cg_checked_index(cg_kernel *k, lp_value *index, lp_value *n, int64_t failure) {
     lp_builder *b = &k->b;
     lp_value *zero = lp_index(b, 0), *negative = lp_bin(b, LP_lt, index, zero);
     lp_value *i = lp_select(b, negative, lp_bin(b, LP_add, index, n), index);
     lp_value *bad = lp_bin(b, LP_lt, i, zero);
     bad = lp_bin(b, LP_or, bad, lp_bin(b, LP_ge, i, n));
-    lp_loop l = lp_if_begin(b, bad, NULL, 0);
-    lp_value *args[4] = {cg_kernel_frame(k), lp_index(b, failure), index, n};
-    lp_call(b, "tlbc_rt_fail", lp_scalar(LP_VOID), args, 4);
-    lp_if_end(b, &l, NULL);
+    cg_fail_if(k, bad, failure, index, n);
     return lp_bin(b, LP_max, lp_bin(b, LP_min, i, lp_bin(b, LP_sub, n, lp_index(b, 1))), zero);
 }
 

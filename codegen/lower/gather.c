@@ -422,13 +422,16 @@ static void reverse_sequence_point(cg_nest *s, unsigned lanes, lp_value *const *
     (void)in;
     const reverse_sequence *d = s->data;
     lp_builder *b = &s->k->b;
-    lp_value *index[IR_MAX_RANK_NEST], *t = s->index[d->time];
+    lp_value *index[IR_MAX_RANK_NEST], *t = s->index[d->time], *zero = lp_index(b, 0);
     lp_value *length = load_index(s, d->lengths, &s->index[d->batch]);
+    lp_value *most = cg_kernel_dim(s->k, d->x->dims[d->time]);
+    lp_value *bad = lp_bin(b, LP_lt, length, zero);
+    bad = lp_bin(b, LP_or, bad, lp_bin(b, LP_gt, length, most));
+    cg_fail_if(s->k, bad, d->failure, length, most);
+    length = lp_select(b, bad, zero, length);
     lp_value *mirrored = lp_bin(b, LP_sub, lp_bin(b, LP_sub, length, lp_index(b, 1)), t);
-    t = lp_select(b, lp_bin(b, LP_lt, t, length), mirrored, t);
     memcpy(index, s->index, sizeof index);
-    index[d->time] = cg_checked_index(s->k, t, cg_kernel_dim(s->k, d->x->dims[d->time]),
-                                      d->failure);
+    index[d->time] = lp_select(b, lp_bin(b, LP_lt, t, length), mirrored, t);
     lp_value *at = cg_offset(s->k, d->x, index, d->x->rank);
     lp_value *stride = cg_kernel_dim(s->k, d->x->strides[d->x->rank - 1]);
     out[0] = cg_load(b, d->x->dtype, lanes, cg_kernel_in(s->k, d->x, false), at, stride);
@@ -438,7 +441,7 @@ bool lower_reverse_sequence(cg *g, ir_node *n) {
     reverse_sequence *d = TL_NEW(g->arena, reverse_sequence);
     *d = (reverse_sequence){.x = cg_read(g, ir_in(n, 0)), .lengths = cg_read(g, ir_in(n, 1))};
     d->time = ir_attr_int(n, "time_axis", 0), d->batch = ir_attr_int(n, "batch_axis", 1);
-    d->failure = cg_failure(g, "input 1: a length goes to element %%lld of %%lld");
+    d->failure = cg_failure(g, "input 1: length %%lld of %%lld");
     cg_check_equal(g, d->lengths->dims[0], d->x->dims[d->batch]);
     cg_nest *s = cg_nest_over(g, n, n->out[0].type, reverse_sequence_point, d);
     s->scalar = d->x->rank == 2;

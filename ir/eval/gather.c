@@ -130,7 +130,7 @@ bool eval_reverse_sequence(ir_eval *e, const ir_node *n, const ir_datum *const *
         for (at[1] = 0; at[1] < s.dims[1]; at[1]++) {
             int64_t length = ir_tensor_get_i64(lengths, (size_t)at[batch]),
                     from[2] = {at[0], at[1]};
-            if (length > s.dims[time])
+            if (length < 0 || length > s.dims[time])
                 return ev_error(e, n, "length %lld of %lld", (long long)length,
                                 (long long)s.dims[time]);
             if (at[time] < length) from[time] = length - 1 - at[time];
