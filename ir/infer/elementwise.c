@@ -64,3 +64,17 @@ bool infer_clip(ir_ctx *c, ir_node *n) {
             return infer_error(c, n, i, "expected one element");
     return infer_set(c, n, 0, infer_in(n, 0));
 }
+
+/* CumSum and CumProd: the axis is one number. */
+bool infer_cumulative(ir_ctx *c, ir_node *n) {
+    int64_t length = infer_in_length(n, 1);
+    if (length >= 0 && length != 1)
+        return infer_error(c, n, 1, "%lld numbers, expected one axis", (long long)length);
+    return infer_same(c, n);
+}
+
+bool infer_trilu(ir_ctx *c, ir_node *n) {
+    if (infer_is_ranked(n, 0) && infer_in(n, 0)->rank < 2)
+        return infer_error(c, n, 0, "rank is %d, expected 2 or more", infer_in(n, 0)->rank);
+    return infer_same(c, n);
+}

@@ -81,12 +81,21 @@ static const ir_dim *scalar_dim(ir_ctx *c, const ir_node *n, uint32_t i) {
     return known_in(c, n, i, &k) && k.n == 1 ? k.d[0] : ir_dim_unknown(c);
 }
 
+/* Every index has its update. */
+bool infer_scatter_elements(ir_ctx *c, ir_node *n) {
+    if (infer_is_ranked(n, 1) &&
+        !infer_expect_dims(c, n, 2, infer_in(n, 1)->dims, infer_in(n, 1)->rank))
+        return false;
+    return infer_scatter(c, n);
+}
+
 bool infer_one_hot(ir_ctx *c, ir_node *n) {
     ir_dtype dtype = infer_in(n, 2)->dtype;
     double depth;
     const ir_dim *d = scalar_dim(c, n, 1);
     if (ir_dim_is_unknown(d) && ir_value_const_f64(ir_in(n, 1), &depth) && fabs(depth) < 0x1p53)
         d = ir_dim_const(c, (int64_t)depth);
+    if (!infer_expect_dims(c, n, 2, (const ir_dim *[]){ir_dim_const(c, 2)}, 1)) return false;
     if (!infer_is_ranked(n, 0)) return infer_set_unranked(c, n, 0, dtype);
     int32_t axis, rank = infer_in(n, 0)->rank;
     ir_shape s = infer_in_shape(n, 0);

@@ -127,6 +127,36 @@ static bool check_attention(ir_ctx *c, const ir_node *n, const ir_dim *const q[4
     return true;
 }
 
+/* What was there before: both or none, of the same heads. */
+static bool check_past(ir_ctx *c, const ir_node *n, const ir_dim *const k[4],
+                       const ir_dim *const v[4]) {
+    if (!ir_in(n, PAST_K) && !ir_in(n, PAST_V)) return true;
+    if (!ir_in(n, PAST_K) || !ir_in(n, PAST_V))
+        return diag_error(&c->diag, n->loc, "inputs %d and %d go together", PAST_K, PAST_V);
+    for (int32_t i = 0; i < 4; i++) {
+        if (infer_is_ranked(n, PAST_K) && i != 2 && !infer_expect_dim(c, n, PAST_K, i, k[i]))
+            return false;
+        if (infer_is_ranked(n, PAST_V) && i != 2 && !infer_expect_dim(c, n, PAST_V, i, v[i]))
+            return false;
+    }
+    return !infer_is_ranked(n, PAST_K) || !infer_is_ranked(n, PAST_V) ||
+           infer_expect_dim(c, n, PAST_V, 2, infer_in(n, PAST_K)->dims[2]);
+}
+
+static bool check_settings(ir_ctx *c, const ir_node *n) {
+    int64_t mode = ir_attr_int(n, "qk_matmul_output_mode", 0),
+            precision = ir_attr_int(n, "softmax_precision", DT_f32);
+    if (mode < 0 || mode > 3)
+        return diag_error(&c->diag, n->loc,
+                          "attribute 'qk_matmul_output_mode' is %lld, expected 0 to 3",
+                          (long long)mode);
+    if (precision <= 0 || precision >= DT_COUNT || !ir_dtype_is_float((ir_dtype)precision))
+        return diag_error(&c->diag, n->loc,
+                          "attribute 'softmax_precision' is %lld, which is no float type",
+                          (long long)precision);
+    return true;
+}
+
 static bool attention_unranked(ir_ctx *c, ir_node *n) {
     ir_dtype dtype = infer_in(n, Q)->dtype;
     bool packed = infer_is_ranked(n, Q) && infer_in(n, Q)->rank == 3;
@@ -136,11 +166,13 @@ static bool attention_unranked(ir_ctx *c, ir_node *n) {
 
 bool infer_attention(ir_ctx *c, ir_node *n) {
     const ir_dim *q[4], *k[4], *v[4];
+    if (!check_settings(c, n)) return false;
     if (!infer_is_ranked(n, Q)) return infer_set_unranked(c, n, 0, infer_in(n, Q)->dtype);
     if (!infer_is_ranked(n, K) || !infer_is_ranked(n, V)) return attention_unranked(c, n);
     if (!infer_expect_rank(c, n, PAST_K, 4) || !infer_expect_rank(c, n, PAST_V, 4)) return false;
     if (!head_dims(c, n, Q, "q_num_heads", q) || !head_dims(c, n, K, "kv_num_heads", k) ||
-        !head_dims(c, n, V, "kv_num_heads", v) || !check_attention(c, n, q, k, v))
+        !head_dims(c, n, V, "kv_num_heads", v) || !check_attention(c, n, q, k, v) ||
+        !check_past(c, n, k, v))
         return false;
     ir_dtype dtype = infer_in(n, Q)->dtype;
     const ir_dim *total = ir_dim_add(c, past_length(c, n, PAST_K), k[2]);
