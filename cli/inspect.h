@@ -53,8 +53,8 @@ typedef struct inspect_facts {
     const char *serial;  /* of them inside of recurrences, one round after the other; NULL: none */
     double serial_share; /* below 0: depends on sizes */
     double flops_after;  /* of what is compiled; 0: depends on sizes, or not known */
-    int64_t static_bytes, unshared_bytes,
-        n_buffers; /* memory plan: the block, and the sum of what is in it */
+    int64_t static_bytes, alive_bytes, unshared_bytes,
+        n_buffers; /* memory plan: the block, the most alive in it at once, the sum of what is in it */
     inspect_slot *slots;
     uint32_t n_slots;
     int64_t workspace_bytes;  /* of one thread, all sizes given */

@@ -110,6 +110,7 @@ static void gather_ops(cli *c, const ir_graph *before, const ir_graph *after, in
 static void gather_plan(cli *c, const cg_memory_plan *p, inspect_facts *f) {
     f->static_bytes = p->static_bytes;
     f->unshared_bytes = p->total_static;
+    f->alive_bytes = p->most_alive;
     f->n_buffers = p->n_buffers;
     f->n_slots = p->n_slots;
     f->slots = TL_NEW_ARRAY(c->arena, inspect_slot, p->n_slots + 1);

@@ -44,8 +44,10 @@ static void print_flops(const inspect_facts *f) {
 
 static void print_plan(const inspect_facts *f) {
     if (f->n_buffers >= 0)
-        printf("  workspace   %lld bytes for %lld buffers, %lld without sharing\n",
-               (long long)f->static_bytes, (long long)f->n_buffers, (long long)f->unshared_bytes);
+        printf(
+            "  workspace   %lld bytes for %lld buffers, %lld alive at once, %lld without sharing\n",
+            (long long)f->static_bytes, (long long)f->n_buffers, (long long)f->alive_bytes,
+            (long long)f->unshared_bytes);
     for (uint32_t i = 0; i < f->n_slots; i++)
         printf("    slot %-4u %s bytes%s\n", i, f->slots[i].bytes,
                f->slots[i].per_thread ? " for each thread" : "");
@@ -140,6 +142,7 @@ static void put_plan(json_writer *w, const inspect_facts *f) {
     if (f->n_buffers < 0) return;
     json_open(w, "memory_plan", '{');
     put_number(w, "static_bytes", f->static_bytes);
+    put_number(w, "alive_bytes", f->alive_bytes);
     put_number(w, "unshared_bytes", f->unshared_bytes);
     put_number(w, "buffers", f->n_buffers);
     json_open(w, "slots", '[');

@@ -16,7 +16,7 @@ typedef struct printer {
     tl_arena *arena; /* of the names */
     tl_map names;    /* lp_value -> const char * */
     tl_map numbers;  /* lp_value -> number, where it has no name */
-    tl_map used;     /* hash of a name -> 1 */
+    tl_map used;     /* hash of a name -> number of its last variation */
     uint32_t next;
     int indent;
     const lp_instr *wanted; /* lp_instr_text: this one's line */
@@ -33,15 +33,19 @@ static void print_type(tl_str *out, lp_type t) {
     if (t.lanes > 1) tl_str_printf(out, "x%u", t.lanes);
 }
 
-/* The name, or a variation of it that no value of the function has yet. */
+/* The name, or a variation of it that no value of the function has yet. The map keeps the last number that was given to a name of
+ * this kind: the next search goes on from there. */
 static const char *claim_name(printer *p, const char *wanted) {
+    uint64_t hash = tl_hash_bytes(0, wanted, strlen(wanted)), *last;
     const char *name = wanted;
-    for (uint32_t k = 1;; k++) {
-        bool added;
+    bool added;
+    last = tl_map_insert(&p->used, hash, &added);
+    for (uint64_t k = *last + 1; !added; k++) {
+        name = tl_arena_printf(p->arena, "%s.%" PRIu64, wanted, k);
         tl_map_insert(&p->used, tl_hash_bytes(0, name, strlen(name)), &added);
-        if (added) return name;
-        name = tl_arena_printf(p->arena, "%s.%u", wanted, k);
+        *tl_map_find(&p->used, hash) = k;
     }
+    return name;
 }
 
 static void print_name(printer *p, const lp_value *v) {

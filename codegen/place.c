@@ -185,10 +185,15 @@ static bool can_join(placing *p, ir_node *n, const cg_view *at) {
     return true;
 }
 
+/* Both in the same region. Walks from both at once: the answer is as far away as they are from each other, or from the end. */
 static bool is_behind(const ir_node *n, const ir_node *of) {
-    for (of = of->next; of; of = of->next)
-        if (of == n) return true;
-    return false;
+    const ir_node *behind = of->next, *behind_n = n->next;
+    for (; behind && behind != n; behind = behind->next) {
+        if (!behind_n) return false;
+        if (behind_n == of) return false;
+        behind_n = behind_n->next;
+    }
+    return behind != NULL;
 }
 
 /* Results may be views of the operand. */

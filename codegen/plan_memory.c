@@ -120,12 +120,19 @@ static void place_static(cg *g, cg_memory_plan *plan, cg_buffer **buffers, uint3
     memcpy(dying, buffers, n * sizeof *dying);
     qsort(buffers, n, sizeof *buffers, by_first);
     qsort(dying, n, sizeof *dying, by_last);
+    int64_t alive = 0;
     for (uint32_t i = 0, dead = 0; i < n; i++) {
-        for (; dying[dead]->last < buffers[i]->first; dead++)
-            give_back(&m, (gap){dying[dead]->offset, static_bytes(g, dying[dead])});
-        buffers[i]->offset = take_memory(&m, static_bytes(g, buffers[i]));
+        for (; dying[dead]->last < buffers[i]->first; dead++) {
+            int64_t bytes = static_bytes(g, dying[dead]);
+            give_back(&m, (gap){dying[dead]->offset, bytes});
+            alive -= bytes;
+        }
+        int64_t bytes = static_bytes(g, buffers[i]);
+        buffers[i]->offset = take_memory(&m, bytes);
+        alive += bytes;
         if (m.end > plan->static_bytes) plan->static_bytes = m.end;
-        plan->total_static += static_bytes(g, buffers[i]);
+        if (alive > plan->most_alive) plan->most_alive = alive;
+        plan->total_static += bytes;
     }
 }
 

@@ -19,7 +19,8 @@ typedef struct cg_memory_plan {
     cg_slot *slots;
     uint32_t n_slots;
     uint32_t n_buffers;
-    int64_t total_static; /* sum of static buffers without sharing, for inspect */
+    /* For inspect: the sums of all static buffers, and of those alive at once, where they are most. No plan takes less than the latter. */
+    int64_t total_static, most_alive;
 } cg_memory_plan;
 
 /* Gives every workspace buffer its place: buffer->offset, or buffer->slot >= 0. */

@@ -39,12 +39,23 @@ typedef struct search {
     enode *e;
     bool changed, waits;
     double end;
+    uint32_t work; /* since the clock was read */
 } search;
 
 static double seconds_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Within an iteration the clock is read after so many nodes that reading it costs nothing beside them: a graph of many Ifs is as many
+ * e-graphs of a few nodes each. */
+static bool is_late(search *s, uint32_t work) {
+    enum { BETWEEN = 1 << 12 };
+    s->work += work;
+    if (s->work < BETWEEN) return false;
+    s->work = 0;
+    return seconds_now() > s->end;
 }
 
 /* ---- the host ------------------------------------------------------------------------------------------------- */
@@ -203,7 +214,7 @@ static bool is_full(const search *s) {
 
 static void apply_all(search *s) {
     for (uint32_t i = 0; i < s->found.len && !is_full(s); i++) {
-        if (i % 256 == 0 && seconds_now() > s->end) break;
+        if (is_late(s, 16)) break;
         apply(s, &s->found.data[i]);
     }
 }
@@ -212,7 +223,7 @@ static void iterate(search *s) {
     uint32_t nodes = s->g->nodes.len, merged = s->g->n_merged;
     s->found.len = 0;
     s->waits = false;
-    for (uint32_t i = 0; i < s->set->n && seconds_now() < s->end; i++)
+    for (uint32_t i = 0; i < s->set->n && !is_late(s, nodes); i++)
         look_for(s, i);
     apply_all(s);
     egraph_rebuild(s->g);
