@@ -5,6 +5,8 @@
  *       for tiles of 1 … max_rows rows:     acc[r][v] += a[r][k] * w[k][v]
  *         store the tile, apply the epilogue to it while it is in the first-level cache
  *
+ * Where rows are read on a diagonal, blocks of rows are small and take the panels alone that one of their rows is read in.
+ *
  * Large weights come from memory or the third-level cache: each tile fetches a part of the next panel, all tiles together all of it. */
 #include "codegen/kernels/matmul_tile.h"
 
@@ -15,6 +17,8 @@ enum { LARGE_WEIGHT = 1 << 20 };     /* bytes: of a second-level cache */
 enum { LARGE_RESULT = 256 << 10 };
 enum { ROW_BLOCK = 96 };
 enum { FEW_ROWS = 4 }; /* up to here weights in blocks are multiplied out in registers */
+/* Rows of a block where each row is read elsewhere: the fewer, the less is computed for nothing. */
+enum { DIAGONAL_ROWS = 24 };
 
 /* ---- epilogue ---------------------------------------------------------------------------------------------------------- */
 
@@ -231,6 +235,19 @@ static void emit_block(matmul_state *s, lp_value *lo, lp_value *hi, lp_value *ro
     if (s->mm->arg) matmul_best_store(&s->best, row_lo, row_hi, s->y, s->ldy);
 }
 
+/* Rows [lo, hi), those panels that any of them is read in. */
+static void emit_diagonal(matmul_state *s, lp_value *lo, lp_value *hi) {
+    const cg_diagonal *d = s->mm->diagonal;
+    lp_builder *b = &s->k.b;
+    lp_value *slope = lp_index(b, d->slope), *panel = lp_index(b, s->mm->panel);
+    lp_value *last = lp_bin(b, LP_mul, slope, lp_bin(b, LP_sub, hi, lp_index(b, 1)));
+    lp_value *from = lp_bin(b, LP_sub, lp_index(b, d->first), last);
+    lp_value *to = lp_bin(b, LP_sub, lp_index(b, d->first + d->width),
+                          lp_bin(b, LP_mul, slope, lo));
+    to = lp_bin(b, LP_add, to, lp_index(b, s->mm->panel - 1));
+    emit_block(s, lp_bin(b, LP_div, from, panel), lp_bin(b, LP_div, to, panel), lo, hi);
+}
+
 static void emit_row_blocks(matmul_state *s) {
     lp_builder *b = &s->k.b;
     lp_value *zero = lp_index(b, 0), *panels = lp_index(b, s->n_panels),
@@ -240,13 +257,16 @@ static void emit_row_blocks(matmul_state *s) {
         emit_block(s, s->k.begin, s->k.end, zero, cg_kernel_dim(&s->k, s->mm->m));
         return;
     }
-    if (ir_dim_is_const(s->mm->m, &m) && m <= s->row_block) {
+    if (!s->mm->diagonal && ir_dim_is_const(s->mm->m, &m) && m <= s->row_block) {
         emit_block(s, zero, panels, s->k.begin, s->k.end);
         return;
     }
     lp_loop l = lp_for_begin(b, s->k.begin, s->k.end, block, NULL, 0);
     lp_value *end = lp_bin(b, LP_min, lp_bin(b, LP_add, l.counter, block), s->k.end);
-    emit_block(s, zero, panels, l.counter, end);
+    if (s->mm->diagonal)
+        emit_diagonal(s, l.counter, end);
+    else
+        emit_block(s, zero, panels, l.counter, end);
     lp_for_end(b, &l, NULL);
 }
 
@@ -275,7 +295,7 @@ static void choose_tile(matmul_state *s) {
     bool fixed = ir_dim_is_const(s->mm->m, &m);
     s->unpacks = fixed && may_unpack(s);
     s->max_rows = rows_of_tile(s);
-    s->by_panels = fixed && !s->mm->arg && threads_share_panels(s, m);
+    s->by_panels = fixed && !s->mm->arg && !s->mm->diagonal && threads_share_panels(s, m);
     if (!fixed || m > s->max_rows) return;
     s->max_rows = (unsigned)(m > 0 ? m : 1);
     /* sums of integers do not wait for each other; one panel is multiplied out at a time */
@@ -364,7 +384,9 @@ void cg_matmul_packed(cg_matmul *mm) {
     s->tail = mm->n % mm->panel;
     s->run_steps = mm->window ? mm->run_steps : mm->quads ? (mm->k + 3) / 4 : mm->k;
     s->steps = mm->window ? mm->taps * s->run_steps : s->run_steps;
-    s->row_block = mm->window ? cg_places_block(mm->taps, ROW_BLOCK) : ROW_BLOCK;
+    s->row_block = mm->window     ? cg_places_block(mm->taps, ROW_BLOCK)
+                   : mm->diagonal ? DIAGONAL_ROWS
+                                  : ROW_BLOCK;
     s->panel_bytes = s->steps * mm->panel * 4;
     if (mm->bits) s->panel_bytes = (mm->k + mm->block - 1) / mm->block * matmul_block_bytes(s);
     s->staged = cg_elem_bytes(mm->y->dtype) != 4;
@@ -377,8 +399,11 @@ void cg_matmul_packed(cg_matmul *mm) {
     open_best(s);
     open_places(s);
     emit_row_blocks(s);
-    int64_t m;
-    if (ir_dim_is_const(mm->m, &m)) mm->g->flops += 2.0 * (double)m * (double)mm->k * (double)mm->n;
+    int64_t m, columns = mm->n;
+    if (mm->diagonal) columns = mm->diagonal->width;
+    if (ir_dim_is_const(mm->m, &m))
+        mm->g->flops += 2.0 * (double)m * (double)mm->k * (double)columns;
+    const char *kept = mm->arg ? " + best" : mm->diagonal ? " on a diagonal" : "";
     cg_kernel_end(&s->k, "MatMulPacked %lldx%lld%s%s", (long long)mm->k, (long long)mm->n,
-                  mm->epilogue ? " + epilogue" : "", mm->arg ? " + best" : "");
+                  mm->epilogue ? " + epilogue" : "", kept);
 }

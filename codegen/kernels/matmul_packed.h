@@ -29,6 +29,11 @@ typedef struct cg_matmul_arg {
     bool largest, last; /* last: of equals */
 } cg_matmul_arg;
 
+/* Which columns of a row anybody reads: row i from first - slope * i on, `width` of them; all inside the row. */
+typedef struct cg_diagonal {
+    int64_t first, slope, width;
+} cg_diagonal;
+
 typedef struct cg_matmul {
     cg *g;
     ir_node *node;
@@ -46,8 +51,9 @@ typedef struct cg_matmul {
     bool alone;
     const cg_view *a, *w,
         *y; /* 2-D: [m,k] and [m,n], contiguous along the last axis; w as packed */
-    const cg_matmul_arg *arg;  /* y is i64 [m,1], positions; NULL: the product is wanted */
-    const ir_region *epilogue; /* parameters: the sum, then the extras; NULL = none */
+    const cg_diagonal *diagonal; /* other columns may be left as they are; NULL: all are read */
+    const cg_matmul_arg *arg;    /* y is i64 [m,1], positions; NULL: the product is wanted */
+    const ir_region *epilogue;   /* parameters: the sum, then the extras; NULL = none */
     uint32_t n_extras;
     const cg_view
         *extras[CG_MAX_NEST_VIEWS]; /* 2-D [m,n] with strides 0 where broadcast; NULL = literal */

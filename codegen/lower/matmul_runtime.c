@@ -8,6 +8,8 @@
  * compiler. Whole panels are copied as what they are, [matrices, panels, k, PANEL], so that matrices that lie transposed go through square
  * blocks (codegen/kernels/transposed_copy.h).
  *
+ * Of a product whose rows are read on a diagonal only those panels are computed (diagonal.c).
+ *
  * MatMulArg is such a product, of any size and with an epilogue, of which only the best column of each row is kept. */
 #include "codegen/lower/matmul_runtime.h"
 
@@ -112,6 +114,7 @@ typedef struct products {
     int64_t batch, matrices, k, n;
     int64_t which[MAX_BATCH];
     const ir_dim *rows;
+    const cg_diagonal *diagonal;
 } products;
 
 /* The matrix of b that each product reads: b's leading dims are the result's, or 1. */
@@ -194,7 +197,8 @@ static cg_matmul *product_of(const products *p, const cg_view *a, const cg_view 
                       .panel = PANEL,
                       .a = matrix(p, a, i),
                       .w = matrix(p, w, p->which[i]),
-                      .y = matrix(p, y, i)};
+                      .y = matrix(p, y, i),
+                      .diagonal = p->diagonal};
     return mm;
 }
 
@@ -233,6 +237,7 @@ bool cg_matmul_runtime(cg *g, ir_node *node) {
         temporary = cg_view_dense(g, cg_buffer_create(g, bytes), t);
         y = as_batch(p, temporary, p->batch, p->rows, cg_dc(g, p->n));
     }
+    p->diagonal = cg_find_diagonal(g, node, p->rows);
     multiply(p, rows, w, y);
     if (temporary) cg_copy(g, temporary, dest);
     return true;

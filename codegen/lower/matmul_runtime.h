@@ -10,5 +10,7 @@ const cg_view *cg_as_matrix(cg *g, const cg_view *v);
 bool cg_matmul_runtime(cg *g, ir_node *n);
 /* Lowers any MatMul n of two run-time operands, row by row (matmul_rows.c). */
 bool cg_matmul_rows(cg *g, ir_node *n);
+/* What is read of the product's matrices, of so many rows each, where that is a diagonal band (diagonal.c); else NULL. */
+const struct cg_diagonal *cg_find_diagonal(cg *g, const ir_node *product, const ir_dim *rows);
 
 #endif
