@@ -3,8 +3,8 @@
  *   linker:   LOAD 0x0 ... 0x2f00   LOAD .tlbc.weights NOBITS, no bytes   LOAD .text ...
  *   after:    the same, and the block behind all else in the file, loaded where the linker has left room for it
  *
- * A linker copies the block out of a file that holds it, once more than needed: of 500 MB that is two seconds and a gigabyte of
- * memory and of disk. */
+ * A linker copies the block out of a file that holds it, once more than needed: of 500 MB that is more than a
+ * second, and as much memory and disk again. */
 #ifndef TLBC_CODEGEN_FILL_H
 #define TLBC_CODEGEN_FILL_H
 
