@@ -50,3 +50,8 @@ bool ir_dtype_bytes(ir_dtype t, size_t n, size_t *bytes) {
 ir_dtype ir_dtype_compute(ir_dtype t) {
     return ir_dtype_is_float(t) && t != DT_f64 ? DT_f32 : t;
 }
+
+ir_dtype ir_dtype_quotient(ir_dtype t) {
+    if (t == DT_f8e8m0) return DT_f32;
+    return ir_dtype_is_float(t) ? t : DT_f64;
+}

@@ -36,5 +36,8 @@ bool ir_dtype_is_signed(ir_dtype t); /* signed integers and floats */
 bool ir_dtype_bytes(ir_dtype t, size_t n, size_t *bytes); /* false on overflow */
 /* The type arithmetic is done in: f32 for f16, bf16 and the small floats, else the type itself. */
 ir_dtype ir_dtype_compute(ir_dtype t);
+/* What a quotient has whose precision is t (QuantizeLinear): t itself where that holds fractions; f64, in which the quotient of two i32 shows
+ * to which integer it is nearest, for integers; f32 for f8e8m0, which only scales have. */
+ir_dtype ir_dtype_quotient(ir_dtype t);
 
 #endif

@@ -245,7 +245,7 @@ static decompose_fn *const definitions[OP_COUNT] = {
     [OP_DeformConv] = decompose_deform_conv,
     [OP_Resize] = decompose_by_parts,
     [OP_GridSample] = decompose_by_parts,
-    [OP_Col2Im] = decompose_by_parts,
+    [OP_Col2Im] = decompose_col2im,
 };
 
 bool decompose_node(ir_builder *b, ir_node *n, bool strict) {

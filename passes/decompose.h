@@ -23,6 +23,7 @@ bool decompose_max_unpool(ir_builder *b, ir_node *n);
 bool decompose_affine_grid(ir_builder *b, ir_node *n);
 bool decompose_center_crop_pad(ir_builder *b, ir_node *n);
 bool decompose_lrn(ir_builder *b, ir_node *n);
+bool decompose_col2im(ir_builder *b, ir_node *n);
 /* decompose_blocks.c */
 bool decompose_depth_to_space(ir_builder *b, ir_node *n);
 bool decompose_space_to_depth(ir_builder *b, ir_node *n);

@@ -17,7 +17,7 @@ enum { MAX_KERNEL_WIDTH = 256 };
 typedef struct attention {
     ir_builder *b;
     ir_node *n;
-    ir_value *in[N_OPERANDS]; /* floats in the type that is computed in; NULL = omitted */
+    ir_value *in[N_OPERANDS]; /* floats and added masks in the type computed in; NULL = omitted */
     ir_dtype type;
 } attention;
 
@@ -69,8 +69,9 @@ static void read_operands(attention *a) {
     a->type = ir_dtype_compute(a->n->in[Q].value->type->dtype);
     for (uint32_t i = 0; i < N_OPERANDS; i++) {
         ir_value *v = ir_in(a->n, i);
+        bool is_added = v && i == MASK && v->type->dtype != DT_bool;
         bool is_float = v && ir_dtype_is_float(v->type->dtype);
-        a->in[i] = is_float ? build_cast(a->b, v, a->type) : v;
+        a->in[i] = is_float || is_added ? build_cast(a->b, v, a->type) : v;
     }
 }
 

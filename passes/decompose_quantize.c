@@ -79,6 +79,7 @@ bool decompose_dequantize(ir_builder *b, ir_node *n) {
 static ir_value *round_and_limit(ir_builder *b, ir_value *x, ir_value *zero, ir_dtype t) {
     int bits = (int)ir_dtype_bits(t);
     double low = ir_dtype_is_signed(t) ? -ldexp(1, bits - 1) : 0;
+    if (x->type->dtype == DT_f64) x = build_op1(b, OP_Round, x); /* as f32 it might become a tie */
     x = build_op1(b, OP_Round, build_cast(b, x, DT_f32));
     if (zero) x = build_op2(b, OP_Add, x, zero);
     return build_op3(b, OP_Clip, x, build_scalar(b, DT_f32, low),
@@ -87,8 +88,7 @@ static ir_value *round_and_limit(ir_builder *b, ir_value *x, ir_value *zero, ir_
 
 bool decompose_quantize(ir_builder *b, ir_node *n) {
     ir_dtype precision = (ir_dtype)ir_attr_int(n, "precision", 0), t = n->out[0].type->dtype;
-    if (!precision) precision = ir_in(n, 1)->type->dtype;
-    if (precision == DT_f8e8m0) precision = DT_f32; /* powers of two: nothing is computed in them */
+    if (!precision) precision = ir_dtype_quotient(ir_in(n, 1)->type->dtype);
     bool is_float = ir_dtype_is_float(t);
     ir_value *scale = beside(b, n, 1, precision);
     ir_value *zero = ir_in(n, 2) && scale && !is_float ? beside(b, n, 2, DT_f32) : NULL;

@@ -198,3 +198,14 @@ bool decompose_lrn(ir_builder *b, ir_node *n) {
     ir_value *power = build_op2(b, OP_Pow, base, like(b, x, ir_attr_float(n, "beta", 0.75f)));
     return decompose_give(n, 0, build_cast(b, divide(b, x, power), t->dtype));
 }
+
+/* ---- Col2Im -------------------------------------------------------------------------------------------------------- */
+
+/* Of bools a count of those that are true; of complex numbers each part; the rest has a nest of its own. */
+bool decompose_col2im(ir_builder *b, ir_node *n) {
+    ir_value *in[] = {n->in[0].value, n->in[1].value, n->in[2].value};
+    if (in[0]->type->dtype != DT_bool) return decompose_by_parts(b, n);
+    in[0] = build_cast(b, in[0], DT_i32);
+    ir_value *count = build_node(b, OP_Col2Im, in, 3, 1, n->attrs, n->n_attrs)->out;
+    return decompose_give(n, 0, build_cast(b, count, DT_bool));
+}

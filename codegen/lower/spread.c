@@ -138,7 +138,8 @@ static bool run(cg *g, ir_node *n, spread *d) {
 /* ---- the nodes --------------------------------------------------------------------------------------------------------- */
 
 bool lower_col2im(cg *g, ir_node *n) {
-    if (ir_dtype_get_class(n->out[0].type->dtype) == DTYPE_COMPLEX) return lower_decompose(g, n);
+    ir_dtype type = n->out[0].type->dtype;
+    if (type == DT_bool || ir_dtype_get_class(type) == DTYPE_COMPLEX) return lower_decompose(g, n);
     spread *d = TL_NEW(g->arena, spread);
     const ir_dim *image[IR_MAX_RANK], *block[IR_MAX_RANK], *blocks = cg_dc(g, 1);
     const ir_type *t = n->out[0].type;

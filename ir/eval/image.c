@@ -66,6 +66,7 @@ static void add_blocks(const ev_window *w, const ir_tensor *x, int64_t x_at, con
     }
 }
 
+/* Where blocks overlap their sum; of bools whether one is true. */
 static void fold_channel(ir_eval *e, const ev_window *w, const ir_tensor *x, int64_t x_at,
                          ir_tensor *y, int64_t y_at) {
     int64_t tap[IR_MAX_RANK] = {0}, taps = ev_count(&w->kernel), size = ev_count(&w->in);
@@ -78,7 +79,8 @@ static void fold_channel(ir_eval *e, const ev_window *w, const ir_tensor *x, int
         if (image)
             ir_tensor_set_f64(y, (size_t)(y_at + i), image[i]);
         else
-            ir_tensor_set_i64(y, (size_t)(y_at + i), whole[i]);
+            ir_tensor_set_i64(y, (size_t)(y_at + i),
+                              y->type->dtype == DT_bool ? whole[i] != 0 : whole[i]);
     }
 }
 
@@ -95,7 +97,7 @@ bool eval_col2im(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_dat
     memcpy(padded.dims + 2, image.dims, (size_t)image.rank * sizeof *image.dims);
     int64_t taps = ev_count(&kernel);
     ir_dtype t = x->type->dtype;
-    bool numeric = ir_dtype_is_float(t) || ir_dtype_is_int(t);
+    bool numeric = ir_dtype_is_float(t) || ir_dtype_is_int(t) || t == DT_bool;
     if (sx.rank != 3 || kernel.rank != image.rank || taps < 1 || sx.dims[1] % taps || !numeric)
         return ev_error(e, n, "%s in blocks %s", ev_shape_text(e, &sx), ev_shape_text(e, &kernel));
     if (!ev_window_init(e, n, &w, &padded, &kernel)) return false;

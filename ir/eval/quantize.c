@@ -1,6 +1,7 @@
 /* QuantizeLinear, DequantizeLinear, products of integers with zero points, BitCast.
  *
- *   quantised = saturate(rint(x / scale) + zero)       the quotient rounded to the scale's type, or to that of `precision`
+ *   quantised = saturate(rint(x / scale) + zero)       the quotient rounded to the scale's type, or to that of `precision`; of
+ *                                                      integers and by powers of two as ir_dtype_quotient() says
  *   x = (quantised - zero) * scale                     both steps rounded to f32, then to the result's type */
 #include "ir/eval/eval_internal.h"
 
@@ -107,7 +108,8 @@ bool eval_quantize(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_d
     if (!read_operands(e, n, in, &q)) return false;
     const ir_tensor *x = in[0]->tensor, *zero = ev_tensor(n, in, 2);
     ir_dtype t = type_attr(e, n, "output_dtype", zero ? zero->type->dtype : DT_u8),
-             precision = type_attr(e, n, "precision", in[1]->tensor->type->dtype);
+             precision = type_attr(e, n, "precision",
+                                   ir_dtype_quotient(in[1]->tensor->type->dtype));
     ir_tensor *y = t && precision ? ev_alloc(e, n, t, &q.x) : NULL;
     if (!y) return false;
     bool is_float = ir_dtype_is_float(y->type->dtype);
