@@ -1,4 +1,4 @@
-/* Normalisations: the first result is like the first operand, statistics may be results too. */
+/* Normalisations: the first result has the shape of the first operand, statistics may be results too. */
 #include "ir/infer/infer.h"
 
 /* Scale and bias can be broadcast to the input, which they do not make larger. */
@@ -18,12 +18,15 @@ static bool expect_affine(ir_ctx *c, const ir_node *n) {
     return true;
 }
 
+/* The result has the scale's element type. */
 bool infer_rms_norm(ir_ctx *c, ir_node *n) {
     const ir_type *t = infer_in(n, 0);
+    ir_dtype dtype = infer_in(n, 1)->dtype;
     int32_t axis;
-    if (!ir_type_is_ranked(t)) return infer_set(c, n, 0, t);
+    if (!ir_type_is_ranked(t)) return infer_set_unranked(c, n, 0, dtype);
+    ir_shape s = infer_in_shape(n, 0);
     return infer_axis(c, n, ir_attr_int(n, "axis", -1), t->rank, &axis) && expect_affine(c, n) &&
-           infer_set(c, n, 0, t);
+           infer_set_shape(c, n, 0, dtype, &s);
 }
 
 /* Results: the normalised tensor; mean and inverse deviation with 1 from `axis` on, in the type they were computed in. */
