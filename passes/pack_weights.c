@@ -210,22 +210,33 @@ static bool wants_packing(const ir_node *n) {
     return w->rank > 2 && (!is_windows(n, w) || ir_attr_int(n, "group", 1) > 1);
 }
 
+/* Winograd's algorithm has other bits, and tiles that begin where the rows do: under the default rules of arithmetic alone, and not in a
+ * step function, whose rows begin elsewhere than the sequence's (cli/verify_stream.c compares with a whole that goes without, too). */
+static bool allows_winograd(const pass_options *o) {
+    return pass_get_math(o) != PASS_MATH_STRICT && !(o && o->n_streams);
+}
+
+/* Tiles along an axis; of a size that only the run knows, as many as make it pay: sizes that are left open are those of images. */
+static int64_t count_tiles(const ir_dim *size) {
+    enum { TILE = 4, LIKELY = 4 };
+    int64_t most = ir_dim_upper_bound(size);
+    return most < TILE * LIKELY || ir_dim_is_const(size, &most) ? (most + TILE - 1) / TILE : LIKELY;
+}
+
 /* Whether Winograd's algorithm pays (codegen/kernels/winograd.h): a kernel of 3 x 3 with stride 1, channels and features enough that their
  * products outweigh the transforms, and few enough that the transformed weight, four times as large, comes from the
  * caches and is used often enough. */
 static bool suits_winograd(const packer *s, const ir_node *n, const ir_type *w) {
-    enum { LEAST = 32, VECTOR = 16, MOST_WEIGHTS = 1 << 16, TILE = 4, LEAST_TILES = 16 };
-    int64_t channels = 0, features = 0, size, tiles = 1;
+    enum { LEAST = 32, VECTOR = 16, MOST_WEIGHTS = 1 << 16, LEAST_TILES = 16 };
+    int64_t channels = 0, features = 0, tiles = 1;
     ir_window window;
-    if (w->rank != 4 || ir_attr_int(n, "group", 1) != 1 ||
-        pass_get_math(s->ctx->options) == PASS_MATH_STRICT ||
+    if (w->rank != 4 || ir_attr_int(n, "group", 1) != 1 || !allows_winograd(s->ctx->options) ||
         ir_window_init(&window, s->ctx->c, n, 2, ir_in(n, 0)->type->dims + 2, NULL))
         return false;
     for (int32_t i = 0; i < 2; i++) {
-        if (!ir_dim_is(window.kernel[i], 3) || window.stride[i] != 1 || window.dilation[i] != 1 ||
-            !ir_dim_is_const(window.out[i], &size))
+        if (!ir_dim_is(window.kernel[i], 3) || window.stride[i] != 1 || window.dilation[i] != 1)
             return false;
-        tiles *= (size + TILE - 1) / TILE;
+        tiles *= count_tiles(window.out[i]);
     }
     ir_dim_is_const(w->dims[0], &features);
     ir_dim_is_const(w->dims[1], &channels);

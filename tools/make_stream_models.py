@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes tests/data/stream_causal.onnx: attention to all earlier positions, of which there may be any number.
+"""Writes models that read a stream:
+
+  tests/data/stream_causal.onnx   attention to all earlier positions, of which there may be any number
+  tests/data/stream_conv.onnx     a convolution of 3 x 3 over time and frequency, of this position and two earlier ones
 
     python tools/make_stream_models.py        needs onnx and numpy
 """
@@ -36,10 +39,19 @@ def causal():
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
 
 
+def convolution():
+    rng = np.random.default_rng(2)
+    w = numpy_helper.from_array(rng.standard_normal((32, 32, 3, 3)).astype(np.float32) * 0.1, "w")
+    node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[2, 1, 0, 1], name="conv")
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 32, "time", 20]) for n in "xy"]
+    graph = helper.make_graph([node], "convolution", values[:1], values[1:], [w])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
+
+
 def main():
-    model = causal()
-    onnx.checker.check_model(model)
-    onnx.save(model, FOLDER / "stream_causal.onnx")
+    for model, name in ((causal(), "causal"), (convolution(), "conv")):
+        onnx.checker.check_model(model)
+        onnx.save(model, FOLDER / f"stream_{name}.onnx")
 
 
 if __name__ == "__main__":

@@ -86,6 +86,13 @@ contains err "fix the length of the axis (--dim), which is then the longest stre
 expect 0 "as it is advised" "$TLBC" verify "$causal" --stream x:1:4 --dim time=24 --runs 2
 contains out "6 steps, all bits equal"
 
+# A convolution that Winograd's algorithm would make of a whole sequence, whose tiles a step has elsewhere.
+conv=$SOURCE/tests/data/stream_conv.onnx
+expect 0 "a convolution over time" "$TLBC" verify "$conv" --stream x:2:4 --dim time=64 --runs 1
+contains out "16 steps, all bits equal"
+expect 0 "of any length" "$TLBC" verify "$conv" --stream x:2:4 --runs 2
+contains out ", all bits equal"
+
 # States from one run to the next: 16 positions at once, and 8 and 8.
 numbers() { # as many floats, the same ones each time
     RANDOM=$1
