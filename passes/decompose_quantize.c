@@ -91,10 +91,14 @@ bool decompose_quantize(ir_builder *b, ir_node *n) {
     if (!precision) precision = ir_dtype_quotient(ir_in(n, 1)->type->dtype);
     bool is_float = ir_dtype_is_float(t);
     ir_value *scale = beside(b, n, 1, precision);
-    ir_value *zero = ir_in(n, 2) && scale && !is_float ? beside(b, n, 2, DT_f32) : NULL;
-    if (!scale || (ir_in(n, 2) && !zero && !is_float)) return false;
+    bool has_zero = ir_in(n, 2) && (!is_float || t == DT_f4e2m1); /* of f8 it only names the type */
+    ir_value *zero = has_zero && scale ? beside(b, n, 2, is_float ? precision : DT_f32) : NULL;
+    if (!scale || (has_zero && !zero)) return false;
     ir_value *x = build_op2(b, OP_Div, build_cast(b, ir_in(n, 0), precision), scale);
-    if (!is_float) x = round_and_limit(b, x, zero, t);
+    if (!is_float)
+        x = round_and_limit(b, x, zero, t);
+    else if (zero)
+        x = build_op2(b, OP_Add, x, zero);
     ir_attr attrs[] = {{.name = "to", .kind = ATTR_INT, .v.i = t},
                        {.name = "saturate", .kind = ATTR_INT, .v.i = 0}};
     bool keeps = is_float && !ir_attr_int(n, "saturate", 1);

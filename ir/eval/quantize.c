@@ -119,6 +119,7 @@ bool eval_quantize(ir_eval *e, const ir_node *n, const ir_datum *const *in, ir_d
         double scale = ev_round(precision, q.scale[at]),
                v = ev_round(precision, ir_tensor_get_f64(x, (size_t)i));
         v = ev_round(precision, v / scale);
+        if (q.zero && y->type->dtype == DT_f4e2m1) v = ev_round(precision, v + q.zero[at]);
         if (is_float)
             ev_store_float(n, y->type->dtype, ir_tensor_data(y), (size_t)i, v);
         else

@@ -224,9 +224,10 @@ static void write_file(const char *path, tl_sv bytes) {
     fclose(f);
 }
 
-/* Lists are left out: nothing else reads the case then. */
+/* Lists and random results are left out: nothing else reads or makes the case then. */
 static void write_case(trial *t, const ir_graph *g, tl_sv file) {
     static uint32_t number;
+    if (recipe_option(t->k->recipe, "random")) return;
     ir_datum data[MAX_IO], want[MAX_IO];
     uint32_t n = instance_data(t->k, &t->c, &t->a, &usual_sizes, data),
              n_out = ir_region_n_results(g->body);
