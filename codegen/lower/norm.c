@@ -17,17 +17,25 @@ typedef struct norm {
     lp_value *means, *inverses; /* of the block's rows */
 } norm;
 
+/* f64 where the operand or the result is: RMSNormalization of f32 may have a scale and a result of f64. */
 static lp_type compute_type(const cg_rows *r, const norm *s) {
-    return lp_scalar(ir_dtype_compute(r->views[s->x].view->dtype));
+    ir_dtype x = ir_dtype_compute(r->views[s->x].view->dtype);
+    bool wide = s->has_y && r->views[s->y].view->dtype == DT_f64;
+    return lp_scalar(wide ? DT_f64 : x);
+}
+
+/* A vector in the type of the computation: operands may be of different types (RMSNormalization). */
+static lp_value *load(cg_rows *r, const norm *s, uint32_t i, unsigned lanes, lp_value *j) {
+    return lp_cast(&r->k.b, cg_row_load(r, i, lanes, j), compute_type(r, s).elem);
 }
 
 static void sum_pass(cg_rows *r, unsigned lanes, lp_value *j, lp_value **acc, void *data) {
     norm *s = data;
-    acc[0] = lp_bin(&r->k.b, LP_add, acc[0], cg_row_load(r, s->x, lanes, j));
+    acc[0] = lp_bin(&r->k.b, LP_add, acc[0], load(r, s, s->x, lanes, j));
 }
 
 static lp_value *centred(cg_rows *r, norm *s, unsigned lanes, lp_value *j) {
-    lp_value *x = cg_row_load(r, s->x, lanes, j);
+    lp_value *x = load(r, s, s->x, lanes, j);
     return s->centred ? lp_bin(&r->k.b, LP_sub, x, lp_broadcast(&r->k.b, s->mean, lanes)) : x;
 }
 
@@ -36,24 +44,17 @@ static void square_pass(cg_rows *r, unsigned lanes, lp_value *j, lp_value **acc,
     acc[0] = lp_fma(&r->k.b, d, d, acc[0]);
 }
 
-/* A parameter's vector in the type of the computation: it may be of another type than what is normalised (RMSNormalization). */
-static lp_value *load_parameter(cg_rows *r, const norm *s, uint32_t i, unsigned lanes,
-                                lp_value *j) {
-    return lp_cast(&r->k.b, cg_row_load(r, i, lanes, j), compute_type(r, s).elem);
-}
-
 static void write_pass(cg_rows *r, unsigned lanes, lp_value *j, lp_value **acc, void *data) {
     (void)acc;
     norm *s = data;
     lp_builder *b = &r->k.b;
     lp_value *y = lp_bin(b, LP_mul, centred(r, s, lanes, j), lp_broadcast(b, s->inverse, lanes));
     if (s->has_scale && s->has_bias)
-        y = lp_fma(b, y, load_parameter(r, s, s->scale, lanes, j),
-                   load_parameter(r, s, s->bias, lanes, j));
+        y = lp_fma(b, y, load(r, s, s->scale, lanes, j), load(r, s, s->bias, lanes, j));
     else if (s->has_scale)
-        y = lp_bin(b, LP_mul, y, load_parameter(r, s, s->scale, lanes, j));
+        y = lp_bin(b, LP_mul, y, load(r, s, s->scale, lanes, j));
     else if (s->has_bias)
-        y = lp_bin(b, LP_add, y, load_parameter(r, s, s->bias, lanes, j));
+        y = lp_bin(b, LP_add, y, load(r, s, s->bias, lanes, j));
     cg_row_store(r, s->y, lanes, j, lp_cast(b, y, ir_dtype_compute(r->views[s->y].view->dtype)));
 }
 

@@ -1,7 +1,8 @@
 /* Reductions over any axes. The operand's axes are sorted into kept and reduced ones; then
  *   rows     the innermost reduced axis is contiguous: vectors along it, folded at the end
  *   columns  the innermost kept axis is contiguous: vectors across it, one accumulator per result
- * ReduceMean f32[2,3,64] over axis 2: rows; over axis 1: columns. Empty sets give the operation's neutral element. */
+ * ReduceMean f32[2,3,64] over axis 2: rows; over axis 1: columns. Empty sets give the operation's neutral element. Roots and logarithms of
+ * integers are f64 until the result is stored: exp(x - max) of whole numbers would be 0 or 1, and x - max of unsigned ones wraps. */
 #include "codegen/dynamic.h"
 
 #include "ir/base/assert.h"
@@ -91,10 +92,8 @@ static lp_value *finish(reduction *r, lp_builder *b, lp_value *acc) {
     switch (r->node->op) {
     case OP_ReduceMean:
         return safe_divide(b, r->compute, acc, reduced_count(r, b));
-    case OP_ReduceL2: {
-        if (ir_dtype_is_float(r->compute)) return lp_un(b, LP_sqrt, acc);
-        return lp_cast(b, lp_un(b, LP_sqrt, lp_cast(b, acc, DT_f64)), r->compute);
-    }
+    case OP_ReduceL2:
+        return lp_un(b, LP_sqrt, acc);
     case OP_ReduceLogSum:
         return cg_vmath(b, SC_LOG, &acc);
     case OP_ReduceLogSumExp:
@@ -120,8 +119,8 @@ static lp_value *step_to(reduction *r, lp_value *base, lp_value *i, int32_t axis
 static void accumulate(reduction *r, accumulators *a, uint32_t which, unsigned lanes, lp_value *at,
                        lp_value *stride) {
     lp_builder *b = &r->k.b;
-    lp_value *x = transform(r, b, lanes, cg_load(b, r->x->dtype, lanes, r->px, at, stride));
-    a->v[which] = lp_bin(b, combine_op(r), a->v[which], x);
+    lp_value *x = lp_cast(b, cg_load(b, r->x->dtype, lanes, r->px, at, stride), r->compute);
+    a->v[which] = lp_bin(b, combine_op(r), a->v[which], transform(r, b, lanes, x));
 }
 
 /* for i = lo to hi step: accumulates into a->v[which]. */
@@ -209,7 +208,8 @@ static void emit_result(reduction *r, unsigned lanes, bool columns, lp_value *x_
         r->shifting = true;
         acc = one_pass(r, lanes, columns, x_base);
     }
-    cg_store(b, r->y->dtype, acc->type.lanes, r->py, y_at, y_stride, finish(r, b, acc));
+    acc = lp_cast(b, finish(r, b, acc), ir_dtype_compute(r->y->dtype));
+    cg_store(b, r->y->dtype, acc->type.lanes, r->py, y_at, y_stride, acc);
 }
 
 /* ---- loops over the results ----------------------------------------------------------------------------------------- */
@@ -309,11 +309,16 @@ static bool reduce_by_data(cg *g, reduction *r) {
     return true;
 }
 
+static ir_dtype compute_type(const ir_node *n, ir_dtype t) {
+    bool real = n->op == OP_ReduceL2 || n->op == OP_ReduceLogSum || n->op == OP_ReduceLogSumExp;
+    return real && !ir_dtype_is_float(t) ? DT_f64 : ir_dtype_compute(t);
+}
+
 bool lower_reduce(cg *g, ir_node *n) {
     reduction *r = TL_NEW(g->arena, reduction);
     const ir_type *t = ir_in(n, 0)->type;
     bool reduced[IR_MAX_RANK], keep = ir_attr_int(n, "keepdims", 1);
-    *r = (reduction){.g = g, .node = n, .compute = ir_dtype_compute(t->dtype)};
+    *r = (reduction){.g = g, .node = n, .compute = compute_type(n, t->dtype)};
     r->x = cg_read(g, ir_in(n, 0));
     r->y = cg_write(g, ir_out(n, 0));
     if (cg_shape_operands(n)) return reduce_by_data(g, r);

@@ -49,7 +49,8 @@ static window_result pool_window(const pool *k, const double *plane, const int64
         if (k->count_padding ? counts(k, at, tap) : p >= 0) count++;
         if (p >= 0) add_tap(k, &r, plane[p], p);
     }
-    if (k->op == OP_AveragePool) r.value = count ? r.value / (double)count : 0;
+    /* only a global window has no taps at all: the mean of nothing is NaN, as in ReduceMean */
+    if (k->op == OP_AveragePool) r.value = count || !taps ? r.value / (double)count : 0;
     if (k->op == OP_LpPool) r.value = k->p == 2 ? sqrt(r.value) : pow(r.value, 1 / k->p);
     return r;
 }
