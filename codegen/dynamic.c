@@ -199,9 +199,8 @@ cg_buffer *cg_buffer_grown(cg *g, const ir_dim *bytes, bool per_thread) {
     return b;
 }
 
-uint32_t cg_bind(cg *g, const cg_view *v) {
-    cg_cell cell = {
-        .dtype = (uint32_t)v->dtype, .rank = (uint32_t)v->rank, .input = -1, .borrowed = true};
+uint32_t cg_bind(cg *g, const cg_view *v, ir_dtype t) {
+    cg_cell cell = {.dtype = (uint32_t)t, .rank = (uint32_t)v->rank, .input = -1, .borrowed = true};
     uint32_t at = cg_cell_create(g, &cell);
     lp_value *data = cg_pointer(g, v), *dims[TLBC_MAX_RANK];
     for (int32_t i = 0; i < v->rank; i++) /* computed by all threads: they may be used further on */
@@ -219,7 +218,9 @@ void cg_make_bindable(cg *g, ir_value *v) {
 }
 
 uint32_t cg_as_cell(cg *g, ir_value *v) {
-    return cg_is_cell_value(v) ? cg_value_cell(g, v) : cg_bind(g, cg_read(g, v));
+    if (cg_is_cell_value(v)) return cg_value_cell(g, v);
+    const cg_view *view = cg_read(g, v);
+    return cg_bind(g, view, cg_is_packed(view->dtype) ? DT_u8 : view->dtype);
 }
 
 /* ---- sizes from cells ----------------------------------------------------------------------------------------------- */

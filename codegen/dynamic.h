@@ -49,9 +49,11 @@ bool cg_is_planned_region(cg *g, const ir_region *r);
 cg_buffer *cg_buffer_grown(cg *g, const ir_dim *bytes, bool per_thread);
 lp_value *cg_cell_data(cg *g, uint32_t cell);
 
-/* The dense view's address and dims into a fresh cell, by thread 0, whose writes no other thread sees before a barrier. */
-uint32_t cg_bind(cg *g, const cg_view *v);
-/* The value as a cell that may be used until the next barrier: its own, or one bound to its memory. */
+/* The dense view's address and dims into a fresh cell of this element type, by thread 0, whose writes no other thread sees before a
+ * barrier. */
+uint32_t cg_bind(cg *g, const cg_view *v, ir_dtype t);
+/* The value as a cell that may be used until the next barrier: its own, or one bound to its memory. Elements of less than a byte are
+ * bytes there, as everywhere in the workspace, and the runtime takes them for u8. */
 uint32_t cg_as_cell(cg *g, ir_value *v);
 /* The operand as it can be bound: nothing for cells, else its dense view. After the last of them a barrier. */
 void cg_make_bindable(cg *g, ir_value *v);

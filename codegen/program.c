@@ -572,27 +572,39 @@ static const cg_view **assign_outputs(cg *g, const ir_graph *graph) {
     return views;
 }
 
+/* Elements of less than a byte as the caller gets them, in memory of their own. */
+static const cg_view *packed_copy(cg *g, ir_value *v) {
+    const ir_type *t = v->type;
+    const ir_dim *per_byte = cg_dc(g, 8 / ir_dtype_bits(t->dtype)),
+                 *bytes = ir_dim_ceildiv(g->c, cg_dims_product(g, t->dims, t->rank), per_byte);
+    const cg_view *to = cg_view_dense(g, cg_buffer_grown(g, bytes, false), t);
+    cg_pack(g, cg_read_dense(g, v), to);
+    return to;
+}
+
 /* Outputs whose shape depends on data, or that are no tensors: the session finds them in cells. Nothing runs after this, so memory of
  * the workspace that a cell points to stays as it is. */
 static bool hand_over_cells(cg *g, const ir_graph *graph, const cg_view *const *outputs) {
     uint32_t n = ir_graph_n_outputs(graph), count = 0;
     int32_t *cells = TL_NEW_ARRAY(g->arena, int32_t, (size_t)n + 1);
+    const cg_view **packed = TL_NEW_ARRAY(g->arena, const cg_view *, (size_t)n + 1);
     for (uint32_t i = 0; i < n; i++) {
         ir_value *v = ir_region_result(graph->body, i);
         cells[i] = -1;
         if (outputs[i]) continue;
-        if (!cg_is_cell_value(v) && cg_is_packed(v->type->dtype))
-            return cg_unsupported(
-                g, v->def, "output '%s': elements of type %s, and a shape that depends on data",
-                graph->outputs[i], ir_dtype_name(v->type->dtype));
         cg_cells_begin(g);
-        cg_make_bindable(g, v);
+        if (!cg_is_cell_value(v) && cg_is_packed(v->type->dtype))
+            packed[i] = packed_copy(g, v);
+        else
+            cg_make_bindable(g, v);
         count++;
     }
     if (!count) return true;
     cg_barrier(g);
     for (uint32_t i = 0; i < n; i++)
-        if (!outputs[i]) cells[i] = (int32_t)cg_as_cell(g, ir_region_result(graph->body, i));
+        if (!outputs[i])
+            cells[i] = (int32_t)(packed[i] ? cg_bind(g, packed[i], packed[i]->dtype)
+                                           : cg_as_cell(g, ir_region_result(graph->body, i)));
     g->cells->outputs = cells;
     return true;
 }

@@ -211,10 +211,11 @@ bool rounds_stack_in_cells(loop_state *s, bool counted) {
     s->stack_cells = TL_NEW_ARRAY(g->arena, int32_t, s->n_stacked);
     for (uint32_t i = 0; i < s->n_stacked; i++) {
         const ir_type *t = ir_out(s->node, s->n_carry + i)->type;
-        if (!ir_type_is_ranked(t) || cg_is_packed(t->dtype))
-            return cg_unsupported(g, s->node, "stacked output %u", i);
+        if (!ir_type_is_ranked(t)) return cg_unsupported(g, s->node, "stacked output %u", i);
         s->stack_cells[i] = (int32_t)cg_cell_create(
-            g, &(cg_cell){.dtype = (uint32_t)t->dtype, .rank = (uint32_t)t->rank, .input = -1});
+            g, &(cg_cell){.dtype = cg_is_packed(t->dtype) ? DT_u8 : (uint32_t)t->dtype,
+                          .rank = (uint32_t)t->rank,
+                          .input = -1});
         const ir_dim *dims[IR_MAX_RANK] = {cg_dc(g, 0)}; /* no round yet */
         for (int32_t k = 1; k < t->rank; k++)
             dims[k] = t->dims[k];
