@@ -428,7 +428,8 @@ def explain(args, machine, row, threads, result):
 
 
 def write_report(args, results):
-    report.replace_between(os.path.join(ROOT, "docs", "PERFORMANCE.md"), report.document(results))
+    for page, text in (("PERFORMANCE.md", report.document), ("SYSTEMS.md", report.costs)):
+        report.replace_between(os.path.join(ROOT, "docs", page), text(results))
     svg, png = (os.path.join(ROOT, "docs", f"peers.{kind}") for kind in ("svg", "png"))
     picture.write(svg, results)
     if not picture.to_png(svg, png, python_of(args, "picture")):

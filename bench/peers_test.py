@@ -279,7 +279,7 @@ def row(name, threads, form="whole", **times):
     found = {peer: {"min_us": us, "spread": 0.0, "load_ms": 1.0, "memory": 1000, "version": "1"} for peer, us in times.items() if us}
     found.update({peer: {"failed": "no <op>"} for peer, us in times.items() if not us})
     found["tlbc"].update(flops=4e6, flops_written=2e6, weight_bytes=1 << 20, io_bytes=0)
-    return {"row": name, "threads": threads, "form": form, "machine": "A", "commit": "c", "date": "2026-01-01", "peers": found}
+    return {"row": name, "system": "s", "threads": threads, "form": form, "machine": "A", "commit": "c", "date": "2026-01-01", "peers": found}
 
 
 class ExplainTest(unittest.TestCase):
@@ -324,6 +324,14 @@ class ReportTest(Folder):
         text = report.document(self.RESULTS)
         self.assertIn("– [1]", text)
         self.assertIn("1. TVM: no &lt;op&gt;", text)
+
+    def test_costs_of_the_largest_row_of_each_form(self):
+        rows = [row("a", 1, tlbc=100), row("b", 1, tlbc=300), row("c", 1, "step", tlbc=7), row("b", 2, tlbc=900)]
+        for found, facts in zip(rows[1:3], ({"flops": 3e9, "flops_written": 4e9}, {"flops": 2e3})):
+            found["peers"]["tlbc"] = {**found["peers"]["tlbc"], "flops_written": None, **facts}
+        lines = report.costs_table({"rows": rows})[2:]
+        self.assertEqual([line.split(" | ")[:4] for line in lines],
+                         [["| b", "4.0 GFLOP", "3.0 GFLOP", "25%"], ["| c", "", "2.0 kFLOP", ""]])
 
     def test_roofline_is_the_longer_of_the_two(self):
         found = {"flops": 4e6, "flops_written": 2e6, "weight_bytes": 1 << 20}

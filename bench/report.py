@@ -31,6 +31,10 @@ def show_bytes(n):
     return "–" if n is None else f"{n / 1e3:.0f} kB" if n < 1e6 else f"{n / 1e6:.1f} MB"
 
 
+def show_flops(n):
+    return next((f"{n / size:.1f} {unit}FLOP" for size, unit in ((1e9, "G"), (1e6, "M")) if n >= size), f"{n / 1e3:.1f} kFLOP")
+
+
 def geometric_mean(values):
     return math.exp(sum(map(math.log, values)) / len(values))
 
@@ -164,6 +168,28 @@ def explanations(results):
     return ["| model | threads | of the roofline | where tlbc's time goes |", "|---|---|---|---|", *lines] if lines else []
 
 
+def largest_rows(results):
+    """Of each system and form the row on one thread that takes longest."""
+    chosen = {}
+    for row in results["rows"]:
+        key, us = (row["system"], row["form"]), row["peers"].get("tlbc", {}).get("min_us")
+        if row["threads"] == 1 and us and us > chosen.get(key, (0, None))[0]:
+            chosen[key] = (us, row)
+    return [row for _, row in sorted(chosen.values(), key=lambda pair: pair[1]["row"])]
+
+
+def costs_table(results):
+    """What a run costs, and how much of the arithmetic in the file passes have removed."""
+    lines = ["| model | arithmetic in the file | left to do | removed | weights | time | memory |", "|---|---|---|---|---|---|---|"]
+    for row in largest_rows(results):
+        found = row["peers"]["tlbc"]
+        written, left = found.get("flops_written"), roofline.cheapest(found)
+        before, removed = (show_flops(written), f"{1 - left / written:.0%}") if written else ("", "")
+        lines.append(f"| {row['row']} | {before} | {show_flops(left)} | {removed} "
+                     f"| {show_bytes(found.get('weight_bytes', 0))} | {show_time(found['min_us'])} | {show_bytes(found['memory'])} |")
+    return lines
+
+
 def machine_of(rows):
     return "; ".join(sorted({row["machine"] for row in rows}))
 
@@ -192,6 +218,10 @@ def document(results):
              ["Compile time / load time / memory that opening and running added to the process / size of the file, on one thread. Runtimes that compile as they load "
               "have no compile time, and their file is the .onnx; their own libraries come on top. A model compiled by tlbc needs none."], other_table(results)]
     return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def costs(results):
+    return "\n\n".join("\n".join(part) for part in (provenance(results)[:1], costs_table(results)))
 
 
 def replace_between(path, text):
