@@ -2,6 +2,7 @@
  *
  * A time-out or too much memory is a finding too: what a file costs must follow from its size. */
 #include "frontend/frontend.h"
+#include "tests/fuzz/contained.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,15 +28,5 @@ static void run(ir_ctx *c, tl_arena *a, const uint8_t *data, size_t size) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    tl_fail fail = {0};
-    ir_ctx c = {0};
-    tl_arena a = {0};
-    if (setjmp(fail.jump) == 0) {
-        ir_ctx_init(&c, &fail);
-        tl_arena_init(&a, &fail);
-        run(&c, &a, data, size);
-    }
-    tl_arena_release(&a);
-    ir_ctx_release(&c);
-    return 0;
+    return fuzz_contained(run, data, size);
 }

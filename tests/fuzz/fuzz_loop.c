@@ -1,6 +1,7 @@
 /* Fuzz target: text of the loop IR. Any bytes end in a module or in a message; a module that the verifier accepts prints, reads back to
  * the same text, is accepted again, and survives being split. */
 #include "codegen/loop.h"
+#include "tests/fuzz/contained.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,8 +38,8 @@ static void check_round_trip(ir_ctx *c, tl_arena *a, const lp_module *m) {
     require(lp_module_verify(again, &c->diag), "split, it does not verify:", c, print(a, again));
 }
 
-static void run(ir_ctx *c, tl_arena *a, const char *text, size_t size) {
-    lp_module *m = lp_module_parse(c, a, "fuzz", text, size);
+static void run(ir_ctx *c, tl_arena *a, const uint8_t *data, size_t size) {
+    lp_module *m = lp_module_parse(c, a, "fuzz", (const char *)data, size);
     if (!m) {
         require(c->diag.n_errors > 0, "failed without a message", c, "");
         return;
@@ -49,15 +50,5 @@ static void run(ir_ctx *c, tl_arena *a, const char *text, size_t size) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    tl_fail fail = {0};
-    ir_ctx c = {0};
-    tl_arena a = {0};
-    if (setjmp(fail.jump) == 0) {
-        ir_ctx_init(&c, &fail);
-        tl_arena_init(&a, &fail);
-        run(&c, &a, (const char *)data, size);
-    }
-    tl_arena_release(&a);
-    ir_ctx_release(&c);
-    return 0;
+    return fuzz_contained(run, data, size);
 }

@@ -2,6 +2,7 @@
  * survives the verifier and cloning. What inference and the verifier think of it does not matter here. */
 #include "ir/ir.h"
 #include "ir/text.h"
+#include "tests/fuzz/contained.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,8 +43,8 @@ static void check_round_trip(ir_ctx *c, tl_arena *a, const ir_module *m) {
             "clone has another hash:", first.data);
 }
 
-static void run(ir_ctx *c, tl_arena *a, const char *text, size_t size) {
-    ir_module *m = parse(c, a, text, size);
+static void run(ir_ctx *c, tl_arena *a, const uint8_t *data, size_t size) {
+    ir_module *m = parse(c, a, (const char *)data, size);
     if (!m) {
         require(c->diag.n_errors > 0, "failed without a message", "");
         messages(c, a);
@@ -60,15 +61,5 @@ static void run(ir_ctx *c, tl_arena *a, const char *text, size_t size) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    tl_fail fail = {0};
-    ir_ctx c = {0};
-    tl_arena a = {0};
-    if (setjmp(fail.jump) == 0) {
-        ir_ctx_init(&c, &fail);
-        tl_arena_init(&a, &fail);
-        run(&c, &a, (const char *)data, size);
-    }
-    tl_arena_release(&a);
-    ir_ctx_release(&c);
-    return 0;
+    return fuzz_contained(run, data, size);
 }
